@@ -1,0 +1,117 @@
+"""What a plugin implements besides ops: initializers, optimizers, backends and file formats."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from dataflow import attributes as attribute_module
+from dataflow.attributes import Attribute
+from dataflow.errors import PluginError
+
+if TYPE_CHECKING:
+    from dataflow.model import Model
+    from dataflow.plan import Plan
+
+
+class Initializer:
+    """A rule that draws a parameter's first value: ``function(rng, shape, **attributes)`` returns float64 of ``shape``."""
+
+    def __init__(self, function: Callable[..., np.ndarray]) -> None:
+        self.function = function
+        self.name = function.__name__.rstrip("_")
+        self.doc = inspect.cleandoc(function.__doc__ or "")
+        self.module = function.__module__
+        self.attributes = attribute_module.declared(function, f"initializer '{self.name}'")
+        if not self.doc:
+            raise PluginError(f"initializer '{self.name}' has no docstring")
+
+    def __repr__(self) -> str:
+        return f"<initializer {self.name}>"
+
+    def bind(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """All attributes, checked, with defaults filled in."""
+        return attribute_module.bind(self.attributes, given, f"initializer '{self.name}'")
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...], given: Mapping[str, Any]) -> np.ndarray:
+        """An array of ``shape``."""
+        value = np.asarray(self.function(rng, shape, **self.bind(given)))
+        if value.shape != shape:
+            raise PluginError(f"initializer '{self.name}' gave the shape {value.shape} where {shape} was asked for")
+        return value
+
+
+def initializer(function: Callable[..., np.ndarray]) -> Initializer:
+    """Declare an initializer: ``@initializer def zeros(rng, shape): ...``; attributes are keyword-only, with types."""
+    return Initializer(function)
+
+
+class Optimizer(ABC):
+    """An update rule on flat vectors. A subclass has a ``name``, and attributes as keyword-only parameters of ``__init__``.
+
+    All parameters of one dtype stand side by side in one vector, and so do their gradients, so that an update is a few
+    vector operations.
+    """
+
+    name: ClassVar[str]
+    state_names: ClassVar[tuple[str, ...]] = ()
+    """Names of the vectors, as long as the parameters and zero at first, that the rule keeps from step to step."""
+
+    learning_rate: float
+
+    @abstractmethod
+    def update(
+        self, parameters: np.ndarray, gradients: np.ndarray, state: Mapping[str, np.ndarray], step: int
+    ) -> None:
+        """Change ``parameters`` and ``state`` in place; ``gradients`` may be used as scratch. ``step`` counts from 1."""
+
+    @classmethod
+    def attributes(cls) -> dict[str, Attribute]:
+        """The declared attributes by name."""
+        return attribute_module.declared(cls.__init__, f"optimizer '{cls.name}'")
+
+    @classmethod
+    def create(cls, given: Mapping[str, Any]) -> Optimizer:
+        """An optimizer with these attributes, checked."""
+        return cls(**attribute_module.bind(cls.attributes(), given, f"optimizer '{cls.name}'"))
+
+    def settings(self) -> dict[str, Any]:
+        """The attributes as they are now, for files."""
+        return {name: getattr(self, name) for name in self.attributes()}
+
+
+class Runner(ABC):
+    """A plan that a backend has made ready."""
+
+    @abstractmethod
+    def run(self, arguments: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The plan's outputs, for arrays in the order of ``plan.arguments``. They may share memory with a later run's
+        only where the backend says so."""
+
+
+class Backend(ABC):
+    """What runs a plan."""
+
+    name: ClassVar[str]
+    promises: ClassVar[str]
+    """What it promises of repeatability, in a sentence."""
+
+    @abstractmethod
+    def prepare(self, plan: Plan) -> Runner:
+        """Make a plan ready to run."""
+
+
+@dataclass(frozen=True)
+class FileFormat:
+    """A format that models are loaded from and saved to, by the ending of a file's name."""
+
+    name: str
+    endings: tuple[str, ...]
+    load: Callable[[Path], Model]
+    save: Callable[[Model, Path], None]

@@ -1,0 +1,20 @@
+"""The registered ops, looked up by name: ``from dataflow.ops import relu``."""
+
+from __future__ import annotations
+
+from dataflow import registry
+from dataflow.errors import OpError
+from dataflow.op import Op
+
+
+def __getattr__(name: str) -> Op:
+    if name.startswith("__"):
+        raise AttributeError(f"module 'dataflow.ops' has no attribute '{name}'")
+    try:
+        return registry.lookup(name)
+    except OpError as error:
+        raise AttributeError(str(error)) from None
+
+
+def __dir__() -> list[str]:
+    return list(registry.all_ops())

@@ -1,0 +1,23 @@
+"""What neural nets are made of: activations, layers, losses, initializers and optimizers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dataflow import Initializer, Op, Optimizer, hookimpl, ops_in
+from dataflow_nn import activations, initializers, layers, losses, optimizers
+
+
+@hookimpl
+def register_ops() -> Iterable[Op]:
+    return [op for module in (activations, layers, losses) for op in ops_in(module)]
+
+
+@hookimpl
+def register_initializers() -> Iterable[Initializer]:
+    return initializers.ALL
+
+
+@hookimpl
+def register_optimizers() -> Iterable[type[Optimizer]]:
+    return [optimizers.SGD, optimizers.Adam]

@@ -1,0 +1,58 @@
+"""Activations, each a composite of simpler ops with its derivative beside it."""
+
+from __future__ import annotations
+
+from dataflow import op
+from dataflow_ops.arithmetic import abs_, exp, log, minimum, where
+from dataflow_ops.reductions import max_, sum_
+
+
+@op
+def relu(x):
+    """Rectified linear unit, max(x, 0), elementwise. Its derivative at 0 is 0."""
+    return where(x > 0, x, 0)
+
+
+@relu.vjp
+def _(g, y, x):
+    return where(x > 0, g, 0)
+
+
+@relu.kink("the derivative at 0 is taken as 0")
+def _(x):
+    return x == 0
+
+
+@op
+def sigmoid(x):
+    """Logistic function, 1 / (1 + e⁻ˣ), elementwise; written so that no exponential overflows."""
+    return exp(minimum(x, 0)) / (1 + exp(-abs_(x)))
+
+
+@sigmoid.vjp
+def _(g, y, x):
+    return g * y * (1 - y)
+
+
+@op
+def softmax(x, *, axis: int = -1):
+    """eˣ divided by its sum along an axis; the largest x is subtracted first, which changes nothing but overflow."""
+    raised = exp(x - max_(x, axis=axis, keepdims=True))
+    return raised / sum_(raised, axis=axis, keepdims=True)
+
+
+@softmax.vjp
+def _(g, y, x, *, axis):
+    return y * (g - sum_(g * y, axis=axis, keepdims=True))
+
+
+@op
+def log_softmax(x, *, axis: int = -1):
+    """The logarithm of softmax along an axis, exact also where softmax underflows."""
+    shifted = x - max_(x, axis=axis, keepdims=True)
+    return shifted - log(sum_(exp(shifted), axis=axis, keepdims=True))
+
+
+@log_softmax.vjp
+def _(g, y, x, *, axis):
+    return g - exp(y) * sum_(g, axis=axis, keepdims=True)

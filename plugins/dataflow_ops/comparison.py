@@ -1,0 +1,66 @@
+"""Comparisons, elementwise, with boolean results and no derivative; and conversion between dtypes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from dataflow import TensorSpec, parse_dtype, primitive, sample
+
+
+@primitive(elementwise=True)
+def equal(a, b):
+    """Whether a == b, elementwise."""
+    return np.equal(a, b)
+
+
+@primitive(elementwise=True)
+def not_equal(a, b):
+    """Whether a != b, elementwise."""
+    return np.not_equal(a, b)
+
+
+@primitive(elementwise=True)
+def less(a, b):
+    """Whether a < b, elementwise."""
+    return np.less(a, b)
+
+
+@primitive(elementwise=True)
+def less_equal(a, b):
+    """Whether a <= b, elementwise."""
+    return np.less_equal(a, b)
+
+
+@primitive(elementwise=True)
+def greater(a, b):
+    """Whether a > b, elementwise."""
+    return np.greater(a, b)
+
+
+@primitive(elementwise=True)
+def greater_equal(a, b):
+    """Whether a >= b, elementwise."""
+    return np.greater_equal(a, b)
+
+
+@primitive
+def cast(x, *, dtype: Literal["float64", "float32", "int64", "int32", "bool"]):
+    """x converted to another dtype; towards integers, decimals are cut off."""
+    return np.asarray(x).astype(dtype)
+
+
+@cast.shape
+def _(x, *, dtype):
+    return TensorSpec(x.shape, parse_dtype(dtype))
+
+
+@cast.vjp
+def _(g, y, x):
+    return g  # the engine converts a cotangent to its input's dtype
+
+
+@cast.samples
+def _(rng):
+    yield sample(rng.normal(size=(3, 4)), dtype="float64")

@@ -1,0 +1,117 @@
+"""Matrix products and transposition."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dataflow import ShapeError, broadcast_shapes, format_shape, normalize_axis, primitive, sample
+from dataflow_ops.shaping import expand_dims, reshape, sum_to
+
+
+@primitive
+def matmul(a, b):
+    """Matrix product a @ b, as numpy's: vectors at either end are allowed, axes before the last two broadcast."""
+    return np.matmul(a, b)
+
+
+@matmul.shape
+def _(a, b):
+    if a.ndim == 0 or b.ndim == 0:
+        raise ShapeError(
+            f"matmul takes vectors and matrices, not {format_shape(a.shape)} @ {format_shape(b.shape)}; "
+            f"a scalar factor is written with *"
+        )
+    inner_a, inner_b = a.shape[-1], b.shape[-2] if b.ndim > 1 else b.shape[0]
+    if inner_a != inner_b:
+        raise ShapeError(
+            f"{format_shape(a.shape)} @ {format_shape(b.shape)} does not fit: "
+            f"{inner_a} columns meet {inner_b} rows; the order of a product matters"
+        )
+    batch = broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    return (*batch, *a.shape[-2:-1], *(b.shape[-1:] if b.ndim > 1 else ()))
+
+
+@matmul.vjp(wrt="a")
+def _(g, y, a, b):
+    left, right, product = _as_matrices(g, a, b)
+    return _as_shape_of(product @ _swapped(right), left, a)
+
+
+@matmul.vjp(wrt="b")
+def _(g, y, a, b):
+    left, right, product = _as_matrices(g, a, b)
+    return _as_shape_of(_swapped(left) @ product, right, b)
+
+
+@matmul.samples
+def _(rng):
+    for left, right in (
+        ((2, 3), (3, 4)),
+        ((3,), (3,)),
+        ((2, 3), (3,)),
+        ((3,), (3, 4)),
+        ((5, 2, 3), (3, 4)),
+        ((5, 1, 2, 3), (4, 3, 2)),
+        ((3,), (5, 3, 2)),
+        ((2, 3), (5, 3, 2)),
+        ((5, 2, 3), (3,)),
+    ):
+        yield sample(rng.normal(size=left), rng.normal(size=right))
+
+
+def _as_matrices(g, a, b):
+    # A vector at the left is a row, one at the right a column; the product gets those axes back.
+    left = expand_dims(a, axis=0) if a.ndim == 1 else a
+    right = expand_dims(b, axis=1) if b.ndim == 1 else b
+    if b.ndim == 1:
+        g = expand_dims(g, axis=-1)
+    if a.ndim == 1:
+        g = expand_dims(g, axis=-2)
+    return left, right, g
+
+
+def _swapped(matrix):
+    axes = tuple(range(matrix.ndim))
+    return transpose(matrix) if matrix.ndim == 2 else transpose(matrix, axes=(*axes[:-2], axes[-1], axes[-2]))
+
+
+def _as_shape_of(cotangent, matrix, operand):
+    if cotangent.shape != matrix.shape:
+        cotangent = sum_to(cotangent, shape=matrix.shape)
+    return cotangent if operand.shape == matrix.shape else reshape(cotangent, shape=operand.shape)
+
+
+@primitive
+def transpose(x, *, axes: tuple[int, ...] | None = None):
+    """x with its axes in the given order, or in reverse order: ``x.T``."""
+    return np.transpose(x, axes)
+
+
+@transpose.shape
+def _(x, *, axes):
+    return tuple(x.shape[axis] for axis in _order(axes, x.ndim))
+
+
+@transpose.vjp
+def _(g, y, x, *, axes):
+    if axes is None:
+        return transpose(g)
+    order = _order(axes, x.ndim)
+    return transpose(g, axes=tuple(order.index(axis) for axis in range(x.ndim)))
+
+
+@transpose.samples
+def _(rng):
+    yield sample(rng.normal(size=(2, 3)))
+    yield sample(rng.normal(size=(2, 3, 4)))
+    yield sample(rng.normal(size=(2, 3, 4)), axes=(1, -1, 0))
+    yield sample(rng.normal(size=()))
+
+
+def _order(axes, ndim):
+    if axes is None:
+        return tuple(range(ndim))[::-1]
+    order = tuple(normalize_axis(axis, ndim) for axis in axes)
+    if sorted(order) != list(range(ndim)):
+        raise ShapeError(f"axes {list(axes)} are not an order of the {ndim} axes 0 to {ndim - 1}")
+    return order

@@ -1,0 +1,286 @@
+"""Reshaping, broadcasting, indexing, joining."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dataflow import (
+    Shape,
+    ShapeError,
+    Size,
+    TensorSpec,
+    broadcast_shapes,
+    element_count,
+    format_shape,
+    normalize_axis,
+    primitive,
+    sample,
+)
+from dataflow.indexing import indexed_shape, parse_key
+
+
+@primitive
+def reshape(x, *, shape: Shape):
+    """x in another shape, read in row-major order; one size may be −1, which means what is left."""
+    return np.reshape(x, shape)
+
+
+@reshape.shape
+def _(x, *, shape):
+    count = element_count(x.shape)
+    if shape.count(-1) > 1:
+        raise ShapeError(f"the shape {format_shape(shape)} has more than one -1")
+    if -1 in shape:
+        rest = element_count([size for size in shape if size != -1])
+        left = _quotient(count, rest)
+        if left is None:
+            raise ShapeError(f"{format_shape(x.shape)} has {count} elements, which {rest} does not divide")
+        return tuple(left if size == -1 else size for size in shape)
+    if element_count(shape) != count:
+        raise ShapeError(
+            f"{format_shape(x.shape)} has {count} elements, {format_shape(shape)} has {element_count(shape)}"
+        )
+    return shape
+
+
+@reshape.vjp
+def _(g, y, x):
+    return reshape(g, shape=x.shape)
+
+
+@reshape.samples
+def _(rng):
+    yield sample(rng.normal(size=(3, 4)), shape=(2, 6))
+    yield sample(rng.normal(size=(3, 4)), shape=(2, -1, 3))
+    yield sample(rng.normal(size=1), shape=())
+
+
+def _quotient(count, divisor):
+    if isinstance(count, Size):
+        return None if divisor == 0 else count.exact_quotient(divisor)
+    if isinstance(divisor, Size) or divisor == 0 or count % divisor:
+        return None
+    return count // divisor
+
+
+@primitive
+def expand_dims(x, *, axis: int | tuple[int, ...]):
+    """x with a new axis of size 1 at each of the given places of the result."""
+    return np.expand_dims(x, axis)
+
+
+@expand_dims.shape
+def _(x, *, axis):
+    axes = (axis,) if isinstance(axis, int) else axis
+    ndim = x.ndim + len(axes)
+    new = {normalize_axis(one, ndim) for one in axes}
+    if len(new) != len(axes):
+        raise ShapeError(f"an axis is named twice in {list(axes)}")
+    old = iter(x.shape)
+    return tuple(1 if i in new else next(old) for i in range(ndim))
+
+
+@expand_dims.vjp
+def _(g, y, x):
+    return reshape(g, shape=x.shape)
+
+
+@expand_dims.samples
+def _(rng):
+    yield sample(rng.normal(size=(3, 4)), axis=0)
+    yield sample(rng.normal(size=(3, 4)), axis=(1, -1))
+
+
+@primitive
+def broadcast_to(x, *, shape: Shape):
+    """x repeated along new axes and along those of size 1, to the given shape."""
+    return np.broadcast_to(x, shape)
+
+
+@broadcast_to.shape
+def _(x, *, shape):
+    if -1 in shape or broadcast_shapes(x.shape, shape) != shape:
+        raise ShapeError(f"{format_shape(x.shape)} does not broadcast to {format_shape(shape)}")
+    return shape
+
+
+@broadcast_to.vjp
+def _(g, y, x):
+    return sum_to(g, shape=x.shape)
+
+
+@broadcast_to.samples
+def _(rng):
+    yield sample(rng.normal(size=(3, 1)), shape=(2, 3, 4))
+    yield sample(rng.normal(size=()), shape=(2, 3))
+
+
+@primitive
+def sum_to(x, *, shape: Shape):
+    """x summed over the axes along which the given shape would be broadcast to x's: the transpose of broadcast_to."""
+    x = np.asarray(x)
+    lead = x.ndim - len(shape)
+    axes = tuple(i for i in range(x.ndim) if i < lead or (shape[i - lead] == 1 and x.shape[i] != 1))
+    return np.sum(x, axis=axes).reshape(shape) if axes else x
+
+
+@sum_to.shape
+def _(x, *, shape):
+    if -1 in shape or broadcast_shapes(x.shape, shape) != x.shape:
+        raise ShapeError(f"{format_shape(shape)} does not broadcast to {format_shape(x.shape)}, so there is no sum to it")
+    return shape
+
+
+@sum_to.vjp
+def _(g, y, x):
+    return broadcast_to(g, shape=x.shape)
+
+
+@sum_to.samples
+def _(rng):
+    yield sample(rng.normal(size=(2, 3, 4)), shape=(3, 1))
+    yield sample(rng.normal(size=(3, 4)), shape=())
+
+
+@primitive
+def index(x, *, key: str):
+    """Indexing and slicing with constants, as numpy's basic indexing: x[0, 1:3, ..., newaxis]."""
+    return np.asarray(x)[parse_key(key)]
+
+
+@index.shape
+def _(x, *, key):
+    return indexed_shape(x.shape, parse_key(key))
+
+
+@index.vjp
+def _(g, y, x, *, key):
+    return place(g, key=key, shape=x.shape)
+
+
+@index.samples
+def _(rng):
+    for key in ("0", "-1, 1:3", "..., ::2", "newaxis, :, -2", "::-1, 3:0:-2"):
+        yield sample(rng.normal(size=(3, 4)), key=key)
+
+
+@primitive
+def place(x, *, key: str, shape: Shape):
+    """Zeros of the given shape with x at the index: the transpose of index."""
+    result = np.zeros(shape, np.asarray(x).dtype)
+    result[parse_key(key)] = x
+    return result
+
+
+@place.shape
+def _(x, *, key, shape):
+    if -1 in shape or indexed_shape(shape, parse_key(key)) != x.shape:
+        raise ShapeError(f"{format_shape(shape)}[{key}] has not the shape {format_shape(x.shape)}")
+    return shape
+
+
+@place.vjp
+def _(g, y, x, *, key):
+    return index(g, key=key)
+
+
+@place.samples
+def _(rng):
+    yield sample(rng.normal(size=(2,)), key="1, 1:3", shape=(3, 4))
+
+
+@primitive
+def concatenate(*xs, axis: int = 0):
+    """The inputs one after the other along an axis that they have."""
+    return np.concatenate([np.asarray(x) for x in xs], axis=axis)
+
+
+@concatenate.shape
+def _(*xs, axis):
+    first = xs[0].shape
+    along = normalize_axis(axis, len(first))
+    for x in xs[1:]:
+        if x.ndim != len(first) or any(a != b for i, (a, b) in enumerate(zip(first, x.shape)) if i != along):
+            raise ShapeError(
+                f"shapes {format_shape(first)} and {format_shape(x.shape)} differ in more than axis {along}, "
+                f"along which they are joined"
+            )
+    total = xs[0].shape[along]
+    for x in xs[1:]:
+        total = total + x.shape[along]
+    return (*first[:along], total, *first[along + 1 :])
+
+
+@concatenate.vjp
+def _(g, y, *xs, axis):
+    return tuple(part(g, *xs, axis=axis, which=i) for i in range(len(xs)))
+
+
+@concatenate.samples
+def _(rng):
+    yield sample(rng.normal(size=(2, 3)), rng.normal(size=(1, 3)))
+    yield sample(rng.normal(size=(2, 3)), rng.normal(size=(2, 1)), rng.normal(size=(2, 2)), axis=-1)
+    yield sample(rng.normal(size=(2, 3)))
+
+
+@primitive
+def part(*xs, which: int, axis: int = 0):
+    """Of the first input, the piece that lies where input number ``which`` (from 0) lies when the others are joined."""
+    whole, *pieces = (np.asarray(x) for x in xs)
+    along = axis % whole.ndim
+    start = sum(piece.shape[along] for piece in pieces[:which])
+    cut = [slice(None)] * whole.ndim
+    cut[along] = slice(start, start + pieces[which].shape[along])
+    return whole[tuple(cut)]
+
+
+@part.shape
+def _(*xs, which, axis):
+    whole, *pieces = xs
+    if not 0 <= which < len(pieces):
+        raise ShapeError(f"part {which} of {len(pieces)} is not there")
+    if concatenate.infer(pieces, {"axis": axis}, {}).shape != whole.shape:
+        raise ShapeError(f"{format_shape(whole.shape)} is not the shape of the parts joined along axis {axis}")
+    return TensorSpec(pieces[which].shape, whole.dtype)
+
+
+@part.vjp
+def _(g, y, *xs, which, axis):
+    pieces = [g if i == which else 0 * x for i, x in enumerate(xs[1:])]
+    return concatenate(*pieces, axis=axis), *(None for _ in pieces)
+
+
+@part.samples
+def _(rng):
+    yield sample(rng.normal(size=(3, 5)), rng.normal(size=(3, 2)), rng.normal(size=(3, 3)), axis=1, which=1)
+
+
+@primitive
+def stack(*xs, axis: int = 0):
+    """The inputs side by side along a new axis; they broadcast to one shape."""
+    return np.stack(np.broadcast_arrays(*xs), axis=axis)
+
+
+@stack.shape
+def _(*xs, axis):
+    shape = broadcast_shapes(*(x.shape for x in xs))
+    along = normalize_axis(axis, len(shape) + 1)
+    return (*shape[:along], len(xs), *shape[along:])
+
+
+@stack.vjp
+def _(g, y, *xs, axis):
+    before = ":, " * normalize_axis(axis, g.ndim)
+    pieces = [index(g, key=f"{before}{i}") for i in range(len(xs))]
+    return tuple(_summed_to(piece, x) for piece, x in zip(pieces, xs, strict=True))
+
+
+@stack.samples
+def _(rng):
+    yield sample(rng.normal(size=(2, 3)), rng.normal(size=(2, 3)))
+    yield sample(rng.normal(size=(2, 3)), rng.normal(size=3), 0.5, axis=-1)
+
+
+def _summed_to(piece, x):
+    shape = () if isinstance(x, (int, float)) else x.shape
+    return piece if piece.shape == shape else sum_to(piece, shape=shape)
