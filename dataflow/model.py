@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings as python_warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dataflow import registry
+from dataflow import modes
 from dataflow.autodiff import backward, check_differentiable, gradient_graph
 from dataflow.errors import DataError, DataflowWarning, GraphError, nearest
 from dataflow.evaluate import forward, kink_warnings, missing_inputs, non_finite_warnings
-from dataflow.graph import INPUT, OP, PARAMETER, Graph
+from dataflow.feeding import as_input, feed, one_example
+from dataflow.graph import INPUT, Graph
 from dataflow.parameters import Parameters
 from dataflow.perexample import per_example_gradients
-from dataflow.plan import make_plan
-from dataflow.shapes import TensorSpec, bind, element_count, substitute
+from dataflow.program import Program
+from dataflow.shapes import element_count, format_shape
 
 if TYPE_CHECKING:
     from dataflow.data import DataSource
@@ -84,7 +86,10 @@ class Model:
         if loss is not None:
             spec = graph.value(loss).spec
             if spec.shape != () or not spec.is_float:
-                raise GraphError(f"the loss '{loss}' is {spec}; a loss is one float, such as sum(...) or mse(...)", node=loss)
+                raise GraphError(
+                    f"the loss '{loss}' is {spec}; a loss is one float, such as sum(...) or mse(...)", node=loss
+                )
+        self._programs: dict[tuple[str, str, tuple[str, ...]], modes.LinearProgram] = {}
         self._parameters = Parameters(graph, self.train_settings.seed)
 
     @property
@@ -109,7 +114,7 @@ class Model:
     def run(self, *, data: Mapping[str, Any] | None = None, **inputs: Any) -> dict[str, np.ndarray]:
         """The value of every node that the given inputs suffice for, by name. Where numbers leave an op's domain, a
         ``DataflowWarning`` names the node."""
-        result = self.evaluate(data=self._given(data, inputs))
+        result = self.evaluate(data=self.given(data, inputs))
         self._warn(result.warnings)
         return result.values
 
@@ -124,14 +129,19 @@ class Model:
         """The gradient of ``sum(of)`` (of the loss unless said) with respect to any inputs, parameters or nodes (all
         parameters unless said), each of the shape of its wrt. Where no path leads from a wrt to ``of``, its gradient is
         zero, and a ``DataflowWarning`` says so."""
-        target = self._target(of)
+        target = self.target(of)
         names = list(self._parameters) if wrt is None else [wrt] if isinstance(wrt, str) else list(wrt)
-        result = self.evaluate(of=target, wrt=names, data=self._given(data, inputs))
+        result = self.evaluate(of=target, wrt=names, data=self.given(data, inputs))
         self._warn(result.warnings)
         return result.gradients
 
     def evaluate(
-        self, *, of: str | None = None, wrt: Sequence[str] = (), data: Mapping[str, Any] | None = None, kinks: bool = False
+        self,
+        *,
+        of: str | None = None,
+        wrt: Sequence[str] = (),
+        data: Mapping[str, Any] | None = None,
+        kinks: bool = False,
     ) -> Evaluation:
         """The forward pass and, with ``of``, the backward pass, with everything that came between.
 
@@ -151,7 +161,9 @@ class Model:
             check_differentiable(self.graph, of, wrt)
             for name in (of, *wrt):
                 if name in not_computed:
-                    raise DataError(f"'{name}' needs {_listed('input', not_computed[name])}, which is not given", node=name)
+                    raise DataError(
+                        f"'{name}' needs {_listed('input', not_computed[name])}, which is not given", node=name
+                    )
             needed = self.graph.schedule([of])
             cotangents = backward(self.graph, needed, values, {of: np.ones_like(values[of])}, wrt, sizes)
             for name in wrt:
@@ -170,30 +182,68 @@ class Model:
     # -------------------------------------------------------------------------------------------- more derivatives
 
     def jacobian(
-        self, *, of: str, wrt: Sequence[str] | str, data: Mapping[str, Any] | None = None, **inputs: Any
+        self,
+        *,
+        of: str,
+        wrt: Sequence[str] | str,
+        mode: str | None = None,
+        data: Mapping[str, Any] | None = None,
+        **inputs: Any,
     ) -> np.ndarray:
         """The matrix ∂vec(of)/∂vec(wrt): a row for each entry of ``of``, and the columns of each wrt side by side, both in
-        row-major order."""
-        names = [wrt] if isinstance(wrt, str) else list(wrt)
-        check_differentiable(self.graph, of, names)
-        known, sizes = self._feed(self._given(data, inputs))
-        order = self.graph.schedule([of, *names])
-        values = forward(self.graph, order, known, sizes)
-        self._require(values, [of, *names])
-        self._warn(non_finite_warnings(self.graph, order, values))
-        needed = self.graph.schedule([of])
-        shape, dtype = values[of].shape, values[of].dtype
-        widths = [values[name].size for name in names]
-        matrix = np.zeros((values[of].size, sum(widths)), np.result_type(dtype, *(values[name] for name in names)))
-        starts = np.cumsum([0, *widths])
-        for row in range(len(matrix)):
-            seed = np.zeros(values[of].size, dtype)
-            seed[row] = 1
-            found = backward(self.graph, needed, values, {of: seed.reshape(shape)}, names, sizes)
-            for name, start, width in zip(names, starts, widths, strict=False):
-                if name in found:
-                    matrix[row, start : start + width] = found[name].reshape(-1)
-        return matrix
+        row-major order. It comes from one batched pass: a reverse one for all rows or a forward one for all columns,
+        whichever has fewer, unless ``mode`` says "reverse" or "forward"."""
+        return self._differentiate("jacobian", of, wrt, self.given(data, inputs), mode=mode)
+
+    def vjp(
+        self,
+        *,
+        of: str,
+        wrt: Sequence[str] | str,
+        cotangent: Any,
+        data: Mapping[str, Any] | None = None,
+        **inputs: Any,
+    ) -> dict[str, np.ndarray]:
+        """``cotangent · J`` for each wrt, in its shape; ``cotangent`` has the shape of ``of``."""
+        return self._differentiate("vjp", of, wrt, self.given(data, inputs), directions={of: cotangent})
+
+    def jvp(
+        self,
+        *,
+        of: str,
+        wrt: Sequence[str] | str,
+        tangents: Mapping[str, Any],
+        data: Mapping[str, Any] | None = None,
+        **inputs: Any,
+    ) -> np.ndarray:
+        """``J · tangent``, in the shape of ``of``: its derivative along ``tangents``, which has an array in the shape of each
+        wrt; one left out is zero."""
+        return self._differentiate("jvp", of, wrt, self.given(data, inputs), directions=tangents)
+
+    def hvp(
+        self,
+        *,
+        of: str | None = None,
+        wrt: Sequence[str] | str,
+        tangents: Mapping[str, Any],
+        data: Mapping[str, Any] | None = None,
+        **inputs: Any,
+    ) -> dict[str, np.ndarray]:
+        """``H · tangent`` for each wrt, in its shape, where H is the Hessian of ``sum(of)`` (of the loss unless said) with
+        respect to all wrts together."""
+        return self._differentiate("hvp", self.target(of), wrt, self.given(data, inputs), directions=tangents)
+
+    def hessian(
+        self,
+        *,
+        of: str | None = None,
+        wrt: Sequence[str] | str,
+        data: Mapping[str, Any] | None = None,
+        **inputs: Any,
+    ) -> np.ndarray:
+        """The matrix of second derivatives of ``sum(of)`` (of the loss unless said): rows and columns are the entries of the
+        wrts, side by side, each in row-major order."""
+        return self._differentiate("hessian", self.target(of), wrt, self.given(data, inputs))
 
     def per_example_gradients(
         self,
@@ -205,73 +255,139 @@ class Model:
     ) -> dict[str, np.ndarray]:
         """What each example of the batch adds to the gradient of ``sum(of)``: arrays with a leading axis of length n, which
         sum to ``gradients``. A part that belongs to no example, such as a penalty on weights, is shared equally."""
-        target = self._target(of)
+        target = self.target(of)
         names = list(self._parameters) if wrt is None else [wrt] if isinstance(wrt, str) else list(wrt)
         check_differentiable(self.graph, target, names)
-        known, sizes = self._feed(self._given(data, inputs))
+        known, sizes = self._feed(self.given(data, inputs))
         values = forward(self.graph, self.graph.schedule([target, *names]), known, sizes)
         self._require(values, [target, *names])
         return per_example_gradients(self.graph, target, names, values, sizes)
 
     def compile(
-        self, *, values: Sequence[str] = (), gradients: Sequence[str] = (), of: str | None = None, backend: str = "numpy"
+        self,
+        *,
+        values: Sequence[str] = (),
+        gradients: Sequence[str] = (),
+        of: str | None = None,
+        backend: str = "numpy",
     ) -> Callable[..., tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]:
         """A function ``f(x=x, y=y) -> (values, gradients)`` of the asked-for nodes and of the gradients of ``sum(of)`` (of the
         loss unless said). A plan is made for each set of shapes and kept; parameters are those of the model at each call."""
-        runner_of = registry.backend(backend)
         graph, cotangents = self.graph, {}
         if gradients:
-            extended = gradient_graph(self.graph, self._target(of), gradients)
+            extended = gradient_graph(self.graph, self.target(of), gradients)
             graph, cotangents = extended.graph, extended.cotangents
         wanted = [self.graph.value(name).name for name in values]
         connected = [name for name in gradients if name in cotangents]
-        outputs = [*wanted, *(cotangents[name] for name in connected)]
-        needed = graph.needed_for(outputs)
-        names = [name for name in graph if name in needed and graph.nodes[name]["kind"] in (INPUT, PARAMETER)]
-        runners: dict[Any, Any] = {}
+        program = Program(graph, [*wanted, *(cotangents[name] for name in connected)], backend)
 
         def compiled(data: Mapping[str, Any] | None = None, **inputs: Any) -> Any:
-            known, sizes = self._feed(self._given(data, inputs))
-            self._require(known, [name for name in names if graph.nodes[name]["kind"] == INPUT])
-            arguments = [known[name] for name in names]
-            key = tuple(argument.shape for argument in arguments)
-            if key not in runners:
-                specs = {name: TensorSpec(known[name].shape, known[name].dtype) for name in names}
-                runners[key] = runner_of.prepare(make_plan(graph, outputs, specs))
-            results = runners[key].run(arguments)
-            found = dict(zip(connected, map(np.array, results[len(wanted) :]), strict=True))
+            known, sizes = self._feed(self.given(data, inputs))
+            self._require(known, program.arguments)
+            results = [np.array(result) for result in program.run(known)]
+            found = dict(zip(connected, results[len(wanted) :], strict=True))
             for name in gradients:
                 if name not in found:
-                    spec = self.graph.spec(name)
-                    found[name] = np.zeros(substitute(spec.shape, sizes), spec.dtype)
-            return dict(zip(wanted, map(np.array, results), strict=False)), {name: found[name] for name in gradients}
+                    found[name] = self._zero(name, sizes)
+            return dict(zip(wanted, results, strict=False)), {name: found[name] for name in gradients}
 
         return compiled
 
-    # -------------------------------------------------------------------------------------------- internals
+    # -------------------------------------------------------------------------------------------- what a run is given
 
-    def _given(self, data: Mapping[str, Any] | None, inputs: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    def given(self, data: Mapping[str, Any] | None, inputs: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Inputs given as ``data=`` and by keyword, together; ``None`` where neither is, which means the declared data."""
         return {**(data or {}), **inputs} if data is not None or inputs else None
 
-    def _target(self, of: str | None) -> str:
+    def target(self, of: str | None) -> str:
+        """``of``, or the loss; a ``GraphError`` where there is neither."""
         if of is None and self.loss is None:
             raise GraphError("the model has no loss; say of which node the gradient is taken, with of=")
         return of or str(self.loss)
+
+    def one_example(self, given: Mapping[str, Any] | None, number: int) -> dict[str, np.ndarray]:
+        """The given inputs, or the declared data, cut down to one example of the batch, counted from 0."""
+        if given is None:
+            given = self.data.load(self.graph) if self.data is not None else {}
+        return one_example(self.graph, given, number)
+
+    def sizes_of(self, given: Mapping[str, Any] | None) -> dict[str, int]:
+        """What the symbolic sizes stand for with these inputs, or with the declared data."""
+        return self._feed(given)[1]
+
+    # -------------------------------------------------------------------------------------------- internals
+
+    def _differentiate(
+        self,
+        kind: str,
+        of: str,
+        wrt: Sequence[str] | str,
+        given: Mapping[str, Any] | None,
+        *,
+        directions: Mapping[str, Any] | None = None,
+        mode: str | None = None,
+    ) -> Any:
+        names = [wrt] if isinstance(wrt, str) else list(wrt)
+        check_differentiable(self.graph, of, names)
+        known, sizes = self._feed(given)
+        order = self.graph.schedule([of, *names])
+        self._require_inputs(order, known, of)
+        shapes = {name: modes.concrete_shape(self.graph, name, sizes) for name in (of, *names)}
+        dtype = np.result_type(*(self.graph.nodes[name]["dtype"] for name in (of, *names)))
+        if kind == "jacobian":
+            columns = sum(math.prod(shapes[name]) for name in names)
+            if mode not in (None, "reverse", "forward"):
+                raise DataError(f"the mode is 'reverse' or 'forward', not {mode!r}")
+            if mode == "reverse" or (mode is None and math.prod(shapes[of]) <= columns):
+                program = self._linear_program("vjp", of, names)
+                return modes.matrix(program, known, {of: shapes[of]}, {name: shapes[name] for name in names}, dtype)
+            program = self._linear_program("jvp", of, names)
+            return modes.matrix(program, known, {name: shapes[name] for name in names}, {of: shapes[of]}, dtype).T
+        if kind == "hessian":
+            program = self._linear_program("hvp", of, names)
+            inner = {name: shapes[name] for name in names}
+            return modes.matrix(program, known, inner, inner, dtype)
+        program = self._linear_program(kind, of, names)
+        targets = [of] if kind == "vjp" else names
+        what = "cotangent" if kind == "vjp" else "tangent"
+        for name in directions or {}:
+            if name not in targets:
+                raise DataError(f"there is a {what} for '{name}', which is not differentiated{nearest(name, targets)}")
+        arrays = {}
+        for name in targets:
+            array = as_input(self.graph, name, (directions or {}).get(name, np.zeros(shapes[name])))
+            if array.shape != shapes[name]:
+                raise DataError(
+                    f"the {what} of '{name}' has its shape, {format_shape(shapes[name])}, not {format_shape(array.shape)}"
+                )
+            arrays[name] = array
+        found = program.apply(known, arrays) if program.names else {}
+        results = {name: found.get(name, self._zero(name, sizes)) for name in ([of] if kind == "jvp" else names)}
+        return results[of] if kind == "jvp" else results
+
+    def _linear_program(self, kind: str, of: str, wrt: Sequence[str]) -> modes.LinearProgram:
+        key = (kind, of, tuple(wrt))
+        if key not in self._programs:
+            if kind == "hvp":
+                linear = modes.hvp_map(self.graph, of, wrt)
+            else:
+                linear = (modes.vjp_map if kind == "vjp" else modes.jvp_map)(self.graph, [of], wrt)
+            self._programs[key] = modes.LinearProgram(linear)
+        return self._programs[key]
+
+    def _zero(self, name: str, sizes: Mapping[str, int]) -> np.ndarray:
+        return np.zeros(modes.concrete_shape(self.graph, name, sizes), self.graph.nodes[name]["dtype"])
+
+    def _require_inputs(self, order: Sequence[str], known: Mapping[str, Any], of: str) -> None:
+        missing = [name for name in order if self.graph.nodes[name]["kind"] == INPUT and name not in known]
+        if missing:
+            raise DataError(f"'{of}' needs {_listed('input', missing)}, which is not given", node=of)
 
     def _feed(self, given: Mapping[str, Any] | None) -> tuple[dict[str, np.ndarray], dict[str, int]]:
         """Arrays of the declared dtypes for what is given, with the parameters; and what the symbolic sizes stand for."""
         if given is None:
             given = self.data.load(self.graph) if self.data is not None else {}
-        known: dict[str, np.ndarray] = {}
-        sizes: dict[str, int] = {}
-        for name, value in given.items():
-            if name not in self.graph or self.graph.nodes[name]["kind"] == OP:
-                feedable = [n for n, data in self.graph.nodes(data=True) if data["kind"] != OP]
-                raise DataError(f"there is no input '{name}'{nearest(name, feedable)}")
-            known[name] = as_input(self.graph, name, value)
-            problem = bind(self.graph.nodes[name]["shape"], known[name].shape, sizes)
-            if problem is not None:
-                raise DataError(f"{self.graph.nodes[name]['kind']} '{name}': {problem}", node=name)
+        known, sizes = feed(self.graph, given)
         for name in self._parameters:
             if name not in known:
                 known[name] = self._parameters[name]
@@ -289,21 +405,6 @@ class Model:
             python_warnings.warn(note, DataflowWarning, stacklevel=3)
 
 
-def as_input(graph: Graph, name: str, value: Any) -> np.ndarray:
-    """``value`` as an array of the dtype that ``name`` is declared with; a ``DataError`` where that would lose something."""
-    dtype: np.dtype = graph.nodes[name]["dtype"]
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        raise DataError(f"'{name}' takes an array whose rows have one length", node=name) from None
-    if array.dtype.kind not in "fiub" or (dtype.kind == "b" and array.dtype.kind != "b" and array.size):
-        raise DataError(f"'{name}' takes {dtype} numbers, not {array.dtype}", node=name)
-    if dtype.kind == "i" and array.dtype.kind == "f" and not np.array_equal(array, np.trunc(array)):
-        raise DataError(f"'{name}' takes whole numbers ({dtype}), not decimals", node=name)
-    return array.astype(dtype, copy=False)
-
-
 def _listed(kind: str, names: Sequence[str]) -> str:
     listed = ", ".join(f"'{name}'" for name in names)
     return f"{kind}{'s' if kind and len(names) != 1 else ''} {listed}".strip()
-

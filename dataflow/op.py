@@ -18,6 +18,7 @@ A rule calls ops, never numpy. Called with arrays it computes; called with graph
 from __future__ import annotations
 
 import inspect
+import typing
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ from dataflow.shapes import DTYPES, Shape, TensorSpec, broadcast_shapes
 
 Literal: TypeAlias = int | float | bool
 Rule: TypeAlias = Callable[..., Any]
+Structure: TypeAlias = typing.Literal["selection", "sum"]
 
 
 class Traced(ABC):
@@ -85,6 +87,9 @@ class Op:
         self.vjp_rule: Rule | None = None
         self.vjp_rules_by_input: dict[int, Rule] = {}
         self.jacobian_rule: Rule | None = None
+        self.batch_rule: Rule | None = None
+        self.local_rules: dict[int, Rule] = {}
+        self.structure: Structure | None = None
         self.kink_rule: Kink | None = None
         self.samples_rule: Callable[[np.random.Generator], Iterable[Sample]] | None = None
         self._dtypes: dict[tuple[Any, ...], np.dtype] = {}
@@ -130,6 +135,18 @@ class Op:
         self.shape_rule = self._accepting(rule, "shape", 0)
         return rule
 
+    def local(self, *, wrt: str) -> Callable[[Rule], Rule]:
+        """``rule(y, *inputs, **attributes)`` returns the Jacobian with respect to that input as an operator that knows its
+        structure, or ``None`` where it has none for these inputs. Only explanations use it."""
+        if wrt not in self.inputs:
+            raise PluginError(f"op '{self.name}': local(wrt={wrt!r}) names no input; there is {', '.join(self.inputs)}")
+
+        def register(rule: Rule) -> Rule:
+            self.local_rules[self.inputs.index(wrt)] = self._accepting(rule, "local", 1)
+            return rule
+
+        return register
+
     def kink(self, convention: str) -> Callable[[Rule], Rule]:
         """``rule(*inputs)`` returns a mask, true where the op has no derivative; ``convention`` says what is used."""
 
@@ -138,6 +155,13 @@ class Op:
             return rule
 
         return register
+
+    def batch(self, rule: Rule) -> Rule:
+        """``rule(batched, *inputs, **attributes)`` runs the op on many sets of inputs at once: the inputs for which the mask
+        ``batched`` is true have a new first axis, and so has the result. An elementwise op needs none; a composite one
+        neither; a primitive op without it is run set by set."""
+        self.batch_rule = self._accepting(rule, "batch", 1)
+        return rule
 
     def samples(self, rule: Callable[[np.random.Generator], Iterable[Sample]]) -> Rule:
         """``rule(rng)`` yields ``sample(...)`` calls for the general tests."""
@@ -274,7 +298,8 @@ class Op:
         takes_any = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         wanted = leading + (0 if self.variadic else len(self.inputs))
         if (len(positional) > wanted) if takes_any else (len(positional) != wanted or self.variadic):
-            names = ["g", "y"][2 - leading :] + [("*" if self.variadic else "") + name for name in self.inputs]
+            names = ["batched"] if kind == "batch" else ["g", "y"][2 - leading :]
+            names += [("*" if self.variadic else "") + name for name in self.inputs]
             raise PluginError(f"op '{self.name}': its {kind} rule takes ({', '.join(names)}), then attributes by keyword")
         keywords = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
         if unknown := keywords - self.attributes.keys():
@@ -302,12 +327,27 @@ def op(function: Rule | None = None, *, name: str | None = None) -> Any:
 @overload
 def primitive(function: Rule) -> Op: ...
 @overload
-def primitive(*, name: str | None = None, elementwise: bool = False) -> Callable[[Rule], Op]: ...
-def primitive(function: Rule | None = None, *, name: str | None = None, elementwise: bool = False) -> Any:
-    """Declare a primitive op: the body is its numpy kernel. ``elementwise`` ops broadcast and need no shape rule."""
-    if function is None:
-        return lambda body: Op(body, primitive=True, elementwise=elementwise, name=name)
-    return Op(function, primitive=True, elementwise=elementwise)
+def primitive(
+    *, name: str | None = None, elementwise: bool = False, structure: Structure | None = None
+) -> Callable[[Rule], Op]: ...
+def primitive(
+    function: Rule | None = None,
+    *,
+    name: str | None = None,
+    elementwise: bool = False,
+    structure: Structure | None = None,
+) -> Any:
+    """Declare a primitive op: the body is its numpy kernel. ``elementwise`` ops broadcast and need no shape rule.
+
+    ``structure`` is "selection" for an op that only moves or repeats entries, "sum" for one that only adds them up.
+    """
+
+    def declare(body: Rule) -> Op:
+        declared = Op(body, primitive=True, elementwise=elementwise, name=name)
+        declared.structure = structure
+        return declared
+
+    return declare if function is None else declare(function)
 
 
 def ops_in(module: ModuleType) -> list[Op]:

@@ -14,8 +14,8 @@ import numpy as np
 
 from dataflow.autodiff import pullback
 from dataflow.errors import DataError, DataflowError
-from dataflow.graph import INPUT, OP, Graph, concrete_attributes
-from dataflow.shapes import Size, format_shape
+from dataflow.feeding import batch_axis, batch_symbol
+from dataflow.graph import OP, Graph, concrete_attributes
 
 
 def per_example_gradients(
@@ -23,6 +23,10 @@ def per_example_gradients(
 ) -> dict[str, np.ndarray]:
     """For each wrt an array with a leading axis of the number of examples; the sum over it is the gradient of ``sum(of)``."""
     batch = batch_symbol(graph, of)
+    if batch is None:
+        raise DataError(
+            f"'{of}' depends on no input with a symbolic first size such as \"n\", so there are no examples to tell apart"
+        )
     count = sizes[batch]
     order = graph.schedule([of])
     active = graph.depending_on(wrt)
@@ -70,29 +74,6 @@ def per_example_gradients(
     return {name: _result(graph, name, batch, count, whole, apart, values) for name in wrt}
 
 
-def batch_symbol(graph: Graph, of: str) -> str:
-    """The symbolic size of the examples: that of the first axis of the inputs that ``of`` needs."""
-    needed = graph.needed_for([of])
-    for name in graph.names(INPUT):
-        shape = graph.nodes[name]["shape"]
-        if name in needed and shape and isinstance(shape[0], Size) and shape[0].as_symbol:
-            return str(shape[0].as_symbol)
-    raise DataError(f"'{of}' depends on no input with a symbolic first size such as \"n\", so there are no examples to tell apart")
-
-
-def batch_axis(graph: Graph, name: str, batch: str) -> int | None:
-    """Along which axis a node's value is split into examples, if it is."""
-    shape = graph.nodes[name]["shape"]
-    axes = [i for i, size in enumerate(shape) if isinstance(size, Size) and batch in size.names]
-    if not axes:
-        return None
-    if len(axes) > 1 or shape[axes[0]].as_symbol != batch:
-        raise DataError(
-            f"node '{name}' of shape {format_shape(shape)} mixes examples, so their gradients cannot be told apart", node=name
-        )
-    return axes[0]
-
-
 def _is_wanted(graph: Graph, source: Any, active: set[str]) -> bool:
     return isinstance(source, str) and source in active and graph.nodes[source]["dtype"].kind == "f"
 
@@ -105,7 +86,13 @@ def _only(g: np.ndarray, axis: int, example: int) -> np.ndarray:
 
 
 def _add_apart(
-    add: Any, whole: Any, apart: Any, graph: Graph, batch: str, sources: Sequence[Any], by_example: Sequence[Sequence[Any]]
+    add: Any,
+    whole: Any,
+    apart: Any,
+    graph: Graph,
+    batch: str,
+    sources: Sequence[Any],
+    by_example: Sequence[Sequence[Any]],
 ) -> None:
     for position, source in enumerate(sources):
         shares = [shares[position] for shares in by_example]

@@ -61,6 +61,11 @@ def _(g, y, x):
     return g  # the engine converts a cotangent to its input's dtype
 
 
+@cast.batch
+def _(batched, x, *, dtype):
+    return cast(x, dtype=dtype)
+
+
 @cast.samples
 def _(rng):
     yield sample(rng.normal(size=(3, 4)), dtype="float64")

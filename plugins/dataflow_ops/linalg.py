@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dataflow import ShapeError, broadcast_shapes, format_shape, normalize_axis, primitive, sample
-from dataflow_ops.shaping import expand_dims, reshape, sum_to
+from dataflow import Dense, Kronecker, ShapeError, broadcast_shapes, format_shape, normalize_axis, primitive, sample
+from dataflow_ops.shaping import expand_dims, index, reshape, sum_to
 
 
 @primitive
@@ -43,6 +43,44 @@ def _(g, y, a, b):
     return _as_shape_of(_swapped(left) @ product, right, b)
 
 
+@matmul.batch
+def _(batched, a, b):
+    ndim_a, ndim_b = a.ndim - batched[0], b.ndim - batched[1]
+    if batched == (True, False) and ndim_b <= 2:
+        # one product of all rows, rather than one for each set
+        rows = reshape(a, shape=(-1, a.shape[-1])) if ndim_a > 1 else a
+        product = rows @ b
+        return reshape(product, shape=(*a.shape[:-1], *b.shape[1:])) if ndim_a > 1 else product
+    if batched == (False, True) and ndim_b == 1 and ndim_a == 2:
+        return b @ transpose(a)
+    # a vector becomes a row or a column, and all get as many axes as the widest
+    left = expand_dims(a, axis=-2) if ndim_a == 1 else a
+    right = expand_dims(b, axis=-1) if ndim_b == 1 else b
+    widest = max(ndim_a, ndim_b, 2)
+    left = _widened(left, max(ndim_a, 2), widest, batched[0])
+    right = _widened(right, max(ndim_b, 2), widest, batched[1])
+    product = left @ right
+    if ndim_a == 1:
+        product = index(product, key="..., 0, :")
+    return index(product, key="..., 0") if ndim_b == 1 else product
+
+
+@matmul.local(wrt="a")
+def _(y, a, b):
+    if b.ndim > 2:
+        return None
+    columns = b.T if b.ndim == 2 else b[None, :]
+    return Dense(columns) if a.ndim == 1 else Kronecker(columns, a.size // a.shape[-1], (True, True))
+
+
+@matmul.local(wrt="b")
+def _(y, a, b):
+    if b.ndim > 2:
+        return None
+    rows = a.reshape(-1, a.shape[-1])
+    return Dense(rows) if b.ndim == 1 else Kronecker(rows, b.shape[1], (False, False))
+
+
 @matmul.samples
 def _(rng):
     for left, right in (
@@ -57,6 +95,11 @@ def _(rng):
         ((5, 2, 3), (3,)),
     ):
         yield sample(rng.normal(size=left), rng.normal(size=right))
+
+
+def _widened(matrix, ndim, widest, batched):
+    missing = widest - ndim
+    return expand_dims(matrix, axis=tuple(range(1, 1 + missing))) if batched and missing else matrix
 
 
 def _as_matrices(g, a, b):
@@ -81,7 +124,7 @@ def _as_shape_of(cotangent, matrix, operand):
     return cotangent if operand.shape == matrix.shape else reshape(cotangent, shape=operand.shape)
 
 
-@primitive
+@primitive(structure="selection")
 def transpose(x, *, axes: tuple[int, ...] | None = None):
     """x with its axes in the given order, or in reverse order: ``x.T``."""
     return np.transpose(x, axes)
@@ -98,6 +141,11 @@ def _(g, y, x, *, axes):
         return transpose(g)
     order = _order(axes, x.ndim)
     return transpose(g, axes=tuple(order.index(axis) for axis in range(x.ndim)))
+
+
+@transpose.batch
+def _(batched, x, *, axes):
+    return transpose(x, axes=(0, *(axis + 1 for axis in _order(axes, x.ndim - 1))))
 
 
 @transpose.samples

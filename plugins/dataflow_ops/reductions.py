@@ -30,6 +30,10 @@ def _unreduced(g, x, axis):
     return expand_dims(g, axis=axes) if axes else g
 
 
+def _batched_axes(x, axis):
+    return tuple(i + 1 for i in normalize_axes(axis, x.ndim - 1))
+
+
 def _reduction_samples(rng):
     yield sample(rng.normal(size=(3, 4)))
     yield sample(rng.normal(size=(3, 4)), axis=0)
@@ -38,7 +42,7 @@ def _reduction_samples(rng):
     yield sample(rng.normal(size=()))
 
 
-@primitive(name="sum")
+@primitive(name="sum", structure="sum")
 def sum_(x, *, axis: Axes = None, keepdims: bool = False):
     """The sum over the given axes, or over all."""
     return np.sum(x, axis=axis, keepdims=keepdims)
@@ -53,6 +57,11 @@ def _(x, *, axis, keepdims):
 @sum_.vjp
 def _(g, y, x, *, axis, keepdims):
     return _spread(g, x, axis, keepdims)
+
+
+@sum_.batch
+def _(batched, x, *, axis, keepdims):
+    return sum_(x, axis=_batched_axes(x, axis), keepdims=keepdims)
 
 
 sum_.samples(_reduction_samples)
@@ -92,6 +101,11 @@ def _(x, *, axis, keepdims):
     return sum_(x == max_(x, axis=axis, keepdims=True), axis=axis, keepdims=keepdims) > 1
 
 
+@max_.batch
+def _(batched, x, *, axis, keepdims):
+    return max_(x, axis=_batched_axes(x, axis), keepdims=keepdims)
+
+
 max_.samples(_reduction_samples)
 
 
@@ -112,6 +126,11 @@ def _(x, *, axis):
 @size.vjp
 def _(g, y, x):
     return None
+
+
+@size.batch
+def _(batched, x, *, axis):
+    return broadcast_to(size(x, axis=_batched_axes(x, axis)), shape=x.shape[:1])
 
 
 @size.samples

@@ -19,7 +19,7 @@ from dataflow import (
 from dataflow.indexing import indexed_shape, parse_key
 
 
-@primitive
+@primitive(structure="selection")
 def reshape(x, *, shape: Shape):
     """x in another shape, read in row-major order; one size may be −1, which means what is left."""
     return np.reshape(x, shape)
@@ -48,6 +48,11 @@ def _(g, y, x):
     return reshape(g, shape=x.shape)
 
 
+@reshape.batch
+def _(batched, x, *, shape):
+    return reshape(x, shape=(x.shape[0], *shape))
+
+
 @reshape.samples
 def _(rng):
     yield sample(rng.normal(size=(3, 4)), shape=(2, 6))
@@ -63,7 +68,7 @@ def _quotient(count, divisor):
     return count // divisor
 
 
-@primitive
+@primitive(structure="selection")
 def expand_dims(x, *, axis: int | tuple[int, ...]):
     """x with a new axis of size 1 at each of the given places of the result."""
     return np.expand_dims(x, axis)
@@ -85,13 +90,20 @@ def _(g, y, x):
     return reshape(g, shape=x.shape)
 
 
+@expand_dims.batch
+def _(batched, x, *, axis):
+    axes = (axis,) if isinstance(axis, int) else axis
+    ndim = x.ndim - 1 + len(axes)
+    return expand_dims(x, axis=tuple(normalize_axis(one, ndim) + 1 for one in axes))
+
+
 @expand_dims.samples
 def _(rng):
     yield sample(rng.normal(size=(3, 4)), axis=0)
     yield sample(rng.normal(size=(3, 4)), axis=(1, -1))
 
 
-@primitive
+@primitive(structure="selection")
 def broadcast_to(x, *, shape: Shape):
     """x repeated along new axes and along those of size 1, to the given shape."""
     return np.broadcast_to(x, shape)
@@ -109,13 +121,18 @@ def _(g, y, x):
     return sum_to(g, shape=x.shape)
 
 
+@broadcast_to.batch
+def _(batched, x, *, shape):
+    return broadcast_to(_with_axes(x, len(shape)), shape=(x.shape[0], *shape))
+
+
 @broadcast_to.samples
 def _(rng):
     yield sample(rng.normal(size=(3, 1)), shape=(2, 3, 4))
     yield sample(rng.normal(size=()), shape=(2, 3))
 
 
-@primitive
+@primitive(structure="sum")
 def sum_to(x, *, shape: Shape):
     """x summed over the axes along which the given shape would be broadcast to x's: the transpose of broadcast_to."""
     x = np.asarray(x)
@@ -136,13 +153,20 @@ def _(g, y, x):
     return broadcast_to(g, shape=x.shape)
 
 
+@sum_to.batch
+def _(batched, x, *, shape):
+    inner = (1,) * (x.ndim - 1 - len(shape)) + shape
+    total = sum_to(x, shape=(x.shape[0], *inner))
+    return total if inner == shape else reshape(total, shape=(x.shape[0], *shape))
+
+
 @sum_to.samples
 def _(rng):
     yield sample(rng.normal(size=(2, 3, 4)), shape=(3, 1))
     yield sample(rng.normal(size=(3, 4)), shape=())
 
 
-@primitive
+@primitive(structure="selection")
 def index(x, *, key: str):
     """Indexing and slicing with constants, as numpy's basic indexing: x[0, 1:3, ..., newaxis]."""
     return np.asarray(x)[parse_key(key)]
@@ -158,13 +182,18 @@ def _(g, y, x, *, key):
     return place(g, key=key, shape=x.shape)
 
 
+@index.batch
+def _(batched, x, *, key):
+    return index(x, key=f":, {key}")
+
+
 @index.samples
 def _(rng):
     for key in ("0", "-1, 1:3", "..., ::2", "newaxis, :, -2", "::-1, 3:0:-2"):
         yield sample(rng.normal(size=(3, 4)), key=key)
 
 
-@primitive
+@primitive(structure="selection")
 def place(x, *, key: str, shape: Shape):
     """Zeros of the given shape with x at the index: the transpose of index."""
     result = np.zeros(shape, np.asarray(x).dtype)
@@ -184,12 +213,17 @@ def _(g, y, x, *, key):
     return index(g, key=key)
 
 
+@place.batch
+def _(batched, x, *, key, shape):
+    return place(x, key=f":, {key}", shape=(x.shape[0], *shape))
+
+
 @place.samples
 def _(rng):
     yield sample(rng.normal(size=(2,)), key="1, 1:3", shape=(3, 4))
 
 
-@primitive
+@primitive(structure="selection")
 def concatenate(*xs, axis: int = 0):
     """The inputs one after the other along an axis that they have."""
     return np.concatenate([np.asarray(x) for x in xs], axis=axis)
@@ -216,6 +250,12 @@ def _(g, y, *xs, axis):
     return tuple(part(g, *xs, axis=axis, which=i) for i in range(len(xs)))
 
 
+@concatenate.batch
+def _(batched, *xs, axis):
+    whole = _all_batched(batched, xs)
+    return concatenate(*whole, axis=normalize_axis(axis, whole[0].ndim - 1) + 1)
+
+
 @concatenate.samples
 def _(rng):
     yield sample(rng.normal(size=(2, 3)), rng.normal(size=(1, 3)))
@@ -223,7 +263,7 @@ def _(rng):
     yield sample(rng.normal(size=(2, 3)))
 
 
-@primitive
+@primitive(structure="selection")
 def part(*xs, which: int, axis: int = 0):
     """Of the first input, the piece that lies where input number ``which`` (from 0) lies when the others are joined."""
     whole, *pieces = (np.asarray(x) for x in xs)
@@ -250,12 +290,18 @@ def _(g, y, *xs, which, axis):
     return concatenate(*pieces, axis=axis), *(None for _ in pieces)
 
 
+@part.batch
+def _(batched, *xs, which, axis):
+    whole = _all_batched(batched, xs)
+    return part(*whole, which=which, axis=normalize_axis(axis, whole[0].ndim - 1) + 1)
+
+
 @part.samples
 def _(rng):
     yield sample(rng.normal(size=(3, 5)), rng.normal(size=(3, 2)), rng.normal(size=(3, 3)), axis=1, which=1)
 
 
-@primitive
+@primitive(structure="selection")
 def stack(*xs, axis: int = 0):
     """The inputs side by side along a new axis; they broadcast to one shape."""
     return np.stack(np.broadcast_arrays(*xs), axis=axis)
@@ -275,6 +321,13 @@ def _(g, y, *xs, axis):
     return tuple(_summed_to(piece, x) for piece, x in zip(pieces, xs, strict=True))
 
 
+@stack.batch
+def _(batched, *xs, axis):
+    ndim = max(x.ndim - flag for x, flag in zip(xs, batched, strict=True) if not isinstance(x, (int, float)))
+    aligned = [_with_axes(x, ndim) if flag else x for x, flag in zip(xs, batched, strict=True)]
+    return stack(*aligned, axis=normalize_axis(axis, ndim + 1) + 1)
+
+
 @stack.samples
 def _(rng):
     yield sample(rng.normal(size=(2, 3)), rng.normal(size=(2, 3)))
@@ -284,3 +337,14 @@ def _(rng):
 def _summed_to(piece, x):
     shape = () if isinstance(x, (int, float)) else x.shape
     return piece if piece.shape == shape else sum_to(piece, shape=shape)
+
+
+def _with_axes(x, ndim):
+    """A batched x with axes of size 1 behind the first, so that it has ``ndim`` axes besides the first."""
+    missing = ndim - (x.ndim - 1)
+    return expand_dims(x, axis=tuple(range(1, 1 + missing))) if missing else x
+
+
+def _all_batched(batched, xs):
+    count = next(x.shape[0] for x, flag in zip(xs, batched, strict=True) if flag)
+    return [x if flag else broadcast_to(x, shape=(count, *x.shape)) for x, flag in zip(xs, batched, strict=True)]

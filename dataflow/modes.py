@@ -1,0 +1,175 @@
+"""The modes of differentiation: vjp, jvp, Jacobian, Hessian-vector product, Hessian.
+
+Each is a graph made from the same derivative rules. A jvp is the vjp of the vjp: ``Jᵀg`` is linear in ``g``, so its own
+vjp with respect to ``g`` is ``J·tangent``. The rows (or columns) of a Jacobian come from one batched pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dataflow.autodiff import check_differentiable, sweep
+from dataflow.batching import NoBatchRuleError, batched_graph
+from dataflow.graph import Graph
+from dataflow.program import Program
+from dataflow.shapes import Size, substitute
+from dataflow.value import Value, lookup
+
+CHUNK_BYTES = 2**26
+"""How much memory the intermediate values of one batched pass may take, roughly."""
+
+
+@dataclass(frozen=True)
+class LinearMap:
+    """A graph in which results depend linearly on directions, which are inputs of it.
+
+    ``directions`` gives the input for each name that has one, ``results`` the node of each result; a result that is
+    missing is zero, as no path leads to it.
+    """
+
+    graph: Graph
+    directions: dict[str, str]
+    results: dict[str, str]
+
+
+def vjp_map(graph: Graph, of: Sequence[str], wrt: Sequence[str]) -> LinearMap:
+    """From cotangents of ``of`` to cotangents of ``wrt``: ``Jᵀ``."""
+    for name in of:
+        check_differentiable(graph, name, wrt)
+    extended = graph.copy()
+    directions = {name: _direction(extended, "cotangent", name) for name in dict.fromkeys(of)}
+    return LinearMap(extended, directions, _swept(extended, {name: directions[name] for name in directions}, wrt))
+
+
+def jvp_map(graph: Graph, of: Sequence[str], wrt: Sequence[str]) -> LinearMap:
+    """From tangents of ``wrt`` to tangents of ``of``: ``J``, as the vjp of the vjp."""
+    transposed = vjp_map(graph, of, wrt)
+    extended = transposed.graph
+    directions = {name: _direction(extended, "tangent", name) for name in dict.fromkeys(wrt)}
+    seeds = _summed_seeds(extended, [(transposed.results[name], directions[name]) for name in transposed.results])
+    found = _swept(extended, seeds, list(transposed.directions.values()))
+    return LinearMap(extended, directions, {name: found[c] for name, c in transposed.directions.items() if c in found})
+
+
+def hvp_map(graph: Graph, of: str, wrt: Sequence[str]) -> LinearMap:
+    """From tangents of ``wrt`` to ``H·tangent``, where H is the Hessian of ``sum(of)``: the gradient of gradient · tangent."""
+    check_differentiable(graph, of, wrt)
+    first = graph.copy()
+    target = first.value(of)
+    seed = first.constant(_free(first, f"seed.{of}"), np.ones((), target.dtype), target.dtype)
+    whole = seed if target.ndim == 0 else lookup("broadcast_to")(seed, shape=target.shape)
+    gradients = _swept(first, {of: whole.name}, wrt)
+    directions = {name: _direction(first, "tangent", name) for name in dict.fromkeys(wrt)}
+    seeds = _summed_seeds(first, [(gradients[name], directions[name]) for name in gradients])
+    return LinearMap(first, directions, _swept(first, seeds, wrt))
+
+
+class LinearProgram:
+    """A linear map made ready: for one set of directions, or for many at once."""
+
+    def __init__(self, linear: LinearMap) -> None:
+        self.linear = linear
+        self.names = list(linear.results)
+        self._single = Program(linear.graph, [linear.results[name] for name in self.names])
+        self._batched: Program | None = None
+        self._looped = False
+
+    def apply(self, known: Mapping[str, np.ndarray], directions: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The results for one set of directions, by name; a missing one is zero."""
+        given = {self.linear.directions[name]: value for name, value in directions.items()}
+        return {n: np.array(v) for n, v in zip(self.names, self._single.run({**known, **given}), strict=True)}
+
+    def apply_many(
+        self, known: Mapping[str, np.ndarray], directions: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """The same for directions with a leading axis, in one pass; the results have that axis too."""
+        given = {self.linear.directions[name]: value for name, value in directions.items()}
+        if self._batched is None and not self._looped:
+            try:
+                graph, nodes = batched_graph(
+                    self.linear.graph,
+                    list(dict.fromkeys(self._single.outputs)),
+                    list(given),
+                    Size.symbol("directions_"),
+                )
+                self._batched = Program(graph, [nodes[name] for name in self._single.outputs])
+            except NoBatchRuleError:
+                self._looped = True
+        if self._batched is not None:
+            return dict(zip(self.names, self._batched.run({**known, **given}), strict=True))
+        count = len(next(iter(given.values())))
+        rows = [self._single.run({**known, **{name: value[i] for name, value in given.items()}}) for i in range(count)]
+        return {name: np.stack([row[i] for row in rows]) for i, name in enumerate(self.names)}
+
+
+def matrix(
+    program: LinearProgram,
+    known: Mapping[str, np.ndarray],
+    directions: Mapping[str, tuple[int, ...]],
+    results: Mapping[str, tuple[int, ...]],
+    dtype: np.dtype,
+) -> np.ndarray:
+    """The linear map as a matrix: a row for each entry of the directions, a column for each of the results, in row-major
+    order, names side by side. (The transpose of the map's own matrix, as each direction gives a row.)"""
+    inputs = {name: int(np.prod(shape, dtype=np.int64)) for name, shape in directions.items()}
+    outputs = {name: int(np.prod(shape, dtype=np.int64)) for name, shape in results.items()}
+    rows, columns = sum(inputs.values()), sum(outputs.values())
+    result = np.zeros((rows, columns), dtype)
+    if not program.names or not rows:
+        return result
+    sizes = sum(array.size for array in known.values()) + rows + columns
+    chunk = max(1, min(rows, CHUNK_BYTES // (8 * max(1, sizes))))
+    graph = program.linear.graph
+    for start in range(0, rows, chunk):
+        count = min(chunk, rows - start)
+        given, offset = {}, 0
+        for name, shape in directions.items():
+            block = np.eye(
+                count, inputs[name], start - offset, dtype=graph.nodes[program.linear.directions[name]]["dtype"]
+            )
+            given[name] = block.reshape(count, *shape)
+            offset += inputs[name]
+        found = program.apply_many(known, given)
+        column = 0
+        for name, width in outputs.items():
+            if name in found:
+                result[start : start + count, column : column + width] = found[name].reshape(count, width)
+            column += width
+    return result
+
+
+def concrete_shape(graph: Graph, name: str, sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """The shape of a node when the sizes are known."""
+    return substitute(graph.nodes[name]["shape"], sizes)
+
+
+def _direction(graph: Graph, kind: str, name: str) -> str:
+    spec = graph.spec(name)
+    return graph.input(_free(graph, f"{kind}.{name}"), spec.shape, spec.dtype).name
+
+
+def _free(graph: Graph, name: str) -> str:
+    while name in graph:
+        name = f"another.{name}"
+    return name
+
+
+def _summed_seeds(graph: Graph, pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Seeds by node; a node that is seeded twice (one gradient shared by two names) gets the sum."""
+    seeds: dict[str, Value] = {}
+    for node, direction in pairs:
+        value = graph.value(direction)
+        seeds[node] = seeds[node] + value if node in seeds else value
+    return {node: value.name for node, value in seeds.items()}
+
+
+def _swept(graph: Graph, seeds: Mapping[str, str], wrt: Sequence[str]) -> dict[str, str]:
+    if not seeds:
+        return {}
+    order = graph.schedule(seeds)
+    values = {name: graph.value(name) for name in order}
+    found = sweep(graph, order, values, {node: graph.value(seed) for node, seed in seeds.items()}, wrt)
+    return {name: found[name].name for name in wrt if name in found}
