@@ -1,0 +1,256 @@
+"""What an explanation holds: for each wrt its paths, factors, partial products, product and gradient, and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dataflow.errors import DataError, ShapeError
+from dataflow.evaluate import kink_warnings, non_finite_warnings
+from dataflow.explain.chain import Chain, Edge, Factor
+from dataflow.explain.order import Elimination, best_order
+from dataflow.model import Model
+from dataflow.operators import DENSE_LIMIT
+
+
+@dataclass(frozen=True)
+class PathExplanation:
+    """One path: its factors from ``of`` to the wrt, and their products from the left, as back-propagation takes them."""
+
+    factors: list[Factor]
+    partials: list[np.ndarray]
+    """After each factor: (entries of ``of``, entries of the factor's wrt)."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """What a node's cotangent gets from one of the nodes that use it: cotangent(of) · factor."""
+
+    factor: Factor
+    value: np.ndarray
+
+
+@dataclass(frozen=True)
+class NodeExplanation:
+    """A node's cotangent ∂of/∂node, as the sum of its terms; ``of`` itself has none."""
+
+    node: str
+    terms: list[Term]
+    cotangent: np.ndarray
+    """(entries of ``of``, entries of the node)."""
+
+
+@dataclass(frozen=True)
+class Multiplications:
+    """Multiplications of dense products for one example, identities and diagonals included."""
+
+    separate: int
+    """Each path by itself, from the left."""
+    shared: int
+    """From the left, with what paths have in common computed once."""
+    reverse: int
+    """The same as ``shared``, for this wrt alone."""
+    forward: int
+    """From the right, with what paths have in common computed once."""
+    best: int
+    """In the cheapest order that is known."""
+    order: Elimination
+    with_structure: int
+    """From the left, with identities, diagonals and Kronecker products taken as what they are."""
+
+
+@dataclass(frozen=True)
+class WrtExplanation:
+    """The derivative of ``of`` with respect to one name."""
+
+    of: str
+    wrt: str
+    paths: list[PathExplanation] | None
+    """``None`` where there are more than 100; ``nodes`` has the derivation then."""
+    path_count: int
+    nodes: list[NodeExplanation]
+    product: np.ndarray
+    """The sum of the paths' products: the Jacobian ∂vec(of)/∂vec(wrt)."""
+    gradient: np.ndarray
+    """Of ``sum(of)``, in the shape of the wrt."""
+    multiplications: Multiplications | None
+    """``None`` where there is no path."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """``dataflow.explain(...)``: one derivative, or several and what they share."""
+
+    model: str
+    of: str
+    value: np.ndarray
+    wrt: list[str]
+    explained: dict[str, WrtExplanation]
+    shared_with: Mapping[Edge, list[str]]
+    """For each factor, as (of, wrt, argument), all wrts whose paths it lies on."""
+    separate: int
+    shared: int
+    """Multiplications for all wrts together: each by itself, and with common factors' products computed once."""
+    examples: int | None
+    example: int | None
+    warnings: list[str]
+
+
+def explain(
+    model: Model,
+    *,
+    of: str | None = None,
+    wrt: Sequence[str] | str | None = None,
+    example: int | None = None,
+    inner: bool = False,
+    data: Mapping[str, object] | None = None,
+    **inputs: object,
+) -> Explanation:
+    """Explain the derivative of ``of`` (of the loss unless said) with respect to ``wrt`` (to every parameter unless said).
+
+    ``example`` takes one example of the batch; otherwise the batch is taken whole and gradients are summed over it. With
+    ``inner`` the nodes inside expressions have factors of their own.
+    """
+    target = model.target(of)
+    names = list(model.parameters) if wrt is None else [wrt] if isinstance(wrt, str) else list(dict.fromkeys(wrt))
+    given = model.given(data, inputs)
+    if example is not None:
+        given = model.one_example(given, example)
+    result = model.evaluate(of=target, data=given)
+    for name in (target, *names):
+        if name not in result.values:
+            model.graph.value(name)
+            missing = ", ".join(f"'{one}'" for one in result.not_computed.get(name, [])) or "nothing that it depends on"
+            raise DataError(f"'{name}' is not computed: {missing} is not given", node=name)
+    chain = Chain(model.graph, target, names, result.values, model.sizes_of(given), inner)
+    notes = non_finite_warnings(model.graph, chain.order, result.values)
+    notes += kink_warnings(
+        model.graph, [name for name in model.graph.schedule([target]) if name in result.values], result.values
+    )
+    rows = result.values[target].size
+    for name in names:
+        if 8 * rows * result.values[name].size > 4 * DENSE_LIMIT:
+            raise ShapeError(
+                f"∂{target}/∂{name} is a {rows}×{result.values[name].size} matrix, too large to explain; "
+                f"take an entry of '{target}', one example, or the command 'jacobian' with --output"
+            )
+    edges = {name: chain.edges(name) for name in names}
+    shared_with: dict[Edge, list[str]] = {}
+    for name in names:
+        for edge in edges[name]:
+            shared_with.setdefault(edge, []).append(name)
+    cotangents: dict[str, NodeExplanation] = {}
+    explained = {name: _explained(chain, name, rows, cotangents) for name in names}
+    counts = [one.multiplications for one in explained.values() if one.multiplications is not None]
+    return Explanation(
+        model.name,
+        target,
+        result.values[target],
+        names,
+        explained,
+        shared_with,
+        sum(count.separate for count in counts),
+        _reverse_count(chain, list(shared_with)),
+        model.sizes_of(given).get(chain.batch) if chain.batch else None,
+        example,
+        notes,
+    )
+
+
+def _explained(chain: Chain, wrt: str, rows: int, known: dict[str, NodeExplanation]) -> WrtExplanation:
+    shape = chain.values[wrt].shape
+    size = chain.values[wrt].size
+    count = chain.path_count(wrt)
+    if count == 0:
+        empty = np.zeros((rows, size))
+        return WrtExplanation(chain.of, wrt, [], 0, [], empty, np.zeros(shape), None)
+    nodes = _by_node(chain, wrt, rows, known)
+    found = chain.paths(wrt)
+    product = nodes[-1].cotangent
+    paths = None if found is None else [_along(chain, path, rows) for path in found]
+    return WrtExplanation(
+        chain.of,
+        wrt,
+        paths,
+        count,
+        nodes,
+        product,
+        product.sum(axis=0).reshape(shape),
+        _multiplications(chain, wrt, found),
+    )
+
+
+def _along(chain: Chain, path: Sequence[Edge], rows: int) -> PathExplanation:
+    factors = [chain.factor(*edge) for edge in path]
+    partials: list[np.ndarray] = []
+    for factor in factors:
+        partials.append(factor.jacobian.left(partials[-1] if partials else np.eye(rows)))
+    return PathExplanation(factors, partials)
+
+
+def _by_node(chain: Chain, wrt: str, rows: int, known: dict[str, NodeExplanation]) -> list[NodeExplanation]:
+    """The cotangent of each node on the way to ``wrt``, with its terms; ``known`` keeps them over several wrts."""
+    on = chain.leading_to(wrt)
+    users: dict[str, list[Edge]] = {}
+    for edge in chain.edges(wrt):
+        users.setdefault(edge[1], []).append(edge)
+    nodes = []
+    for name in reversed([name for name in chain.order if name in on]):
+        if name not in known:
+            terms = []
+            for edge in users.get(name, []):
+                factor = chain.factor(*edge)
+                terms.append(Term(factor, factor.jacobian.left(known[edge[0]].cotangent)))
+            cotangent = np.eye(rows) if name == chain.of else _total([term.value for term in terms])
+            known[name] = NodeExplanation(name, terms, cotangent)
+        nodes.append(known[name])
+    return nodes
+
+
+def _total(values: Sequence[np.ndarray]) -> np.ndarray:
+    total = values[0]
+    for value in values[1:]:
+        total = total + value
+    return total
+
+
+def _multiplications(chain: Chain, wrt: str, paths: Sequence[Sequence[Edge]] | None) -> Multiplications:
+    sizes, edges = chain.example_sizes, chain.edges(wrt)
+    rows, columns = sizes[chain.of], sizes[wrt]
+    reverse = _reverse_count(chain, edges)
+    forward = sum(columns * sizes[of] * sizes[source] for of, source, _ in edges if source != wrt)
+    if paths is None:
+        separate = _separate_count(chain, edges, wrt)
+    else:
+        separate = sum(rows * sizes[of] * sizes[source] for path in paths for of, source, _ in path[1:])
+    structured = 0
+    for of, source, argument in edges:
+        if of != chain.of:
+            cost = chain.factor(of, source, argument).jacobian.multiplications
+            examples = chain.sizes[chain.batch] if chain.batch and chain.is_by_example(of) else 1
+            structured += rows * cost // max(1, examples)
+    order = best_order(sizes, [(source, of) for of, source, _ in edges], wrt, chain.of)
+    return Multiplications(separate, reverse, reverse, forward, order.multiplications, order, structured)
+
+
+def _reverse_count(chain: Chain, edges: Sequence[Edge]) -> int:
+    sizes = chain.example_sizes
+    return sum(sizes[chain.of] * sizes[of] * sizes[source] for of, source, _ in edges if of != chain.of)
+
+
+def _separate_count(chain: Chain, edges: Sequence[Edge], wrt: str) -> int:
+    """The same over all paths, when there are too many to list: a factor counts once for each path that it lies on."""
+    sizes = chain.example_sizes
+    from_of = {chain.of: 1}
+    to_wrt = {wrt: 1}
+    for of, source, _ in edges:
+        from_of[source] = from_of.get(source, 0) + from_of.get(of, 0)
+    for of, source, _ in reversed(edges):
+        to_wrt[of] = to_wrt.get(of, 0) + to_wrt.get(source, 0)
+    return sum(
+        from_of[of] * to_wrt[source] * sizes[chain.of] * sizes[of] * sizes[source]
+        for of, source, _ in edges
+        if of != chain.of
+    )
