@@ -1,0 +1,21 @@
+"""Run the tests on a machine that has only Python: makes ``.venv`` in the checkout and installs what they need.
+
+``python3 tools/test.py``                 all but the slow ones
+``python3 tools/test.py -m slow``         the slow ones
+``python3 tools/test.py tests/test_op.py -k vjp``   any arguments of pytest; paths count from the top of the checkout
+"""
+
+from __future__ import annotations
+
+import sys
+
+from environment import ROOT, guarded, ready, run
+
+
+def main() -> int:
+    """Run pytest in the environment, and return its exit status."""
+    return run(ready("test"), "-m", "pytest", *sys.argv[1:], cwd=ROOT)
+
+
+if __name__ == "__main__":
+    guarded(main)
