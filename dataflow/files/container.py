@@ -1,0 +1,256 @@
+"""The msgpack container: a header and tensors in one file that any msgpack reader reads and that can be mapped.
+
+The file is a stream of msgpack objects: one map, the envelope, then each tensor as ``bin``. All else is filler, the
+byte 0xc0 (nil), so that a reader of the stream sees the envelope, and then nils and ``bin`` objects. (A reader may
+have a limit of its own that must be above the largest tensor: ``max_buffer_size`` of Python's ``msgpack.Unpacker``.)
+
+The envelope is encoded in exactly this way::
+
+    byte  0   85                                a map of five pairs
+    byte  1   a6 "format"   a8 "dataflow"
+    byte 17   a7 "version"  ce uint32           version of the format, here 1; bytes 0 to 25 never change
+    byte 30   a6 "length"   cf uint64           length of the encoded header in bytes
+    byte 46   a5 "crc32"    ce uint32           checksum of bytes 0 to 45 and the encoded header, in this order
+    byte 57   a6 "header"
+    byte 64   the header, a map; it ends at byte E = 64 + length
+
+msgpack's integers are big-endian; what a tensor holds is little-endian. Checksums are the CRC-32 of zlib.
+
+The header holds what the writer of the file put there, and under the key ``tensors`` a map from each tensor's name, in
+the order of the file, to exactly
+
+- ``offset``: where its payload begins, counted in bytes from E rounded up to a multiple of 64 (always a uint64, so that
+  the header's length does not depend on it)
+- ``dtype``: ``"<f4"``, ``"<f8"``, ``"<i4"``, ``"<i8"`` or ``"|b1"``
+- ``shape``: an array of sizes; none for a single number. At most 64, and their product, zeros left out, times the size
+  of an element is below 2^63
+- ``size``: its length in bytes, which is the product of the shape times the size of an element
+- ``crc32``: checksum of its bytes, in row-major order
+- ``pieces``: the number of ``bin`` objects it takes: 1 up to 2^32 - 1 bytes; beyond, all but the last are that long.
+
+Where each piece lies follows from the header: after what precedes it (the envelope or another piece) comes as little
+filler as possible, at most 63 bytes, then ``c6`` and the length as uint32 (also if a shorter form of ``bin`` would do),
+then the payload, which begins on a multiple of 64 bytes from the start of the file. ``offset`` says the same and must
+agree. The file ends with the last payload, or with the envelope if there are no tensors. A bool is the byte 0 or 1.
+
+Limits: the header is a map whose keys are text, each once in its map; values are maps, arrays, text in UTF-8, integers
+of 64 bits, floats (NaN and infinity too), booleans and nil; at most 64 levels, the header itself counted; no ``bin``,
+no extension types, no timestamps. The encoded header takes at most 64 MiB unless the caller raises the limit, and
+decoded at most two and a half times the limit plus twice its own length. The same header and tensors, in the same
+order, give the same bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import mmap
+import os
+import stat
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dataflow.errors import FileFormatError
+from dataflow.files.atomic import replace_file
+from dataflow.files.envelope import DAMAGED, DTYPES, PREFIX, Head, Row, encode, parse_header, parse_prefix, wrong
+from dataflow.files.scan import shown
+
+LIMIT = 64 * 2**20
+"""The longest header in bytes that is read unless the caller raises it."""
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Path = str | os.PathLike[str]
+
+_CHUNK = 2**20
+
+
+@dataclass(frozen=True)
+class Container:
+    """What a file holds: the header without its tensor table, and the tensors in the order of the file.
+
+    The arrays are writable and belong to the caller: nothing written to them reaches the file.
+    """
+
+    header: dict[str, Any]
+    tensors: dict[str, Array]
+    version: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """A file whose checksums were all found right: bytes in all and of the header, and the checksums themselves."""
+
+    version: int
+    size: int
+    header_size: int
+    header_crc32: int
+    tensors: dict[str, int]
+
+
+def write_container(path: Path, header: Mapping[str, Any], tensors: Mapping[str, Array], *, sync: bool = True) -> None:
+    """Write a file that ``read_container`` gives back bit for bit; the old file stays whole until the new one is.
+
+    Tensors are float32, float64, int32, int64 or bool in any byte order and layout; they are stored in row-major
+    order, little-endian. The key ``tensors`` of the header is the format's own. Raises ``FileFormatError`` if the file
+    cannot be written or the header or a tensor holds what the format does not; the old file is then as it was.
+    """
+    try:
+        arrays = {name: _storable(name, array) for name, array in tensors.items()}
+        data, head = encode(header, arrays)
+    except FileFormatError as error:
+        error.at(file=path)
+        raise
+    replace_file(path, _chunks(data, head, arrays), sync=sync)
+
+
+def read_container(path: Path, *, mapped: bool = True, limit: int = LIMIT) -> Container:
+    """The header and tensors of a file.
+
+    ``mapped``: the tensors are mapped into memory, copy on write, which takes no time whatever their size, and only
+    the header's checksum is checked; what cannot be mapped (a tensor of several pieces) is read. The file must not be
+    cut off while its arrays are in use; replacing it, as ``write_container`` does, is safe. Otherwise the tensors are
+    read and every checksum is checked. ``limit`` bounds the header's length in bytes, and so its structure's memory.
+
+    Raises ``FileFormatError`` for a file that is not there, cannot be read, or is not exactly as the format demands.
+    """
+    with _reading(path) as (file, size):
+        head = _read_head(file, size, limit)
+        mapping = _map(file, size) if mapped else None
+        tensors = {row.name: _tensor(file, row, mapping) for row in head.rows}
+        return Container(head.content, tensors, head.version)
+
+
+def verify_container(path: Path, *, limit: int = LIMIT) -> Report:
+    """Check everything that ``read_container`` checks and every checksum, in little memory; raises the same error."""
+    with _reading(path) as (file, size):
+        head = _read_head(file, size, limit)
+        for row in head.rows:
+            crc = 0
+            for start, length in row.pieces:
+                file.seek(start)
+                for done in range(0, length, _CHUNK):
+                    chunk = _read(file, min(_CHUNK, length - done))
+                    crc = zlib.crc32(chunk, crc)
+                    if row.dtype == np.bool_:
+                        _check_bools(row.name, np.frombuffer(chunk, np.uint8))
+            _check_crc(row, crc)
+        return Report(head.version, size, head.length, head.crc32, {row.name: row.crc32 for row in head.rows})
+
+
+def _storable(name: str, array: Array) -> Array:
+    """The array as it goes into the file: little-endian and contiguous; itself where it is already."""
+    array = np.asarray(array)
+    dtype = array.dtype.newbyteorder("<")
+    if dtype.str not in DTYPES:
+        known = "float32, float64, int32, int64 or bool"
+        raise FileFormatError(f"expected tensor {shown(name)} to be {known}, found {array.dtype}; convert it")
+    array = np.asarray(array, dtype=dtype, order="C")
+    return np.asarray(array.view(np.uint8) != 0) if dtype == np.bool_ else array
+
+
+def _bytes(array: Array) -> memoryview:
+    return array.reshape(-1).view(np.uint8).data
+
+
+def _chunks(data: bytes, head: Head, arrays: Mapping[str, Array]) -> Iterator[bytes | memoryview]:
+    yield data
+    written: dict[str, int] = {}
+    for row, _, gap, length in head.gaps():
+        start = written.get(row.name, 0)
+        written[row.name] = start + length
+        yield gap
+        yield _bytes(arrays[row.name])[start : start + length]
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[tuple[io.FileIO, int]]:
+    """The open file and its length; whatever the system refuses inside becomes an error that names the file."""
+    try:
+        # Asked before opening, because opening a pipe would wait for its other end.
+        try:
+            mode = os.stat(path).st_mode
+        except ValueError as error:
+            raise FileFormatError(f"cannot be a file's name: {error}; check it") from None
+        if not stat.S_ISREG(mode):
+            kind = "a folder" if stat.S_ISDIR(mode) else "a device, pipe or socket"
+            raise FileFormatError(f"expected a file, found {kind}; name the file itself")
+        with open(path, "rb", buffering=0) as file:
+            yield file, os.fstat(file.fileno()).st_size
+    except FileFormatError as error:
+        error.at(file=path)
+        raise
+    except FileNotFoundError:
+        raise FileFormatError("there is no such file; check the name", file=path) from None
+    except PermissionError:
+        raise FileFormatError("permission denied; make the file readable", file=path) from None
+    except MemoryError:
+        raise FileFormatError("does not fit into memory; close something else first", file=path) from None
+    except OSError as error:
+        raise FileFormatError(f"cannot be read: {error.strerror or error}; check the disk", file=path) from error
+
+
+def _read_head(file: io.FileIO, size: int, limit: int) -> Head:
+    """Everything but the tensors' content, checked, the filler and the heads of the bins included."""
+    prefix = bytes(_read(file, min(size, PREFIX)))
+    _, length, _ = parse_prefix(prefix, size, limit)
+    head = parse_header(prefix, bytes(_read(file, length)), size, limit)
+    for row, position, gap, _ in head.gaps():
+        file.seek(position)
+        if _read(file, len(gap)) != gap:
+            raise wrong(row.name, f"filler and a bin from byte {position} on", "something else")
+    return head
+
+
+def _read(file: io.FileIO, length: int) -> bytearray:
+    buffer = bytearray(length)
+    _fill(file, memoryview(buffer))
+    return buffer
+
+
+def _fill(file: io.FileIO, view: memoryview) -> None:
+    """Fill ``view`` from where the file stands."""
+    while view:
+        count = file.readinto(view)
+        if not count:
+            raise FileFormatError(f"expected {len(view)} bytes more, found the end; {DAMAGED}")
+        view = view[count:]
+
+
+def _map(file: io.FileIO, size: int) -> mmap.mmap | None:
+    """The file in memory, copy on write; None where it must be read, as on some network file systems."""
+    try:
+        return mmap.mmap(file.fileno(), size, access=mmap.ACCESS_COPY)
+    except OSError:
+        return None
+
+
+def _tensor(file: io.FileIO, row: Row, mapping: mmap.mmap | None) -> Array:
+    if mapping is not None and len(row.pieces) == 1 and row.size:
+        start, size = row.pieces[0]
+        array = np.frombuffer(mapping, row.dtype, size // row.dtype.itemsize, start).reshape(row.shape)
+    else:
+        array = np.empty(row.shape, row.dtype)
+        rest = _bytes(array)
+        for start, length in row.pieces:
+            file.seek(start)
+            _fill(file, rest[:length])
+            rest = rest[length:]
+        _check_crc(row, zlib.crc32(_bytes(array)))
+    if row.dtype == np.bool_:
+        _check_bools(row.name, array.view(np.uint8))
+    return array
+
+
+def _check_crc(row: Row, crc: int) -> None:
+    if crc != row.crc32:
+        raise wrong(row.name, f"checksum {row.crc32:08x}", f"{crc:08x}")
+
+
+def _check_bools(name: str, values: Array) -> None:
+    """In mapped files as well, for numpy takes for granted that other bytes are never there."""
+    if values.size and values.max() > 1:
+        raise wrong(name, "bools to be the byte 0 or 1", int(values.max()))
