@@ -1,0 +1,221 @@
+"""Checkpoints: everything that a run needs to go on as if it had never stopped, in files that are whole or not there.
+
+A checkpoint is a container (``dataflow.files.container``) called ``checkpoint-EPOCH-BATCH.msgpack`` after the epochs
+and the minibatches of the next one that were finished. Its header says ``checkpoint = 1`` and holds checksums of
+model and data, the settings, the position, the number of updates and the history; its tensors are, for each dtype,
+the vector of the parameters and those of the optimizer. It is read, never mapped, and every checksum is checked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import warnings
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from dataflow.errors import DataflowWarning, FileFormatError, TrainingError
+from dataflow.files.atomic import TEMPORARY
+from dataflow.files.container import Container, read_container, write_container
+from dataflow.graph import CONSTANT, Graph
+from dataflow.shapes import format_shape
+from dataflow.training.batches import digest_of
+from dataflow.training.history import History
+from dataflow.training.locking import locked
+from dataflow.training.trainer import Trainer
+
+VERSION = 1
+KEPT = 3
+"""How many checkpoints stay; older ones are deleted once a newer one is safe."""
+
+_NAME = re.compile(r"checkpoint-([0-9]{1,12})-([0-9]{1,12})\.msgpack")
+
+
+class Checkpoints:
+    """The checkpoints of one run in one folder, which is locked while this is open. The folder is made if need be."""
+
+    def __init__(self, folder: Path, trainer: Trainer) -> None:
+        self.folder = folder
+        self._trainer = trainer
+        self._stack = ExitStack()
+        self._fixed: dict[str, Any] = {}
+        self._last: Path | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            message = f"cannot be made a folder for checkpoints: {error.strerror or error}; choose another"
+            raise TrainingError(message, file=self.folder) from None
+        self._stack.enter_context(locked(self.folder))
+        for left in self.folder.glob(TEMPORARY):  # by a run that was killed while it wrote
+            with suppress(OSError):
+                left.unlink()
+        trainer = self._trainer
+        held_out = None if trainer.held_out is None else digest_of(trainer.held_out)
+        self._fixed = {
+            "checkpoint": VERSION,
+            "model": model_digest(trainer.model.graph, str(trainer.model.loss)),
+            "data": [trainer.batches.digest(), held_out],
+            "settings": {**trainer.settings.plain(), "backend": trainer.settings.backend},
+        }
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def begin(self, resume: bool) -> History:
+        """The history up to the newest good checkpoint, to which the trainer is set; an empty one for a new run, of
+        which a first checkpoint is written."""
+        found = self.files()
+        if found and not resume:
+            raise TrainingError(
+                "has checkpoints of an earlier run; go on with it by resume=True (--resume), or choose another folder",
+                file=self.folder,
+            )
+        if not found:
+            if resume:
+                self._warn(f"{self.folder}: there is no checkpoint yet; training starts from the beginning")
+            history = History()
+            self._write(history)
+            return history
+        for path in found:
+            try:
+                container = read_container(path, mapped=False)
+            except FileFormatError as error:
+                self._warn(f"{error}; this checkpoint is left out, the one before it is tried")
+                continue
+            try:
+                history = self._restored(path, container)
+            except TrainingError as error:
+                raise error.at(file=path) from None
+            history.checkpoint = self._last = path
+            return history
+        raise TrainingError("has no checkpoint that can be read; start anew in another folder", file=self.folder)
+
+    def save(self, history: History) -> None:
+        """Write a checkpoint, then delete those that are too old. If it cannot be written, a warning says so, the
+        last one stays, and the run goes on: the next may succeed."""
+        try:
+            self._write(history)
+        except FileFormatError as error:
+            last = "there is none yet" if self._last is None else f"the last good one is {self._last.name}"
+            self._warn(f"the checkpoint could not be written: {error} ({last}); training goes on")
+            return
+        for old in self.files()[KEPT:]:
+            with suppress(OSError):
+                old.unlink()
+
+    def files(self) -> list[Path]:
+        """All checkpoints in the folder, the newest first."""
+        found = [(match, path) for path in self.folder.iterdir() if (match := _NAME.fullmatch(path.name))]
+        return [path for _, path in sorted(((int(m[1]), int(m[2])), path) for m, path in found)][::-1]
+
+    # -------------------------------------------------------------------------------------------- internals
+
+    def _write(self, history: History) -> None:
+        trainer = self._trainer
+        epoch, batch = trainer.batches.epoch, trainer.batches.batch
+        header = {
+            **self._fixed,
+            "epoch": epoch,
+            "batch": batch,
+            "steps": trainer.steps,
+            "loss": history.loss,
+            "metrics": history.metrics,
+            "names": [list(group.names) for group in trainer.vectors.groups],
+        }
+        path = self.folder / f"checkpoint-{epoch:06d}-{batch:06d}.msgpack"
+        write_container(path, header, self._tensors())
+        history.checkpoint = self._last = path
+
+    def _tensors(self) -> dict[str, np.ndarray]:
+        groups = self._trainer.vectors.groups
+        return {f"{group.dtype.name}.{name}": array for group in groups for name, array in group.arrays().items()}
+
+    def _restored(self, path: Path, container: Container) -> History:
+        """Set the trainer to what the file holds, once all of it was found to fit."""
+        header, trainer = container.header, self._trainer
+        if header.get("checkpoint") != VERSION:
+            raise TrainingError("is no checkpoint that this version reads")
+        self._refuse_others(header)
+        own = self._tensors()
+        fits = container.tensors.keys() == own.keys() and all(
+            array.dtype == own[name].dtype and array.shape == own[name].shape
+            for name, array in container.tensors.items()
+        )
+        epoch, batch, steps = (header.get(key) for key in ("epoch", "batch", "steps"))
+        if (
+            not fits
+            or header.get("names") != [list(group.names) for group in trainer.vectors.groups]
+            or not (type(epoch) is type(batch) is type(steps) is int and epoch >= 0 and steps >= 0)
+            or not 0 <= batch < trainer.batches.per_epoch
+            or not _is_history(header.get("loss"), header.get("metrics"), epoch)
+        ):
+            raise TrainingError("does not hold what a checkpoint of this run holds; choose another folder")
+        for name, array in own.items():
+            array[...] = container.tensors[name]
+        trainer.steps = steps
+        trainer.batches.seek(epoch, batch)
+        return History(epoch, header["loss"], header["metrics"])
+
+    def _refuse_others(self, header: Mapping[str, Any]) -> None:
+        for key, what in (("model", "another model (its graph differs)"), ("data", "other data")):
+            if header.get(key) != self._fixed[key]:
+                raise TrainingError(f"was made with {what}; use the same, or choose another folder")
+        saved, own = _flat(header.get("settings")), _flat(self._fixed["settings"])
+        backends = saved.pop("backend", None), own.pop("backend")
+        for name in sorted(saved.keys() | own.keys()):
+            if saved.get(name) != own.get(name):
+                there, here = (_shown(settings.get(name)) for settings in (saved, own))
+                raise TrainingError(
+                    f"was made with {name} = {there}, and this run has {here}; use the same, or choose another folder"
+                )
+        if backends[0] != backends[1]:
+            self._warn(f"the checkpoint was made by the backend {backends[0]!r}; bits may differ with {backends[1]!r}")
+
+    @staticmethod
+    def _warn(message: str) -> None:
+        warnings.warn(message, DataflowWarning, stacklevel=4)
+
+
+def model_digest(graph: Graph, loss: str) -> str:
+    """A checksum of what the loss depends on: nodes, ops, attributes, shapes and constants, not parameters' values."""
+    digest = hashlib.sha256(loss.encode())
+    for name in sorted(graph.needed_for([loss])):
+        node = graph.nodes[name]
+        attributes = sorted((key, repr(value)) for key, value in node.get("attributes", {}).items())
+        about = (name, node["kind"], node.get("op"), format_shape(node["shape"]), node["dtype"].name, attributes)
+        digest.update(repr((*about, graph.arguments(name))).encode())
+        if node["kind"] == CONSTANT:
+            digest.update(np.ascontiguousarray(node["value"]).tobytes())
+    return digest.hexdigest()
+
+
+def _is_history(loss: Any, metrics: Any, epochs: int) -> bool:
+    series = [loss, *metrics.values()] if isinstance(metrics, dict) else []
+    return bool(series) and all(
+        isinstance(values, list) and len(values) == epochs and all(isinstance(value, float) for value in values)
+        for values in series
+    )
+
+
+def _flat(settings: Any) -> dict[str, Any]:
+    """One level of names: an optimizer's attributes by themselves, its name as ``optimizer``."""
+    if not isinstance(settings, dict):
+        return {}
+    result = {key: value for key, value in settings.items() if key != "optimizer"}
+    optimizer = settings.get("optimizer")
+    inner = dict(optimizer) if isinstance(optimizer, dict) else {}
+    return {**result, "optimizer": inner.pop("name", None), **inner}
+
+
+def _shown(value: object) -> str:
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

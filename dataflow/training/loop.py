@@ -1,0 +1,119 @@
+"""``train``: epochs, what is measured after each, checkpoints, and how a run ends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from dataflow.errors import TrainingError
+from dataflow.model import Model
+from dataflow.training.batches import Minibatches
+from dataflow.training.checkpoints import Checkpoints
+from dataflow.training.history import History, Progress
+from dataflow.training.interrupts import Interrupt, deferred
+from dataflow.training.settings import OptimizerLike, whole
+from dataflow.training.trainer import Trainer
+
+
+def train(
+    model: Model,
+    data: Mapping[str, Any] | Minibatches | None = None,
+    *,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    optimizer: OptimizerLike | None = None,
+    learning_rate: float | None = None,
+    shuffle: bool | None = None,
+    seed: int | None = None,
+    validation: float | None = None,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    backend: str = "numpy",
+    on_epoch: Callable[[History], object] | None = None,
+    on_batch: Callable[[Progress], object] | None = None,
+) -> History:
+    """Train for so many epochs; what is not given is what the model's file declares (see ``Trainer``).
+
+    The result is in ``model.parameters``; ``model.training`` holds what a trained file keeps of the run. A run repeats
+    bit for bit with the same model, data, settings and backend.
+
+    ``checkpoint`` names a folder that is made if need be. It gets a checkpoint at the start, after each epoch and
+    when the run is interrupted; the last three are kept. With ``resume``, the run goes on from the newest good one
+    and ends bit for bit like a run that was never interrupted; ``epochs`` counts from the first run's start. A
+    checkpoint of another model, other data or other settings is refused.
+
+    Ctrl-C ends the run after the current minibatch, as does a callback that raises ``KeyboardInterrupt``:
+    ``History.interrupted`` is true then. ``on_batch`` is called after each minibatch, ``on_epoch`` after each epoch.
+
+    Where NaN or infinity appears, the run stops with a ``NonFiniteError`` that names the first node that has it.
+    ``model.parameters`` are those from before the minibatch at fault; if only the loss of the whole data is not finite
+    after an epoch, those from the start of that epoch.
+    """
+    trainer = Trainer(
+        model,
+        data,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+        shuffle=shuffle,
+        seed=seed,
+        validation=validation,
+        backend=backend,
+    )
+    total = whole("epochs", model.train_settings.epochs if epochs is None else epochs, 0)
+    if resume and checkpoint is None:
+        raise TrainingError('resume needs the folder of the checkpoints: checkpoint="DIR"')
+    history = History()
+    with ExitStack() as stack:
+        checkpoints = None
+        if checkpoint is not None:
+            checkpoints = stack.enter_context(Checkpoints(Path(checkpoint), trainer))
+            history = checkpoints.begin(resume)
+        interrupt = stack.enter_context(deferred())
+        try:
+            while trainer.batches.epoch < total and not interrupt.requested:
+                if _epoch(trainer, total, on_batch, interrupt):
+                    _measure(trainer, history)
+                    if checkpoints is not None:
+                        checkpoints.save(history)
+                    _call(on_epoch, history, interrupt)
+            # Asked to end when there was nothing left to do, the run is simply finished.
+            history.interrupted = interrupt.requested and trainer.batches.epoch < total
+            if history.interrupted and checkpoints is not None:
+                checkpoints.save(history)
+        finally:
+            model.training = trainer.record(history)
+    return history
+
+
+def _epoch(trainer: Trainer, total: int, on_batch: Callable[[Progress], object] | None, interrupt: Interrupt) -> bool:
+    """The rest of the current epoch; whether it came to its end."""
+    batches = trainer.batches
+    epoch = batches.epoch
+    trainer.mark()
+    while batches.epoch == epoch:
+        number = batches.batch + 1
+        loss = trainer.run(1)
+        if on_batch is not None:
+            _call(on_batch, Progress(epoch + 1, total, number, batches.per_epoch, loss), interrupt)
+        if interrupt.requested and batches.epoch == epoch:
+            return False
+    return True
+
+
+def _measure(trainer: Trainer, history: History) -> None:
+    measured = trainer.measure()
+    if not math.isfinite(measured["loss"]):
+        raise trainer.back_to_mark()
+    history.add(measured)
+
+
+def _call(callback: Callable[[Any], object] | None, argument: object, interrupt: Interrupt) -> None:
+    if callback is not None:
+        try:
+            callback(argument)
+        except KeyboardInterrupt:
+            interrupt.requested = True

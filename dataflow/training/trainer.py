@@ -1,0 +1,236 @@
+"""``Trainer``: one minibatch after the other. The gradient of a minibatch and the update are two steps."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from dataflow.autodiff import gradient_graph
+from dataflow.errors import DataflowWarning, NonFiniteError, TrainingError
+from dataflow.graph import INPUT
+from dataflow.model import Model
+from dataflow.parameters import Parameters
+from dataflow.training.batches import Minibatches
+from dataflow.training.examples import checked_arrays, declared_data, minibatches, split_inputs
+from dataflow.training.gradients import Gradients
+from dataflow.training.history import History
+from dataflow.training.measure import Measure
+from dataflow.training.nonfinite import non_finite_error
+from dataflow.training.settings import OptimizerLike, resolve, whole
+from dataflow.training.vectors import Group, Vectors
+
+SAFE_RATE = 1e3
+"""Up to this learning rate, a gradient of moderate size cannot make parameters overflow in one update."""
+
+
+class Trainer:
+    """Trains a model by minibatches; what is not given is what the model's file declares.
+
+    ``data`` is a mapping of arrays by input, or ``Minibatches``; the model's own data unless given. ``optimizer`` is
+    a name, a mapping with a ``name``, or an ``Optimizer``; a name alone keeps the declared attributes if it is the
+    declared optimizer. ``validation`` is the share of the examples, from the end, in their order in the data, that is
+    held out (rounded up to whole examples); with ``Minibatches`` nothing is held out.
+
+    With a ``seed`` other than the one that the model's parameters were drawn from, they are drawn anew, apart from
+    those with a literal value and those that were set or trained since. It decides the order of shuffled examples as
+    well.
+
+    All trained parameters of one dtype stand side by side in one vector, and ``model.parameters`` are views of it, so
+    that training leaves its result there. Parameters that the loss does not depend on are not trained.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        data: Mapping[str, Any] | Minibatches | None = None,
+        *,
+        batch_size: int | None = None,
+        optimizer: OptimizerLike | None = None,
+        learning_rate: float | None = None,
+        shuffle: bool | None = None,
+        seed: int | None = None,
+        validation: float | None = None,
+        backend: str = "numpy",
+    ) -> None:
+        self.model = model
+        if model.loss is None:
+            raise TrainingError('the model has no loss to make small; declare one, as loss = "NODE" under [model]')
+        if not len(model.parameters):
+            raise TrainingError("the model has no parameters, so there is nothing to train")
+        self.settings = resolve(
+            model.train_settings,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            learning_rate=learning_rate,
+            shuffle=shuffle,
+            seed=seed,
+            validation=validation,
+            backend=backend,
+        )
+        self.optimizer = self.settings.optimizer
+        self.steps = 0
+        """Updates so far."""
+        gradient = gradient_graph(model.graph, model.loss, list(model.parameters))
+        trained = [name for name in model.parameters if name in gradient.cotangents]
+        if not trained:
+            raise TrainingError(f"the loss '{model.loss}' depends on no parameter, so there is nothing to train")
+        if left := [name for name in model.parameters if name not in trained]:
+            listed = ", ".join(f"'{name}'" for name in left)
+            warnings.warn(f"the loss does not depend on {listed}; not trained", DataflowWarning, stacklevel=2)
+        needed = gradient.graph.needed_for([model.loss, *(gradient.cotangents[name] for name in trained)])
+        self.inputs = [name for name in model.graph.names(INPUT) if name in needed]
+        """The inputs that the loss depends on."""
+        self.held_out: Mapping[str, np.ndarray] | None = None
+        """The examples for validation."""
+        split = split_inputs(model.graph, self.inputs)
+        if isinstance(data, Minibatches):
+            self.batches: Minibatches = data
+        else:
+            arrays = checked_arrays(model, declared_data(model) if data is None else data, self.inputs)
+            self.batches, self.held_out = minibatches(arrays, split, self.settings)
+        if seed is not None:
+            _reseed(model, self.settings.seed)
+        self.vectors = Vectors(model.parameters, trained, self.optimizer.state_names)
+        self._mark = (0, 0, 0, self.vectors.snapshot())
+        self._gradients = Gradients(gradient, self.vectors, backend)
+        self._measure = Measure(model.graph, model.loss, model.parameters, split, backend)
+
+    # -------------------------------------------------------------------------------------------- training
+
+    @property
+    def parameters(self) -> dict[str, np.ndarray]:
+        """The model's parameters by name: views of the vectors, which change with each step."""
+        self.vectors.refresh()
+        return dict(self.model.parameters)
+
+    def step(self) -> float:
+        """One minibatch: forward, backward, update. Returns its loss, before the update.
+
+        Where NaN or infinity appears in the loss, the gradient or the update, ``NonFiniteError`` names the first node
+        that has it; the parameters and the optimizer's state are then those from before the minibatch.
+        """
+        return self.run(1)
+
+    def run(self, steps: int) -> float:
+        """So many minibatches, on into further epochs. Returns the loss of the last; NaN for none."""
+        self.vectors.refresh()
+        loss = math.nan
+        with np.errstate(all="ignore"):
+            for _ in range(whole("steps", steps, 0)):
+                batch = self.batches.current()
+                loss = self._gradients(batch)
+                self._checked_update(loss, batch)
+                self.batches.advance()
+        return loss
+
+    def gradient(self, batch: Mapping[str, Any]) -> float:
+        """The loss of any examples; their gradient is then in ``vectors``, summed over them as the loss sums. Nothing
+        is updated, so that a gradient can be added up from several sources first."""
+        self.vectors.refresh()
+        return self._gradients(checked_arrays(self.model, batch, self.inputs))
+
+    def update(self) -> None:
+        """Change the parameters by the gradient that is in ``vectors``, and use the gradient up."""
+        self.steps += 1
+        with np.errstate(all="ignore"):
+            for group in self.vectors.groups:
+                self.optimizer.update(group.parameters, group.gradients, group.state, self.steps)
+
+    def measure(self) -> dict[str, float]:
+        """``loss`` over the whole training data with the parameters as they are, and the metrics that apply."""
+        self.vectors.refresh()
+        measured = self._measure(self.batches.everything())
+        if self.held_out is not None:
+            measured |= {f"validation_{name}": value for name, value in self._measure(self.held_out).items()}
+        order = ("loss", "validation_loss", "accuracy", "validation_accuracy")
+        return {name: measured[name] for name in order if name in measured}
+
+    def record(self, history: History) -> dict[str, Any]:
+        """What a trained file keeps of a run: plain data, and the optimizer's state as arrays."""
+        state = {
+            group.dtype.name: {
+                "names": list(group.names),
+                **{name: array.copy() for name, array in group.state.items()},
+            }
+            for group in self.vectors.groups
+        }
+        return {
+            "epochs": history.epochs,
+            "batch": self.batches.batch,
+            "steps": self.steps,
+            "loss": list(history.loss),
+            "metrics": {name: list(values) for name, values in history.metrics.items()},
+            "interrupted": history.interrupted,
+            "backend": self.settings.backend,
+            **self.settings.plain(),
+            "state": state,
+        }
+
+    # -------------------------------------------------------------------------------------------- the last good state
+
+    def mark(self) -> None:
+        """Remember this state, for ``back_to_mark``."""
+        self._mark = (self.batches.epoch, self.batches.batch, self.steps, self.vectors.snapshot())
+
+    def back_to_mark(self) -> NonFiniteError:
+        """Go back to the state that was marked, because the loss of the whole data is not finite; the error to
+        raise."""
+        epoch, batch, steps, snapshot = self._mark
+        kept = "the parameters are those from the start of that epoch"
+        error = self._failure(self.batches.everything(), f"epoch {epoch + 1}, over the whole data", kept)
+        self.vectors.restore(snapshot)
+        self.steps = steps
+        self.batches.seek(epoch, batch)
+        return error
+
+    # -------------------------------------------------------------------------------------------- internals
+
+    def _checked_update(self, loss: float, batch: Mapping[str, np.ndarray]) -> None:
+        """The update, if everything is finite before and after it.
+
+        A squared norm tells in one pass whether a gradient is finite. Only where that is so large, or the learning
+        rate, that the update might overflow, are the parameters copied first.
+        """
+        risky = not getattr(self.optimizer, "learning_rate", 0.0) <= SAFE_RATE
+        finite = math.isfinite(loss)
+        for group in self.vectors.groups:
+            if not float(group.gradients.dot(group.gradients)) < _moderate(group):
+                finite = finite and bool(np.isfinite(group.gradients).all())
+                risky = True
+        if not finite:
+            raise self._failed_batch(batch)
+        before = self.vectors.snapshot() if risky else None
+        self.update()
+        if before is not None and not self.vectors.finite():
+            self.vectors.restore(before)
+            self.steps -= 1
+            raise self._failed_batch(batch)
+
+    def _failed_batch(self, batch: Mapping[str, np.ndarray]) -> NonFiniteError:
+        where = f"epoch {self.batches.epoch + 1}, batch {self.batches.batch + 1} of {self.batches.per_epoch}"
+        return self._failure(batch, where, "the parameters are those from before this batch")
+
+    def _failure(self, batch: Mapping[str, np.ndarray], where: str, kept: str) -> NonFiniteError:
+        rate = getattr(self.optimizer, "learning_rate", None)
+        return non_finite_error(self.model, self.vectors.views, batch, where, kept, rate)
+
+
+def _moderate(group: Group) -> float:
+    """The largest squared norm of a gradient that is no reason for caution."""
+    return math.sqrt(np.finfo(group.dtype).max)
+
+
+def _reseed(model: Model, seed: int) -> None:
+    """Draw from another seed what still has the value that it was drawn with; keep the rest."""
+    parameters = model.parameters
+    if seed == parameters.seed:
+        return
+    fresh = Parameters(model.graph, parameters.seed)
+    kept = {name: value for name, value in parameters.items() if value.tobytes() != fresh[name].tobytes()}
+    parameters.redraw(seed)
+    for name, value in kept.items():
+        parameters.adopt(name, value)
