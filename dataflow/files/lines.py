@@ -1,0 +1,210 @@
+"""TOML with places: the standard library reads TOML without lines, and an error should name its line and column."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from dataflow.errors import DataflowError, FileFormatError
+from dataflow.files.places import (
+    DuplicateError,
+    Entry,
+    Key,
+    ScanError,
+    UnclosedError,
+    find,
+    scan,
+    string_offset,
+    too_deep,
+)
+from dataflow.tokens import shorten
+
+MAX_BYTES = 64 * 2**20
+"""How large a TOML file may be; larger data belongs into a CSV or msgpack file."""
+MAX_DEPTH = 64
+"""How deep arrays and inline tables may be nested, and how many parts a dotted key may have."""
+
+E = TypeVar("E", bound=DataflowError)
+
+
+class Place(NamedTuple):
+    """A line and a column of a text, counted from 1 in characters; None where it is not known."""
+
+    line: int | None = None
+    column: int | None = None
+
+
+class Document:
+    r"""A TOML text: ``data`` as ``tomllib`` reads it, and the places of its keys and values.
+
+    A path is a sequence of keys, with integers for the elements of arrays: ``("nodes", "z")``,
+    ``("parameters", "W1", "shape", 0)``. Where a path leads to nothing, its nearest beginning that there is is meant.
+
+    >>> document = parse_toml('[nodes]\nz = "relu(x)"\n', "net.toml")
+    >>> document.place("nodes", "z"), document.value_place("nodes", "z")
+    (Place(line=2, column=1), Place(line=2, column=6))
+    """
+
+    def __init__(self, data: dict[str, Any], text: str, file: str) -> None:
+        self.data = data
+        self.text = text
+        self.file = file
+        self._root: Entry | None = None
+
+    def place(self, *keys: Key) -> Place:
+        """Where the last of ``keys`` stands, with its quote if it is quoted; an array's element, where it begins."""
+        entry, found = self._find(keys)
+        return self._place(entry.key) if found else Place()
+
+    def value_place(self, *keys: Key) -> Place:
+        """Where the value begins: of a string its first character after the quote, of a table its header's key."""
+        entry, found = self._find(keys)
+        if found and found == len(keys) and self._is_string(entry):
+            return self._place(string_offset(self.text, entry.value, 0))
+        return self._place(entry.value if found == len(keys) else entry.key) if found else Place()
+
+    def text_place(self, *keys: Key, offset: int) -> Place:
+        """Where the character ``offset`` (from 0) of a string's value stands, escapes and line ends considered.
+
+        Where there is no string, the place of the key.
+        """
+        entry, found = self._find(keys)
+        if found and found == len(keys) and self._is_string(entry):
+            return self._place(string_offset(self.text, entry.value, max(offset, 0)))
+        return self.place(*keys)
+
+    def error(self, message: str, *keys: Key) -> FileFormatError:
+        """An error at a key: ``raise document.error("unknown key 'shap'", "inputs", "x", "shap")``."""
+        line, column = self.place(*keys)
+        return FileFormatError(message, file=self.file, line=line, column=column)
+
+    def locate(self, error: E, *keys: Key) -> E:
+        """Give an error about what stands at ``keys`` its place: ``raise document.locate(error, "nodes", "z")``.
+
+        A column without a line is one within the string there. An error that has its line stays as it is.
+        """
+        if error.line is None:
+            inside = error.column is not None
+            place = self.text_place(*keys, offset=(error.column or 1) - 1) if inside else self.place(*keys)
+            error.line, error.column = place
+        if error.file is None:
+            error.file = self.file
+        return error
+
+    def _find(self, keys: tuple[Key, ...]) -> tuple[Entry, int]:
+        if self._root is None:
+            self._root = scan(self.text)
+        return find(self.text, self._root, keys)
+
+    def _is_string(self, entry: Entry) -> bool:
+        return entry.kind == "value" and self.text.startswith(("'", '"'), entry.value)
+
+    def _place(self, offset: int) -> Place:
+        return _place_of(self.text, offset)
+
+
+def read_toml(path: str | PathLike[str]) -> Document:
+    """The document in a file. Whatever is wrong with it is a ``FileFormatError``."""
+    file = fspath(path)
+    try:
+        with open(file, "rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise FileFormatError(f"there is no such file{_similar(Path(file))}", file=file) from None
+    except IsADirectoryError:
+        raise FileFormatError("this is a folder, not a file", file=file) from None
+    except PermissionError:
+        raise FileFormatError("there is no permission to read this file", file=file) from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise FileFormatError(f"the file cannot be read: {reason}", file=file.replace("\0", "?")) from None
+    if len(content) > MAX_BYTES:
+        raise FileFormatError(_TOO_LARGE, file=file)
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _not_utf8(content, error.start, file) from None
+    return parse_toml(text, file)
+
+
+def parse_toml(text: str, file: str | PathLike[str] = "<text>") -> Document:
+    """The document that ``text`` holds; ``file`` is named in errors."""
+    file = fspath(file)
+    if len(text) > MAX_BYTES:
+        raise FileFormatError(_TOO_LARGE, file=file)
+    source = text.removeprefix("\ufeff")
+    text = source.replace("\r\n", "\n")
+    deep = too_deep(text, MAX_DEPTH)
+    try:
+        # Up to where it gets too deep the text may have a fault of its own, which then comes first.
+        data = tomllib.loads(source if deep is None else text[:deep])
+    except tomllib.TOMLDecodeError as error:
+        if deep is None or not str(error).endswith(_AT_END):
+            raise _syntax_error(text, str(error), file) from None
+    except RecursionError:
+        raise FileFormatError("arrays or tables are nested too deep", file=file) from None
+    except ValueError:
+        # Python refuses to turn thousands of digits into a number, and tomllib passes that on.
+        raise FileFormatError("a number has too many digits", file=file) from None
+    if deep is not None:
+        line, column = _place_of(text, deep)
+        raise FileFormatError(f"nested more than {MAX_DEPTH} deep", file=file, line=line, column=column)
+    return Document(data, text, file)
+
+
+_TOO_LARGE = f"larger than {MAX_BYTES // 2**20} MiB: large data belongs into a CSV file, large parameters into .msgpack"
+_AT_END = "(at end of document)"
+_PLACE = re.compile(r"\s*\(at line (\d+), column (\d+)\)$")
+_HINTS = {"Invalid value": '; text stands in quotes, as in name = "xor"'}
+
+
+def _place_of(text: str, offset: int) -> Place:
+    return Place(text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset))
+
+
+def _syntax_error(text: str, message: str, file: str) -> FileFormatError:
+    place = Place()
+    if match := _PLACE.search(message):
+        place = Place(int(match[1]), int(match[2]))
+        message = message[: match.start()]
+    elif message.endswith(_AT_END):
+        place = Place(len(text.rstrip().splitlines()) or 1)
+        message = message.removesuffix(_AT_END).rstrip() + " at the end of the file"
+    try:
+        scan(text)
+    except DuplicateError as error:
+        if message.startswith("Cannot "):
+            first, name = _place_of(text, error.first).line, ".".join(error.path)
+            place = _place_of(text, error.offset)
+            message = f"'{shorten(name, 80)}' is given twice, first on line {first}"
+            return FileFormatError(message, file=file, line=place.line, column=place.column)
+    except UnclosedError as error:
+        if place.column is None:
+            message, place = str(error), _place_of(text, error.offset)
+    except ScanError:
+        pass
+    message = message[:1].lower() + shorten(message[1:], 200) + _HINTS.get(message, "")
+    return FileFormatError(f"this is not TOML: {message}", file=file, line=place.line, column=place.column)
+
+
+def _not_utf8(content: bytes, start: int, file: str) -> FileFormatError:
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return FileFormatError("the text is UTF-16; save it as UTF-8", file=file, line=1)
+    line_start = content.rfind(b"\n", 0, start) + 1
+    line, column = content.count(b"\n", 0, start) + 1, len(content[line_start:start].decode("utf-8")) + 1
+    message = f"the text is not UTF-8: the byte 0x{content[start]:02x}; save it as UTF-8"
+    return FileFormatError(message, file=file, line=line, column=column)
+
+
+def _similar(path: Path) -> str:
+    """A file beside ``path`` that may be meant."""
+    try:
+        names = [entry.name for entry in path.parent.iterdir()]
+    except (OSError, ValueError):
+        return ""
+    close = difflib.get_close_matches(path.name, names, n=1, cutoff=0.6)
+    return f"; did you mean '{path.with_name(close[0])}'?" if close else ""

@@ -1,0 +1,256 @@
+"""The nodes of a file or of a block before anything is built: what each uses, what it calls, their order."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from dataflow import registry
+from dataflow.errors import DataflowError, ExpressionError, GraphError, OpError, nearest
+from dataflow.expression import NUMBERS, parse
+from dataflow.files.declarations import Names, normal
+from dataflow.files.fields import KEYS, Fields, shown
+from dataflow.indexing import Key as Index
+
+Argument: TypeAlias = "str | int | float | bool"
+
+
+@dataclass(frozen=True)
+class Call:
+    """A block that a node calls. ``path`` is NODE if the call is the whole node, else NODE.BLOCK, NODE.BLOCK_2, ..."""
+
+    path: str
+    block: str
+    count: int
+    keywords: Mapping[str, Any]
+    node: Node
+    column: int | None
+
+    @property
+    def share(self) -> str | None:
+        """The path of the call whose parameters this one uses."""
+        share = self.keywords.get("share")
+        return normal(share) if isinstance(share, str) else None
+
+    def placed(self, error: DataflowError, *keys: str) -> DataflowError:
+        """The error with the place of the call; of one of its ``keys`` where the node is a table."""
+        error.column = self.column
+        return self.node.placed(error, *keys)
+
+
+@dataclass(eq=False)
+class Node:
+    """A declared node: an expression, or an op with its inputs and attributes."""
+
+    name: str
+    key: str
+    level: Fields
+    text: str | None
+    op: str = ""
+    inputs: Sequence[Argument] = ()
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    uses: list[str] = field(default_factory=list)
+    """The names it uses, of whatever kind."""
+    calls: list[Call] = field(default_factory=list)
+    """The blocks it calls, in the order of evaluation."""
+    ops: list[tuple[str, int | None]] = field(default_factory=list)
+    """The ops it calls by name, each with its column."""
+    size: int = 1
+    """How many nodes of the graph it is, without those of blocks."""
+    calls_block: bool = False
+    """Whether the whole node is the last of ``calls``."""
+
+    def placed(self, error: DataflowError, *keys: str | int) -> DataflowError:
+        """The error with its place: a column is one of the expression, ``keys`` lead into the long form."""
+        if self.text is None and keys:
+            return self.level.placed_at_value(error, self.key, *keys)
+        return self.level.placed(error, self.key)
+
+
+class Level:
+    """All nodes that are declared side by side, in a file or in a block."""
+
+    def __init__(self, fields: Fields, names: Names, blocks: Collection[str]) -> None:
+        self.fields = fields
+        self.nodes: dict[str, Node] = {}
+        for key, declared in fields.data.items():
+            name = names.claim(key, "node", (*fields.path, key))
+            self.nodes[name] = _read_node(fields, key, name, declared)
+        self.calls: dict[str, Call] = {}
+        self.owners: dict[str, tuple[str, str]] = {}
+        """For paths of calls, what ``Blocks.owner`` found."""
+        known = names.taken
+        for node in self.nodes.values():
+            _analyse(node, known, blocks)
+            self.calls.update((call.path, call) for call in node.calls)
+        self.order = self._sorted()
+
+    @property
+    def size(self) -> int:
+        """How many nodes of the graph these are, without those of blocks."""
+        return sum(node.size for node in self.nodes.values())
+
+    def _sorted(self) -> list[str]:
+        needs = {name: [used for used in node.uses if used in self.nodes] for name, node in self.nodes.items()}
+        order, cycle = sort(needs)
+        if cycle:
+            message = f"the nodes form a cycle: {' -> '.join([*cycle, cycle[0]])}"
+            raise self.nodes[cycle[0]].placed(GraphError(message))
+        return order
+
+    def unused(self, besides: str | None) -> list[str]:
+        """The nodes that no other node uses; one that ``besides`` alone uses counts as unused, itself not."""
+        used = {name for node in self.nodes.values() if node.name != besides for name in node.uses}
+        return [name for name in self.nodes if name not in used and name != besides]
+
+
+def sort(needs: Mapping[str, Sequence[str]]) -> tuple[list[str], list[str]]:
+    """Each name after those that it needs, else in the order given; and the names of a cycle, if there is one, each
+    needed by the next, from the one that comes first."""
+    order: list[str] = []
+    done: set[str] = set()
+    for start in needs:
+        if start in done:
+            continue
+        path: dict[str, None] = {start: None}  # a list that finds a name at once
+        waiting = [iter(needs[start])]
+        while waiting:
+            for name in waiting[-1]:
+                if name in path:
+                    return order, _cycle(list(path), name, needs)
+                if name not in done:
+                    path[name] = None
+                    waiting.append(iter(needs[name]))
+                    break
+            else:
+                waiting.pop()
+                name, _ = path.popitem()
+                done.add(name)
+                order.append(name)
+    return order, []
+
+
+def _cycle(path: list[str], name: str, needs: Mapping[str, Sequence[str]]) -> list[str]:
+    cycle = path[path.index(name) :][::-1]
+    members = set(cycle)
+    first = cycle.index(next(name for name in needs if name in members))
+    return [*cycle[first:], *cycle[:first]]
+
+
+# ------------------------------------------------------------------------------------------------ one node
+
+
+def _read_node(level: Fields, key: str, name: str, declared: Any) -> Node:
+    if isinstance(declared, str):
+        return Node(name, key, level, declared)
+    if not isinstance(declared, dict):
+        examples = 'an expression such as "relu(z)", or a table such as { op = "relu", inputs = ["z"] }'
+        level.fail_value(f"node '{name}' takes {examples}, not {shown(declared)}", key)
+    fields = level.table(key, f"node '{name}'")
+    fields.check_keys(KEYS["node"])
+    for needed in ("op", "inputs"):
+        if needed not in declared:
+            fields.fail(f"node '{name}' has no {needed}; a node in the long form has op and inputs")
+    inputs = fields.get("inputs", lambda value: isinstance(value, list), "a list of names and numbers")
+    for i, item in enumerate(inputs):
+        if not isinstance(item, str | int | float):
+            fields.fail_value(f"inputs takes names and numbers, not {shown(item)}", "inputs", i)
+    attributes = fields.table("attributes", f"attributes of node '{name}'").data
+    inputs = [normal(item) if isinstance(item, str) else item for item in inputs]
+    return Node(name, key, level, None, normal(fields.text("op", "the name of an op")), inputs, attributes)
+
+
+def _analyse(node: Node, known: Mapping[str, Any], blocks: Collection[str]) -> None:
+    """Fill in what the node uses and calls. A name that is not declared is an error."""
+    if node.text is None:
+        _analyse_long_form(node, known, blocks)
+        return
+    found = _Uses()
+    try:
+        root = parse(node.text, found)
+        for name, column in found.names:
+            if name in known:
+                node.uses.append(name)
+            elif name not in NUMBERS:
+                raise ExpressionError(_unknown_name(name, known, blocks), column=column)
+    except DataflowError as error:
+        raise node.placed(error) from None
+    node.size = max(1, found.size)
+    counts: dict[str, int] = {}
+    for i, (name, count, keywords, column) in enumerate(found.calls):
+        if name not in blocks:
+            node.ops.append((name, column))
+            continue
+        path = node.name
+        if i != root:
+            counts[name] = counts.get(name, 0) + 1
+            path += f".{name}" + (f"_{counts[name]}" if counts[name] > 1 else "")
+        node.calls.append(Call(path, name, count, keywords, node, column))
+        node.calls_block = i == root
+
+
+def _analyse_long_form(node: Node, known: Mapping[str, Any], blocks: Collection[str]) -> None:
+    for i, item in enumerate(node.inputs):
+        if isinstance(item, str) and item in known:
+            node.uses.append(item)
+        elif isinstance(item, str) and item not in NUMBERS:
+            raise node.placed(ExpressionError(_unknown_name(item, known, blocks)), "inputs", i)
+    if node.op in blocks:
+        node.calls.append(Call(node.name, node.op, len(node.inputs), node.attributes, node, None))
+        node.calls_block = True
+    else:
+        node.ops.append((node.op, None))
+
+
+def _unknown_name(name: str, known: Iterable[str], blocks: Collection[str]) -> str:
+    if name in blocks or name in registry.registry().ops:
+        return f"'{name}' is called with its inputs: {name}(...)"
+    return f"unknown name {shown(name)}{nearest(name, known)}"
+
+
+def check_ops(level: Level) -> None:
+    """Look every op up that is called by name: for nodes that nobody may ever build."""
+    for node in level.nodes.values():
+        for name, column in node.ops:
+            try:
+                registry.lookup(name)
+            except OpError as error:
+                error.column = column
+                raise node.placed(error, "op") from None
+
+
+class _Uses:
+    """The actions that collect what an expression uses. The result is the position of the outermost call, else None."""
+
+    def __init__(self) -> None:
+        self.names: list[tuple[str, int]] = []
+        self.calls: list[tuple[str, int, Mapping[str, Any], int]] = []
+        self.size = 0
+
+    def name(self, text: str, column: int) -> None:
+        self.names.append((text, column))
+
+    def number(self, value: float, column: int) -> None: ...
+
+    def literal(self, value: bool | None, column: int) -> None: ...
+
+    def negative(self, operand: int | None, column: int) -> None:
+        self.size += 1
+
+    def binary(self, op: str, left: int | None, right: int | None, column: int) -> None:
+        self.size += 1
+
+    def transpose(self, operand: int | None, column: int) -> None:
+        self.size += 1
+
+    def index(self, operand: int | None, key: Index, column: int) -> None:
+        self.size += 1
+
+    def stack(self, items: Sequence[int | None], column: int) -> None:
+        self.size += 1
+
+    def call(self, name: str, arguments: Sequence[int | None], keywords: Mapping[str, Any], column: int) -> int:
+        self.size += 1
+        self.calls.append((name, len(arguments), keywords, column))
+        return len(self.calls) - 1

@@ -1,0 +1,97 @@
+"""Models declared in TOML.
+
+A file is read in this order: structure and names; what each node uses and calls; the graph, node by node, so that
+shapes are checked; what is said of outputs, data and training. The first fault ends it, with the file, line and column.
+Lines are looked for only then, so that they cost nothing where all is well.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from dataflow.errors import DataflowError, FileFormatError, GraphError
+from dataflow.files.blocks import Blocks
+from dataflow.files.building import Builder, Result, Site
+from dataflow.files.declarations import Names, add_input, read_declaration, read_dtype
+from dataflow.files.fields import KEYS, Fields, shown
+from dataflow.files.lines import Document, parse_toml, read_toml
+from dataflow.files.nodes import Level
+from dataflow.files.settings import read_data_source, read_model, read_train
+from dataflow.graph import Graph
+from dataflow.model import Model
+
+VERSION = 1
+"""The newest version of the format that is read."""
+
+
+def load_toml(path: str | Path) -> Model:
+    """The model in a file. Whatever is wrong with it is a ``DataflowError`` with the file, line and column."""
+    return _read(read_toml(path), Path(path).parent, Path(path).stem)
+
+
+def loads_toml(text: str, file: str = "<text>") -> Model:
+    """The model that ``text`` declares. ``file`` is named in errors, and data files are looked for beside it."""
+    return _read(parse_toml(text, file), Path(file).parent, "")
+
+
+def _read(document: Document, folder: Path, name: str) -> Model:
+    try:
+        return _read_model(Fields(document, document.data, (), "the file"), folder, name)
+    except DataflowError as error:
+        raise error.at(file=document.file) from None
+
+
+def _read_model(fields: Fields, folder: Path, name: str) -> Model:
+    _check_version(fields)
+    fields.check_keys(KEYS["file"])
+    graph = Graph(_read_name(fields, name), read_dtype(fields) or "float64")
+    doc = fields.text("doc", default="")
+    names = Names(fields.document)
+    scope = _declare(fields, graph, names)
+    blocks = Blocks(fields.table("blocks", "[blocks]"), graph.dtype)
+    level = Level(fields.table("nodes", "[nodes]"), names, blocks.keys())
+    blocks.check_calls(level)
+    builder = Builder(graph, blocks)
+    builder.add(Site(level), scope)
+    if blocks:
+        graph.graph.update(blocks={name: block.fields.data for name, block in blocks.items()}, calls=builder.calls)
+    outputs, loss = read_model(fields.table("model", "[model]"), graph, level)
+    data = read_data_source(fields.table("data", "[data]"), graph, folder) if "data" in fields.data else None
+    train = read_train(fields.table("train", "[train]")) if "train" in fields.data else None
+    return Model(graph, outputs, loss, doc=doc, data=data, train=train)
+
+
+def _check_version(fields: Fields) -> None:
+    if "dataflow" not in fields.data:
+        raise FileFormatError("the version of the format is missing; begin the file with: dataflow = 1").at(line=1)
+    version = fields.data["dataflow"]
+    if type(version) is not int or version < 1:
+        fields.fail_value(f"dataflow takes the version of the format, 1, not {shown(version)}", "dataflow")
+    if version > VERSION:
+        fields.fail_value(f"needs format {version}; this reads up to {VERSION}; upgrade dataflow", "dataflow")
+
+
+def _read_name(fields: Fields, default: str) -> str:
+    def accepts(value: Any) -> bool:
+        return isinstance(value, str) and value.isprintable() and len(value) <= 200
+
+    return str(fields.get("name", accepts, "text on one line, of at most 200 characters", default))
+
+
+def _declare(fields: Fields, graph: Graph, names: Names) -> dict[str, Result]:
+    """Add the inputs, parameters and constants to the graph."""
+    scope: dict[str, Result] = {}
+    inputs = fields.table("inputs", "[inputs]")
+    for key in inputs.data:
+        if key in KEYS["data"]:
+            message = f"'{key}' names no input, because it has a meaning under [data]; rename it"
+            raise inputs.placed(GraphError(message), key)
+        name = names.claim(key, "input", (*inputs.path, key))
+        scope[name] = add_input(inputs.table(key, f"input '{name}'"), graph, name)
+    for section, kind in ("parameters", "parameter"), ("constants", "constant"):
+        table = fields.table(section, f"[{section}]")
+        for key in table.data:
+            name = names.claim(key, kind, (*table.path, key))
+            scope[name] = read_declaration(table.table(key, f"{kind} '{name}'"), kind, graph.dtype).add(graph, name)
+    return scope
