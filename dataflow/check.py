@@ -1,0 +1,309 @@
+"""Is a model right? Its gradients against central finite differences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dataflow.autodiff import pullback
+from dataflow.differences import Difference, central_difference, has_kink
+from dataflow.errors import DataError, DataflowError
+from dataflow.evaluate import forward, kink_warnings
+from dataflow.feeding import batch_axis, batch_symbol
+from dataflow.graph import CONSTANT, INPUT, OP, PARAMETER, Graph, concrete_attributes
+from dataflow.model import Model
+from dataflow.op import Op
+
+ENTRIES = 64
+"""Of a larger array, so many entries are checked, and one direction through all of them."""
+EXAMPLES = 32
+"""Of a larger batch, so many examples are used."""
+TOLERANCE = 1e-6
+"""The relative difference that still counts as agreement, beyond what the finite difference itself may be off by."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """An entry at which a gradient is wrong; ``place`` is empty for a number, and ``None`` for a direction."""
+
+    place: tuple[int, ...] | None
+    expected: float
+    """From finite differences."""
+    uncertainty: float
+    found: float
+
+
+@dataclass(frozen=True)
+class GradientCheck:
+    """What came out for one wrt."""
+
+    wrt: str
+    size: int
+    checked: int
+    """Entries that were compared."""
+    kinks: int
+    """Entries left out because a kink is touched: the derivative there is a convention."""
+    undecided: int
+    """Entries left out because no finite difference could be had: not finite, or too rough."""
+    error: float
+    """The largest absolute difference."""
+    digits: float
+    """How many digits agree at least; infinite where all are equal."""
+    faults: tuple[Fault, ...]
+
+
+@dataclass(frozen=True)
+class GradientReport:
+    """The gradients of ``sum(of)``, checked."""
+
+    of: str
+    checks: tuple[GradientCheck, ...]
+    kinks: tuple[str, ...]
+    """A line for each node that touches its kink, with the convention."""
+    blamed: tuple[str, str] | None
+    """The first node whose own derivative is wrong, and its op, where a gradient is wrong."""
+
+    @property
+    def ok(self) -> bool:
+        return not any(check.faults for check in self.checks)
+
+
+def check_gradients(
+    model: Model, of: str, wrt: Sequence[str], data: Mapping[str, Any], backend: str | None = None
+) -> GradientReport:
+    """Compare the gradient of ``sum(of)`` with respect to each wrt with central finite differences.
+
+    Everything is computed in float64, whatever the model's dtypes: what is checked are the derivative rules. Of arrays
+    with more than ``ENTRIES`` entries a fixed choice is compared, and the derivative along one direction that moves
+    all entries. Raises a ``DataError`` where an input is missing.
+    """
+    twin = in_float64(model)
+    result = twin.evaluate(of=of, wrt=wrt, data=data)
+    gradients = result.gradients
+    if backend is not None:
+        gradients = twin.compile(gradients=wrt, of=of, backend=backend)(data=data)[1]
+    order = twin.graph.schedule([of])
+    sizes = twin.sizes_of(data)
+    checks = tuple(_check_one(twin.graph, of, name, gradients[name], result.values, order, sizes) for name in wrt)
+    on_path = [name for name in order if name in result.cotangents]
+    kinks = tuple(kink_warnings(twin.graph, on_path, result.values))
+    blamed = None
+    if any(check.faults for check in checks):
+        blamed = _blamed(twin.graph, on_path, result.values, set(result.cotangents), sizes)
+    return GradientReport(of, checks, kinks, blamed)
+
+
+def some_examples(graph: Graph, given: Mapping[str, np.ndarray], count: int = EXAMPLES) -> dict[str, np.ndarray]:
+    """The given arrays, cut down to the first ``count`` examples of the batch where they have more."""
+    batch = batch_symbol(graph)
+    if batch is None:
+        return dict(given)
+    try:
+        axes = {name: batch_axis(graph, name, batch) for name in given}
+    except DataError:  # an input mixes examples, so that nothing can be cut
+        return dict(given)
+    return {
+        name: array
+        if axes[name] is None
+        else np.take(array, range(min(count, array.shape[axes[name] or 0])), axes[name])
+        for name, array in given.items()
+    }
+
+
+def in_float64(model: Model) -> Model:
+    """The same model with float64 in place of float32; the model itself where there is nothing to replace."""
+    graph = model.graph
+    if not any(data["dtype"] == np.float32 for _, data in graph.nodes(data=True)):
+        return model
+    result = Graph(graph.name, "float64")
+    for name in graph.schedule():
+        data = graph.nodes[name]
+        dtype = np.dtype("float64") if data["dtype"] == np.float32 else data["dtype"]
+        if data["kind"] == INPUT:
+            result.add_node(name, kind=INPUT, shape=data["shape"], dtype=dtype, block=None)
+        elif data["kind"] == PARAMETER:
+            result.parameter(name, value=model.parameters[name], dtype=dtype)
+        elif data["kind"] == CONSTANT:
+            result.constant(name, data["value"], dtype)
+        else:
+            arguments = [result.value(x) if isinstance(x, str) else x for x in graph.arguments(name)]
+            attributes = {key: "float64" if x == "float32" else x for key, x in data["attributes"].items()}
+            result.apply(graph.op_of(name), arguments, attributes, name=name)
+    return Model(result, model.outputs, model.loss)
+
+
+# ------------------------------------------------------------------------------------------------ internals
+
+
+def _check_one(
+    graph: Graph,
+    of: str,
+    wrt: str,
+    gradient: np.ndarray,
+    values: Mapping[str, np.ndarray],
+    order: Sequence[str],
+    sizes: Mapping[str, int],
+) -> GradientCheck:
+    affected = graph.depending_on([wrt])
+    again = [name for name in order if name in affected and name != wrt]
+    fixed = {name: value for name, value in values.items() if name not in affected}
+    base = values[wrt]
+    kinks = {name: mask for name, mask in _touched_kinks(graph, again, values).items() if mask.any()}
+
+    def at(point: np.ndarray) -> dict[str, np.ndarray]:
+        return forward(graph, again, {**fixed, wrt: point}, sizes)
+
+    def along(direction: np.ndarray) -> Callable[[float], np.ndarray]:
+        return lambda step: at(base + step * direction)[of]
+
+    def leaves_kink(direction: np.ndarray) -> bool:
+        if not kinks:
+            return False
+        moved = _touched_kinks(graph, list(kinks), at(base + _scale(base) * 1e-4 * direction))
+        return any((mask & ~moved[name]).any() for name, mask in kinks.items())
+
+    tally = _Tally(float(np.abs(gradient[np.isfinite(gradient)]).max(initial=0)))
+    rng = np.random.default_rng(0)
+    chosen = (
+        range(base.size) if base.size <= ENTRIES else sorted(rng.choice(base.size, ENTRIES, replace=False).tolist())
+    )
+    for entry in chosen:
+        direction = np.zeros(base.size)
+        direction[entry] = max(abs(float(base.reshape(-1)[entry])), _scale(base))
+        place = tuple(int(i) for i in np.unravel_index(entry, base.shape))
+        tally.add(place, direction.reshape(base.shape), direction[entry], gradient, along, leaves_kink)
+    if base.size > ENTRIES:
+        direction = rng.choice([-1.0, 1.0], base.shape) * _scale(base)
+        tally.add(None, direction, 1.0, gradient, along, leaves_kink)
+    return GradientCheck(
+        wrt, base.size, tally.checked, tally.kinks, tally.undecided, tally.error, tally.digits, tuple(tally.faults)
+    )
+
+
+class _Tally:
+    """What the comparisons of one gradient add up to; ``largest`` is its largest entry."""
+
+    def __init__(self, largest: float) -> None:
+        self.largest = largest
+        self.checked = self.kinks = self.undecided = 0
+        self.error = 0.0
+        self.digits = math.inf
+        self.faults: list[Fault] = []
+
+    def add(
+        self,
+        place: tuple[int, ...] | None,
+        direction: np.ndarray,
+        unit: float,
+        gradient: np.ndarray,
+        along: Callable[[np.ndarray], Callable[[float], np.ndarray]],
+        leaves_kink: Callable[[np.ndarray], bool],
+    ) -> None:
+        """Compare the derivative along ``direction``, divided by ``unit``, with what the gradient says."""
+        # an entry of the gradient that is not finite must not hide behind 0 · inf
+        found = float(np.sum(gradient[direction != 0] * direction[direction != 0])) / unit
+        if leaves_kink(direction):
+            self.kinks += 1
+            return
+        largest = self.largest * (1.0 if place is not None else float(np.abs(direction).sum()))
+        for start in (1e-2, 1e-5):  # the second for a kink so near that larger steps cross it
+            measured = central_difference(along(direction), start)
+            expected, uncertainty = measured.value / unit, measured.uncertainty / unit
+            limit = 1e-3 * max(abs(expected), abs(found), 1e-3 * largest)
+            decided = uncertainty <= limit or (not math.isfinite(found) and math.isfinite(uncertainty))
+            tolerance = TOLERANCE * max(abs(expected), abs(found)) + 1e-9 * largest + 10 * uncertainty
+            if decided and abs(expected - found) <= tolerance:
+                break
+        if not decided:
+            self.undecided += 1
+            return
+        difference = abs(expected - found)
+        wrong = not difference <= tolerance
+        if wrong and has_kink(along(direction), found * unit):  # one that no rule of an op tells
+            self.kinks += 1
+            return
+        self.checked += place is not None
+        if wrong:
+            self.faults.append(Fault(place, expected, uncertainty, found))
+        self.error = max(self.error, difference) if difference == difference else math.nan
+        scale = max(abs(expected), abs(found), 1e-3 * largest)
+        if difference != 0 and scale:
+            agreement = -math.log10(difference / scale) if math.isfinite(difference) else 0.0
+            self.digits = min(self.digits, max(0.0, agreement))
+
+
+def _touched_kinks(graph: Graph, names: Sequence[str], values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """For each op node with a kink, where its output touches it."""
+    masks = {}
+    for name in names:
+        kink = graph.op_of(name).kink_rule
+        if kink is not None:
+            arguments = [values[x] if isinstance(x, str) else x for x in graph.arguments(name)]
+            attributes = graph.nodes[name]["attributes"]
+            mask = kink.touched(*graph.op_of(name).complete(arguments), **attributes)
+            masks[name] = np.broadcast_to(mask, values[name].shape)
+    return masks
+
+
+def _blamed(
+    graph: Graph,
+    on_path: Sequence[str],
+    values: Mapping[str, np.ndarray],
+    active: set[str],
+    sizes: Mapping[str, int],
+) -> tuple[str, str] | None:
+    """The first op node whose own vector-Jacobian product disagrees with finite differences of the op alone."""
+    rng = np.random.default_rng(0)
+    for name in on_path:
+        if graph.nodes[name]["kind"] != OP:
+            continue
+        op = graph.op_of(name)
+        attributes = concrete_attributes(op, graph.nodes[name]["attributes"], sizes)
+        arguments: list[Any] = [values[x] if isinstance(x, str) else x for x in graph.arguments(name)]
+        wanted = [isinstance(x, str) and x in active for x in graph.arguments(name)]
+        g = rng.normal(size=values[name].shape)
+        try:
+            with np.errstate(all="ignore"):
+                shares = pullback(op, g, values[name], arguments, attributes, wanted)
+        except DataflowError:
+            return name, op.name
+        for i in np.flatnonzero(wanted):
+            direction = rng.normal(size=arguments[i].shape)
+
+            moved = _moving(op, arguments, attributes, int(i), direction, g)
+            share = shares[i]
+            found = 0.0 if share is None else float(np.sum(share * direction))
+            if not any(_agree(central_difference(moved, start), found) for start in (1e-2, 1e-5)):
+                return name, op.name
+    return None
+
+
+def _moving(
+    op: Op, arguments: list[Any], attributes: Mapping[str, Any], i: int, direction: np.ndarray, g: np.ndarray
+) -> Callable[[float], np.ndarray]:
+    """The op's result, weighted with ``g``, as argument ``i`` moves along ``direction``."""
+
+    def moved(step: float) -> np.ndarray:
+        changed = [*arguments]
+        changed[i] = arguments[i] + step * direction
+        with np.errstate(all="ignore"):
+            return np.asarray(g * op.compute(op.complete(changed), attributes))
+
+    return moved
+
+
+def _agree(measured: Difference, found: float) -> bool:
+    size = max(abs(measured.value), abs(found))
+    return not measured.uncertainty <= 1e-3 * size or bool(
+        abs(measured.value - found) <= 1e-6 * size + 10 * measured.uncertainty
+    )
+
+
+def _scale(array: np.ndarray) -> float:
+    """The size that entries of the array typically have; 1 if they are all 0."""
+    finite = np.abs(array[np.isfinite(array)])
+    return float(finite.mean()) if finite.size and finite.any() else 1.0

@@ -1,0 +1,192 @@
+"""The command ``dataflow``: commands that are loaded when they are called, and one place where every error ends."""
+
+from __future__ import annotations
+
+import io
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+import click
+
+from dataflow import registry
+from dataflow.cli.text import clean
+from dataflow.errors import DataflowError, DataflowWarning, PluginError, nearest
+
+DISTRIBUTION = "dataflow-autodiff"
+INTERRUPTED = 130
+
+COMMANDS = {
+    "run": "Forward pass, and backward if the model has a loss.",
+    "train": "Gradient descent, with a progress bar.",
+    "check": "The file, the shapes, and the gradients against finite differences.",
+    "jacobian": "The matrix of derivatives of a node.",
+    "convert": "From one file format to another.",
+    "ops": "The registered ops, or all about one.",
+}
+"""dataflow's own commands. ``NAME`` is ``command`` in the module ``dataflow.cli.NAME``, imported when it is called
+for."""
+
+
+@dataclass
+class Session:
+    """What holds for one call of a command: whether tracebacks are shown, and the warnings on their way to the user."""
+
+    debug: bool = False
+    quiet: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+    def warn(self, *texts: str) -> None:
+        """Tell the user when ``flush`` is next called, at the latest when the command ends."""
+        self.warnings += [clean(text) for text in texts if clean(text) not in self.warnings]
+
+    def take(self) -> list[str]:
+        """The warnings so far, for a JSON document; they are not printed then."""
+        taken, self.warnings = self.warnings, []
+        return taken
+
+    def flush(self) -> None:
+        """Print the warnings so far."""
+        for text in self.take():
+            if not self.quiet:
+                click.echo(f"Warning: {text}", err=True)
+
+    def say(self, text: str) -> None:
+        """Print on standard output, unless the user wants quiet."""
+        if not self.quiet:
+            click.echo(text)
+
+    def fail(self, message: str, error: BaseException | None = None) -> None:
+        """Print an error on one line, after its traceback if the user asked for it."""
+        if self.debug and error is not None:
+            click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+        click.echo(f"Error: {clean(message)}", err=True)
+
+
+class LazyGroup(click.Group):
+    """The group of all commands: dataflow's own, and those of plugins."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*COMMANDS, *sorted(_plugin_commands())]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in COMMANDS:
+            command: click.Command = import_module(f"dataflow.cli.{cmd_name}").command
+            return command
+        return _plugin_commands().get(cmd_name)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.NoSuchOption:
+            raise
+        except click.UsageError:
+            hint = nearest(args[0], self.list_commands(ctx))
+            raise click.UsageError(f"there is no command '{args[0]}'{hint}", ctx) from None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        plugins = _plugin_commands()
+        rows = list(COMMANDS.items())
+        rows += [(name, plugins[name].get_short_help_str(formatter.width)) for name in sorted(plugins)]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.obj = Session(debug="--debug" in args, quiet="--quiet" in args)
+        ctx.meta["dataflow.arguments"] = list(args)
+        with _guarded(ctx):
+            return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")
+        with _guarded(ctx):
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _guarded(ctx: click.Context) -> Iterator[None]:
+    """Whatever goes wrong inside ends as one line and an exit status; warnings end as lines too."""
+    session: Session = ctx.obj
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", DataflowWarning)
+            warnings.showwarning = _shower(session, warnings.showwarning)
+            try:
+                yield
+            finally:
+                session.flush()
+    except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
+        raise
+    except DataflowError as error:
+        session.fail(str(error), error)
+        ctx.exit(1)
+    except (KeyboardInterrupt, click.Abort) as error:
+        session.fail("interrupted; nothing was saved", error)
+        ctx.exit(INTERRUPTED)
+    except MemoryError as error:
+        session.fail("there is not enough memory for this; give less data, or use float32", error)
+        ctx.exit(1)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        session.fail(f"{place}{error.strerror or error}", error)
+        ctx.exit(1)
+    except Exception as error:  # noqa: BLE001 (the last resort: no traceback unless it is asked for)
+        session.fail(_unexpected(error, session.debug), error)
+        ctx.exit(1)
+
+
+def _shower(session: Session, otherwise: Callable[..., Any]) -> Callable[..., None]:
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, DataflowWarning):
+            session.warn(str(message))
+        elif session.debug:
+            otherwise(message, category, *place, **more)
+
+    return show
+
+
+def _unexpected(error: Exception, debug: bool) -> str:
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if len(what) > 300:
+        what = what[:300] + "..."
+    hint = "the traceback above says where" if debug else "run it again with --debug and report what it prints"
+    return f"something went wrong inside dataflow or a plugin ({what}); {hint}"
+
+
+def _plugin_commands() -> dict[str, click.Command]:
+    found = registry.registry().commands
+    for name in found:
+        if name in COMMANDS:
+            owner = registry.registry().owners["command", name]
+            raise PluginError(f"the command '{name}' is registered twice: by dataflow and by {owner}; uninstall one")
+    return found
+
+
+def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"dataflow {version(DISTRIBUTION)}")
+        ctx.exit()
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit status: 0 done, 1 the input was wrong, 2 wrong usage. 'dataflow COMMAND -h' shows an example of each.",
+)
+@click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_show_version, help="The version.")
+def main() -> None:
+    r"""Run, differentiate and train models that are declared in files.
+
+    \b
+    Example:
+      dataflow run models/xor.toml
+      dataflow train models/digits.toml -o digits.msgpack
+    """

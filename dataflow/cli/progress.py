@@ -1,0 +1,99 @@
+"""While training runs: a bar on the terminal, and signals that end the run in order."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from dataflow.training import History, Progress
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
+
+class Silent:
+    """Shows nothing."""
+
+    def batch(self, progress: Progress) -> None:
+        """After each minibatch."""
+
+    def epoch(self, history: History) -> None:
+        """After each epoch."""
+
+
+class Shown(Silent):
+    """A bar over all minibatches, with the loss of the last epoch."""
+
+    def __init__(self, bar: Bar) -> None:
+        self.bar = bar
+        self.task = bar.add_task("training", total=None, text="")
+
+    def batch(self, progress: Progress) -> None:
+        done = (progress.epoch - 1) * progress.batches + progress.batch
+        total = progress.epochs * progress.batches
+        description = f"epoch {progress.epoch}/{progress.epochs}"
+        self.bar.update(self.task, completed=done, total=total, description=description)
+
+    def epoch(self, history: History) -> None:
+        measured = {"loss": history.loss, **history.metrics}
+        text = "  ".join(f"{name.replace('_', ' ')} {values[-1]:.5g}" for name, values in measured.items() if values)
+        self.bar.update(self.task, text=text)
+
+
+@contextmanager
+def shown(silent: bool) -> Iterator[Silent]:
+    """What is told of the progress: a bar on standard error, unless ``silent``."""
+    if silent:
+        yield Silent()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(20),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[text]}"),
+    )
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        yield Shown(bar)
+
+
+class Stop:
+    """Makes SIGTERM end a run as Ctrl-C does: after the current minibatch. ``status`` is the exit status that says
+    which."""
+
+    def __init__(self) -> None:
+        self.status = 128 + signal.SIGINT
+        self._requested = False
+        self._previous: Any = None
+
+    def __enter__(self) -> Stop:
+        if threading.current_thread() is threading.main_thread():
+            self._previous = signal.signal(signal.SIGTERM, self._terminate)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._previous is not None:
+            signal.signal(signal.SIGTERM, self._previous)
+
+    def before(self, callback: Callable[[Progress], None]) -> Callable[[Progress], None]:
+        """The callback, preceded by the ``KeyboardInterrupt`` that ends a run, if one was asked for."""
+
+        def called(progress: Progress) -> None:
+            if self._requested:
+                raise KeyboardInterrupt
+            callback(progress)
+
+        return called
+
+    def _terminate(self, number: int, frame: FrameType | None) -> None:
+        if self._requested:
+            raise KeyboardInterrupt
+        self._requested = True
+        self.status = 128 + number
