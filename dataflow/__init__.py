@@ -11,7 +11,7 @@ array([2., 4.])
 
 from __future__ import annotations
 
-from dataflow import registry
+from dataflow import files, registry
 from dataflow.backends import numpy_backend
 from dataflow.errors import (
     BackendError,
@@ -30,6 +30,7 @@ from dataflow.errors import (
     ShapeError,
     TrainingError,
 )
+from dataflow.files import load, save
 from dataflow.graph import Graph
 from dataflow.hookspecs import hookimpl
 from dataflow.interfaces import Backend, FileFormat, Initializer, Optimizer, Runner, initializer
@@ -48,6 +49,8 @@ from dataflow.shapes import (
     normalize_axis,
     parse_dtype,
 )
+from dataflow.training import History, Trainer, train
 from dataflow.value import Value
 
 registry.register_builtin(numpy_backend, "dataflow")
+registry.register_builtin(files, "dataflow")

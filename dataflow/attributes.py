@@ -7,10 +7,11 @@ the other. Nothing is ever set by name: an attribute that is not declared is an 
 from __future__ import annotations
 
 import inspect
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Union, get_args, get_origin
 
 import numpy as np
@@ -66,11 +67,21 @@ def declared(function: Callable[..., Any], owner: str) -> dict[str, Attribute]:
     found = {}
     for parameter in parameters:
         if parameter.name not in hints:
-            raise PluginError(f"{owner}: attribute '{parameter.name}' needs a type, such as '{parameter.name}: int = 0'")
+            raise PluginError(
+                f"{owner}: attribute '{parameter.name}' needs a type, such as '{parameter.name}: int = 0'"
+            )
         annotation = hints[parameter.name]
         if not all(_is_known(option) for option in _options(annotation)):
-            raise PluginError(f"{owner}: attribute '{parameter.name}' has the type {annotation}, which a file cannot give")
-        found[parameter.name] = Attribute(parameter.name, annotation, parameter.default)
+            raise PluginError(
+                f"{owner}: attribute '{parameter.name}' has the type {annotation}, which a file cannot give"
+            )
+        attribute = Attribute(parameter.name, annotation, parameter.default)
+        if not attribute.required:
+            try:
+                attribute = replace(attribute, default=attribute.check(parameter.default))
+            except OpError as error:
+                raise PluginError(f"{owner}: its default does not fit its type: {error.message}") from None
+        found[parameter.name] = attribute
     return found
 
 
@@ -155,10 +166,12 @@ def _check(annotation: Any, value: Any) -> Any:
 
 def _check_one(option: Any, value: Any) -> Any:
     if get_origin(option) is Literal:
-        if isinstance(value, str) and value in get_args(option):
+        if any(type(value) is type(choice) and value == choice for choice in get_args(option)):
             return value
         raise _MismatchError
     if option is float and isinstance(value, int) and not isinstance(value, bool):
+        if abs(value) > sys.float_info.max:
+            raise _MismatchError
         return float(value)
     if option in (int, float, bool, str, type(None)):
         if isinstance(value, option) and (option is bool or not isinstance(value, bool)):

@@ -39,7 +39,8 @@ def gradient_graph(graph: Graph, of: str, wrt: Sequence[str]) -> GradientGraph:
     extended = graph.copy()
     order = extended.schedule([of])
     values = {name: extended.value(name) for name in order}
-    prefix = next(name for i in range(1, len(graph) + 2) if (name := "grad" if i == 1 else f"grad_{i}") not in graph)
+    taken = {name.split(".")[0] for name in graph}
+    prefix = next(name for i in range(1, len(graph) + 2) if (name := "grad" if i == 1 else f"grad_{i}") not in taken)
     target = values[of]
     seed = extended.constant(f"{prefix}.{of}.seed", np.ones((), target.dtype), target.dtype)
     spread = seed if target.ndim == 0 else lookup("broadcast_to")(seed, shape=target.shape)
@@ -65,8 +66,8 @@ def backward(
 ) -> dict[str, np.ndarray]:
     """The cotangent of every node on a path from a wrt to a seeded node, as arrays.
 
-    ``order`` is a topological order of what the seeded nodes need, ``values`` their results, ``seeds`` the cotangents to
-    start from, each of its node's shape.
+    ``order`` is a topological order of what the seeded nodes need, ``values`` their results, ``seeds`` the
+    cotangents to start from, each of its node's shape.
     """
     with np.errstate(all="ignore"):
         return sweep(graph, order, values, seeds, wrt, None, sizes)
@@ -81,7 +82,8 @@ def sweep(
     visit: Any = None,
     sizes: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
-    """Visit ``order`` in reverse, calling each op's rule. ``visit(node, cotangent)`` is told each finished cotangent."""
+    """Visit ``order`` in reverse, calling each op's rule. ``visit(node, cotangent)`` is told each finished
+    cotangent."""
     active = graph.depending_on(wrt)
     cotangents: dict[str, Any] = {name: seed for name, seed in seeds.items() if name in active}
     for name in reversed(order):
@@ -93,7 +95,10 @@ def sweep(
         if data["kind"] != OP:
             continue
         sources = graph.arguments(name)
-        wanted = [isinstance(source, str) and source in active and graph.nodes[source]["dtype"].kind == "f" for source in sources]
+        wanted = [
+            isinstance(source, str) and source in active and graph.nodes[source]["dtype"].kind == "f"
+            for source in sources
+        ]
         if not any(wanted):
             continue
         op = graph.op_of(name)
@@ -113,8 +118,8 @@ def sweep(
 def pullback(
     op: Op, g: Any, y: Any, arguments: Sequence[Any], attributes: Mapping[str, Any], wanted: Sequence[bool]
 ) -> list[Any]:
-    """The cotangent of each wanted argument, from the cotangent ``g`` of the result ``y``; ``None`` for the rest and for
-    those whose derivative is zero. Arrays give arrays, graph values give graph values."""
+    """The cotangent of each wanted argument, from the cotangent ``g`` of the result ``y``; ``None`` for the rest
+    and for those whose derivative is zero. Arrays give arrays, graph values give graph values."""
     arguments = op.complete(arguments)
     shares: list[Any] = [None] * len(arguments)
     remaining = [i for i, want in enumerate(wanted) if want]
@@ -126,7 +131,10 @@ def pullback(
         found = _by_whole_rule(op, g, y, arguments, attributes, remaining)
         for i in remaining:
             shares[i] = found[i]
-    return [None if share is None else _fitted(op, share, argument) for share, argument in zip(shares, arguments, strict=True)]
+    return [
+        None if share is None else _fitted(op, share, argument)
+        for share, argument in zip(shares, arguments, strict=True)
+    ]
 
 
 def check_differentiable(graph: Graph, of: str, wrt: Iterable[str]) -> None:
@@ -134,7 +142,9 @@ def check_differentiable(graph: Graph, of: str, wrt: Iterable[str]) -> None:
     for name in (of, *wrt):
         spec = graph.value(name).spec
         if not spec.is_float:
-            raise DtypeError(f"'{name}' has the dtype {spec.dtype}; derivatives are of and with respect to floats", node=name)
+            raise DtypeError(
+                f"'{name}' has the dtype {spec.dtype}; derivatives are of and with respect to floats", node=name
+            )
 
 
 def _call(op: Op, rule: Any, arguments: Sequence[Any], attributes: Mapping[str, Any]) -> Any:
@@ -202,10 +212,10 @@ def _through_body(
 
 def _fitted(op: Op, share: Any, argument: Any) -> Any:
     """A cotangent in its argument's shape and dtype."""
-    if not isinstance(share, Value):
-        share = np.asarray(share)
+    if isinstance(argument, Value) and not isinstance(share, Value):
+        share = lookup("where")(False, argument, share)  # a plain number, such as 0, becomes a value like the argument
     if not isinstance(argument, Value):
-        argument = np.asarray(argument)
+        share, argument = np.asarray(share), np.asarray(argument)
     if share.shape != argument.shape:
         if not op.elementwise:
             raise RuleError(
@@ -221,4 +231,3 @@ def _fitted(op: Op, share: Any, argument: Any) -> Any:
     if share.dtype != argument.dtype:
         share = lookup("cast")(share, dtype=argument.dtype.name)
     return share
-

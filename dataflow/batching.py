@@ -22,8 +22,9 @@ class NoBatchRuleError(RuleError):
 def batched_graph(
     graph: Graph, targets: Sequence[str], over: Collection[str], count: Dim, sizes: Mapping[str, int] | None = None
 ) -> tuple[Graph, dict[str, str]]:
-    """A graph that computes ``targets`` for ``count`` values of each input in ``over`` at once, and the nodes that hold them,
-    each with a leading axis of length ``count``. With ``sizes``, symbolic sizes become numbers on the way."""
+    """A graph that computes ``targets`` for ``count`` values of each input in ``over`` at once, and the nodes that
+    hold them, each with a leading axis of length ``count``. With ``sizes``, symbolic sizes become numbers on the
+    way."""
     result = Graph(graph.name, graph.dtype)
     values: dict[str, Any] = {}
     flags: dict[str, bool] = {}

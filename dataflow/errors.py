@@ -52,6 +52,8 @@ class DataflowError(Exception):
 
     def __str__(self) -> str:
         place = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
+        if self.column is not None and self.file is None and self.line is None:
+            place = f"column {self.column}"
         node = f"node '{self.node}': " if self.node is not None and f"'{self.node}'" not in self.message else ""
         return f"{place}: {node}{self.message}" if place else f"{node}{self.message}"
 
@@ -81,7 +83,8 @@ class OpError(DataflowError):
 
 
 class RuleError(DataflowError):
-    """An op whose rules are wrong: no derivative, a cotangent or result of the wrong shape, a rule that cannot trace."""
+    """An op whose rules are wrong: no derivative, a cotangent or result of the wrong shape, a rule that cannot
+    trace."""
 
 
 class PluginError(DataflowError):
@@ -109,11 +112,13 @@ class MissingExtraError(DataflowError):
 
 
 class DataflowWarning(UserWarning):
-    """Something a user should know that stops nothing: a plugin left out, a gradient that is zero for want of a path."""
+    """Something a user should know that stops nothing: a plugin left out, a gradient that is zero for want of a
+    path."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """``"; did you mean 'matmul'?"`` for the nearest of ``known``, else what there is (at most 12 names), else nothing."""
+    """``"; did you mean 'matmul'?"`` for the nearest of ``known``, else what there is (at most 12 names), else
+    nothing."""
     names = sorted(set(known))
     close = difflib.get_close_matches(name, names, n=2, cutoff=0.6)
     if close:

@@ -15,8 +15,8 @@ from dataflow.shapes import format_shape, substitute
 def forward(
     graph: Graph, order: Sequence[str], known: Mapping[str, np.ndarray], sizes: Mapping[str, int]
 ) -> dict[str, np.ndarray]:
-    """The value of every node of ``order`` (topological) that ``known`` suffices for. What depends on an input that is not
-    known is not in the result: it is not computed."""
+    """The value of every node of ``order`` (topological) that ``known`` suffices for. What depends on an input
+    that is not known is not in the result: it is not computed."""
     values = dict(known)
     with np.errstate(all="ignore"):
         for name in order:

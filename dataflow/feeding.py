@@ -1,4 +1,5 @@
-"""What a run is given: arrays of the declared dtypes and shapes, and what the symbolic sizes stand for; examples of a batch."""
+"""What a run is given: arrays of the declared dtypes and shapes, and what the symbolic sizes stand for; examples
+of a batch."""
 
 from __future__ import annotations
 
@@ -13,8 +14,8 @@ from dataflow.shapes import Size, bind, format_shape
 
 
 def feed(graph: Graph, given: Mapping[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, int]]:
-    """The given inputs, parameters and constants as arrays, and the symbolic sizes as numbers; a ``DataError`` names what
-    does not fit."""
+    """The given inputs, parameters and constants as arrays, and the symbolic sizes as numbers; a ``DataError``
+    names what does not fit."""
     known: dict[str, np.ndarray] = {}
     sizes: dict[str, int] = {}
     for name, value in given.items():
@@ -32,7 +33,8 @@ def feed(graph: Graph, given: Mapping[str, Any]) -> tuple[dict[str, np.ndarray],
 
 
 def as_input(graph: Graph, name: str, value: Any) -> np.ndarray:
-    """``value`` as an array of the dtype that ``name`` is declared with; a ``DataError`` where that would lose something."""
+    """``value`` as an array of the dtype that ``name`` is declared with; a ``DataError`` where that would lose
+    something."""
     dtype: np.dtype = graph.nodes[name]["dtype"]
     try:
         array = np.asarray(value)
@@ -46,7 +48,8 @@ def as_input(graph: Graph, name: str, value: Any) -> np.ndarray:
 
 
 def batch_symbol(graph: Graph, of: str | None = None) -> str | None:
-    """The symbolic size of the batch: that of the first axis of the first input that has one (and that ``of`` needs)."""
+    """The symbolic size of the batch: that of the first axis of the first input that has one (and that ``of``
+    needs)."""
     needed = graph.needed_for([of]) if of is not None else graph
     for name in graph.names(INPUT):
         shape = graph.nodes[name]["shape"]

@@ -15,7 +15,7 @@ import numpy as np
 
 from dataflow.errors import DataflowError, DtypeError, GraphError, OpError, RuleError, ShapeError, nearest
 from dataflow.op import Literal, Op
-from dataflow.shapes import Shape, TensorSpec, parse_dtype, parse_shape, substitute
+from dataflow.shapes import Dim, Shape, TensorSpec, format_shape, parse_dtype, parse_shape, substitute
 from dataflow.value import Value, lookup
 
 Argument: TypeAlias = "str | Literal | None"
@@ -56,7 +56,7 @@ class Graph(nx.MultiDiGraph):
 
     # -------------------------------------------------------------------------------------------- building
 
-    def input(self, name: str, shape: Sequence[int | str] = (), dtype: Any = None) -> Value:
+    def input(self, name: str, shape: Sequence[Dim | str] = (), dtype: Any = None) -> Value:
         """Declare an input. A size may be symbolic: ``("n", 2)``."""
         return self._declare(INPUT, name, parse_shape(shape), self._dtype(dtype))
 
@@ -79,7 +79,9 @@ class Graph(nx.MultiDiGraph):
             raise GraphError(f"parameter '{name}' has an init and needs a shape", node=name)
         sizes = parse_shape(shape)
         if not all(isinstance(size, int) for size in sizes):
-            raise ShapeError(f"parameter '{name}' has the shape {list(map(str, sizes))}; its sizes are numbers", node=name)
+            raise ShapeError(
+                f"parameter '{name}' has the shape {list(map(str, sizes))}; its sizes are numbers", node=name
+            )
         chosen = {"name": init} if isinstance(init, str) else dict(init or {})
         found = self._dtype(dtype)
         if found.kind != "f":
@@ -105,7 +107,7 @@ class Graph(nx.MultiDiGraph):
             specs = [self._spec_of(operand, operands) for operand in operands]
             spec = infer(op, specs, bound, literals)
         except (ShapeError, DtypeError) as error:
-            names = ", ".join(x.name if isinstance(x, Value) else str(x) for x in arguments)
+            names = ", ".join(map(_written, arguments))
             error.message = f"{op.name}({names}): {error.message}"
             raise error.at(node=name) from None
         except DataflowError as error:
@@ -122,9 +124,9 @@ class Graph(nx.MultiDiGraph):
         return self.value(target)
 
     def node(self, name: str, value: Value, *, inner: str | None = None) -> Value:
-        """Give ``value`` its name. The unnamed nodes it was computed from become ``NAME.OP``, ``NAME.OP_2``, ..., in the
-        order in which they were added (``inner`` stands for NAME if it is given). A value that has a name already is
-        passed through the op ``identity``."""
+        """Give ``value`` its name. The unnamed nodes it was computed from become ``NAME.OP``, ``NAME.OP_2``, ...,
+        in the order in which they were added (``inner`` stands for NAME if it is given). A value that has a name
+        already is passed through the op ``identity``."""
         if not isinstance(value, Value) or value.graph is not self:
             raise GraphError(f"node '{name}' takes a value of the same graph", node=name)
         if value.name not in self._unnamed:
@@ -171,12 +173,16 @@ class Graph(nx.MultiDiGraph):
         return [name for name, data in self.nodes(data=True) if data["kind"] == kind]
 
     def schedule(self, targets: Iterable[str] | None = None) -> list[str]:
-        """A topological order of all nodes, or of those that ``targets`` need. A cycle is a ``GraphError``."""
-        try:
-            order = list(nx.topological_sort(self))
-        except nx.NetworkXUnfeasible:
-            cycle = [edge[0] for edge in nx.find_cycle(self)]
-            raise GraphError("the graph has a cycle: " + " -> ".join([*cycle, cycle[0]])) from None
+        """A topological order of all nodes, or of those that ``targets`` need: the order in which they were added where
+        that is one. A cycle is a ``GraphError`` that lists its nodes."""
+        order = list(self)
+        position = {name: i for i, name in enumerate(order)}
+        if not all(position[source] < position[target] for source, target in self.edges()):
+            try:
+                order = list(nx.lexicographical_topological_sort(self, key=position.__getitem__))
+            except nx.NetworkXUnfeasible:
+                cycle = [edge[0] for edge in nx.find_cycle(self)]
+                raise GraphError("the graph has a cycle: " + " -> ".join([*cycle, cycle[0]])) from None
         if targets is None:
             return order
         needed = self.needed_for(targets)
@@ -184,11 +190,18 @@ class Graph(nx.MultiDiGraph):
 
     def needed_for(self, targets: Iterable[str]) -> set[str]:
         """The targets and all that they depend on."""
-        return self._reachable(targets, self.pred)
+        return self._reachable([self.value(name).name for name in targets], self.pred)
 
     def depending_on(self, sources: Iterable[str]) -> set[str]:
         """The sources and all that depends on them."""
-        return self._reachable(sources, self.succ)
+        return self._reachable([self.value(name).name for name in sources], self.succ)
+
+    def copy(self, as_view: bool = False) -> Graph:
+        """A graph of its own with the same nodes. All of them count as named."""
+        duplicate: Graph = super().copy(as_view)
+        if not as_view:
+            duplicate.graph["ops"] = dict(self.graph["ops"])
+        return duplicate
 
     # -------------------------------------------------------------------------------------------- internals
 
@@ -217,9 +230,13 @@ class Graph(nx.MultiDiGraph):
                 raise TypeError
             array = array.astype(self._dtype(dtype) if dtype is not None or array.dtype.kind != "b" else bool)
         except (ValueError, TypeError, OverflowError):
-            raise GraphError(f"the value of '{name}' is not an array of numbers with rows of one length", node=name) from None
+            raise GraphError(
+                f"the value of '{name}' is not an array of numbers with rows of one length", node=name
+            ) from None
         if shape is not None and tuple(shape) != array.shape:
-            raise ShapeError(f"the value of '{name}' has the shape {array.shape}, {tuple(shape)} is declared", node=name)
+            raise ShapeError(
+                f"the value of '{name}' has the shape {array.shape}, {tuple(shape)} is declared", node=name
+            )
         return array
 
     def _operand(self, argument: Any) -> Any:
@@ -247,7 +264,7 @@ class Graph(nx.MultiDiGraph):
     def _claim(self, name: str) -> str:
         """A name that must be free; an unnamed node that happens to have it makes way."""
         check_name(name)
-        if name in self._unnamed:
+        if name in self._unnamed and name in self:
             serial = self._unnamed[name]
             free = self._fresh(self.nodes[name].get("op", CONSTANT))
             self._rename(name, free)
@@ -286,6 +303,14 @@ class Graph(nx.MultiDiGraph):
         if (value := self._values.pop(old, None)) is not None:
             value.name = new
             self._values[new] = value
+
+
+def _written(argument: Any) -> str:
+    """An argument as an error names it, on one line."""
+    if isinstance(argument, Value):
+        return argument.name
+    plain = argument is None or isinstance(argument, (int, float))
+    return str(argument) if plain else f"array {format_shape(np.shape(argument))}"
 
 
 def check_name(name: str) -> None:
@@ -331,7 +356,7 @@ def trace_op(
     op: Op, specs: Sequence[TensorSpec | None], attributes: Mapping[str, Any], literals: Mapping[int, Literal]
 ) -> Trace:
     """The body of a composite op as a graph, for arguments of these shapes and dtypes."""
-    return _trace_op(op, tuple(specs), tuple(attributes.items()), tuple((i, type(x), x) for i, x in literals.items()))
+    return _trace_op(op, tuple(specs), tuple(attributes.items()), tuple((i, repr(x), x) for i, x in literals.items()))
 
 
 @lru_cache(maxsize=2048)

@@ -62,15 +62,20 @@ def _sliced(size: Dim, item: slice) -> Dim:
         raise ShapeError("a slice's step is not 0")
     if isinstance(size, int):
         return len(range(*item.indices(size)))
-    step = item.step or 1
+    step: int = item.step or 1
     start, stop = (item.start, item.stop) if step > 0 else (item.stop, item.start)
     # From here a slice that runs upwards, from start up to stop; downwards both bounds are shifted by one.
     shift = 0 if step > 0 else 1
     low = _bound(size, start, 0, shift)
     high = _bound(size, stop, size, shift)
-    length: Dim = high + -1 * low if isinstance(high, Size) or isinstance(low, Size) else max(0, high - low)
+    length: Dim = max(0, high - low) if isinstance(high, int) and isinstance(low, int) else high + -1 * low
     if isinstance(length, int):
         return -(-max(0, length) // abs(step))
+    if length.linear is not None and length.linear[1] < 0:
+        raise ShapeError(
+            f"how long the slice {_format_item(item)} of an axis of size {size} is depends on the size in a way that no "
+            f"formula says; count both its ends from the same side, or give the axis a number"
+        )
     return length if abs(step) == 1 else (length + (abs(step) - 1)) // abs(step)
 
 

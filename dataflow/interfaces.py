@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 
 class Initializer:
-    """A rule that draws a parameter's first value: ``function(rng, shape, **attributes)`` returns float64 of ``shape``."""
+    """A rule that draws a parameter's first value: ``function(rng, shape, **attributes)`` returns float64 of
+    ``shape``."""
 
     def __init__(self, function: Callable[..., np.ndarray]) -> None:
         self.function = function
@@ -53,10 +54,11 @@ def initializer(function: Callable[..., np.ndarray]) -> Initializer:
 
 
 class Optimizer(ABC):
-    """An update rule on flat vectors. A subclass has a ``name``, and attributes as keyword-only parameters of ``__init__``.
+    """An update rule on flat vectors. A subclass has a ``name``, and attributes as keyword-only parameters of
+    ``__init__``.
 
-    All parameters of one dtype stand side by side in one vector, and so do their gradients, so that an update is a few
-    vector operations.
+    All parameters of one dtype stand side by side in one vector, and so do their gradients, so that an update is a
+    few vector operations.
     """
 
     name: ClassVar[str]
@@ -66,10 +68,9 @@ class Optimizer(ABC):
     learning_rate: float
 
     @abstractmethod
-    def update(
-        self, parameters: np.ndarray, gradients: np.ndarray, state: Mapping[str, np.ndarray], step: int
-    ) -> None:
-        """Change ``parameters`` and ``state`` in place; ``gradients`` may be used as scratch. ``step`` counts from 1."""
+    def update(self, parameters: np.ndarray, gradients: np.ndarray, state: Mapping[str, np.ndarray], step: int) -> None:
+        """Change ``parameters`` and ``state`` in place; ``gradients`` may be used as scratch. ``step`` counts from
+        1."""
 
     @classmethod
     def attributes(cls) -> dict[str, Attribute]:

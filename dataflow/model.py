@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dataflow import modes
 from dataflow.autodiff import backward, check_differentiable, gradient_graph
-from dataflow.errors import DataError, DataflowWarning, GraphError, nearest
+from dataflow.derivatives import Derivatives, Point, zeros
+from dataflow.errors import DataError, DataflowWarning, GraphError
 from dataflow.evaluate import forward, kink_warnings, missing_inputs, non_finite_warnings
-from dataflow.feeding import as_input, feed, one_example
+from dataflow.feeding import batch_symbol, feed, one_example
 from dataflow.graph import INPUT, Graph
 from dataflow.parameters import Parameters
 from dataflow.perexample import per_example_gradients
 from dataflow.program import Program
-from dataflow.shapes import element_count, format_shape
 
 if TYPE_CHECKING:
     from dataflow.data import DataSource
@@ -89,7 +88,7 @@ class Model:
                 raise GraphError(
                     f"the loss '{loss}' is {spec}; a loss is one float, such as sum(...) or mse(...)", node=loss
                 )
-        self._programs: dict[tuple[str, str, tuple[str, ...]], modes.LinearProgram] = {}
+        self._derivatives = Derivatives(graph)
         self._parameters = Parameters(graph, self.train_settings.seed)
 
     @property
@@ -106,8 +105,9 @@ class Model:
         self._parameters.update(values)
 
     def __repr__(self) -> str:
-        count = sum(int(element_count(self.graph.nodes[name]["shape"])) for name in self._parameters)
-        return f"<model '{self.name}': {len(self.graph)} nodes, {count} scalar parameters, outputs {', '.join(self.outputs)}>"
+        count = sum(math.prod(self.graph.nodes[name]["shape"]) for name in self._parameters)
+        outputs = ", ".join(self.outputs)
+        return f"<model '{self.name}': {len(self.graph)} nodes, {count} scalar parameters, outputs {outputs}>"
 
     # -------------------------------------------------------------------------------------------- running
 
@@ -171,9 +171,8 @@ class Model:
                     no_path.append(name)
                 gradients[name] = np.array(cotangents.get(name, np.zeros_like(values[name])))
             if no_path:
-                notes.append(
-                    f"the gradient of '{of}' with respect to {_listed('', no_path)} is zero: there is no path between them"
-                )
+                names = _listed("", no_path)
+                notes.append(f"the gradient of '{of}' with respect to {names} is zero: there is no path between them")
             if kinks:
                 on_path = [name for name in needed if name in cotangents]
                 notes += kink_warnings(self.graph, on_path, values)
@@ -190,10 +189,10 @@ class Model:
         data: Mapping[str, Any] | None = None,
         **inputs: Any,
     ) -> np.ndarray:
-        """The matrix ∂vec(of)/∂vec(wrt): a row for each entry of ``of``, and the columns of each wrt side by side, both in
-        row-major order. It comes from one batched pass: a reverse one for all rows or a forward one for all columns,
-        whichever has fewer, unless ``mode`` says "reverse" or "forward"."""
-        return self._differentiate("jacobian", of, wrt, self.given(data, inputs), mode=mode)
+        """The matrix ∂vec(of)/∂vec(wrt): a row for each entry of ``of``, and the columns of each wrt side by side,
+        both in row-major order. It comes from one batched pass: a reverse one for all rows or a forward one for
+        all columns, whichever has fewer, unless ``mode`` says "reverse" or "forward"."""
+        return self._derivatives.jacobian(self._point(of, wrt, self.given(data, inputs)), mode)
 
     def vjp(
         self,
@@ -205,7 +204,7 @@ class Model:
         **inputs: Any,
     ) -> dict[str, np.ndarray]:
         """``cotangent · J`` for each wrt, in its shape; ``cotangent`` has the shape of ``of``."""
-        return self._differentiate("vjp", of, wrt, self.given(data, inputs), directions={of: cotangent})
+        return self._derivatives.vjp(self._point(of, wrt, self.given(data, inputs)), cotangent)
 
     def jvp(
         self,
@@ -216,9 +215,9 @@ class Model:
         data: Mapping[str, Any] | None = None,
         **inputs: Any,
     ) -> np.ndarray:
-        """``J · tangent``, in the shape of ``of``: its derivative along ``tangents``, which has an array in the shape of each
-        wrt; one left out is zero."""
-        return self._differentiate("jvp", of, wrt, self.given(data, inputs), directions=tangents)
+        """``J · tangent``, in the shape of ``of``: its derivative along ``tangents``, which has an array in the
+        shape of each wrt; one left out is zero."""
+        return self._derivatives.jvp(self._point(of, wrt, self.given(data, inputs)), tangents)
 
     def hvp(
         self,
@@ -229,9 +228,9 @@ class Model:
         data: Mapping[str, Any] | None = None,
         **inputs: Any,
     ) -> dict[str, np.ndarray]:
-        """``H · tangent`` for each wrt, in its shape, where H is the Hessian of ``sum(of)`` (of the loss unless said) with
-        respect to all wrts together."""
-        return self._differentiate("hvp", self.target(of), wrt, self.given(data, inputs), directions=tangents)
+        """``H · tangent`` for each wrt, in its shape, where H is the Hessian of ``sum(of)`` (of the loss unless
+        said) with respect to all wrts together."""
+        return self._derivatives.hvp(self._point(self.target(of), wrt, self.given(data, inputs)), tangents)
 
     def hessian(
         self,
@@ -241,9 +240,9 @@ class Model:
         data: Mapping[str, Any] | None = None,
         **inputs: Any,
     ) -> np.ndarray:
-        """The matrix of second derivatives of ``sum(of)`` (of the loss unless said): rows and columns are the entries of the
-        wrts, side by side, each in row-major order."""
-        return self._differentiate("hessian", self.target(of), wrt, self.given(data, inputs))
+        """The matrix of second derivatives of ``sum(of)`` (of the loss unless said): rows and columns are the
+        entries of the wrts, side by side, each in row-major order."""
+        return self._derivatives.hessian(self._point(self.target(of), wrt, self.given(data, inputs)))
 
     def per_example_gradients(
         self,
@@ -253,8 +252,9 @@ class Model:
         data: Mapping[str, Any] | None = None,
         **inputs: Any,
     ) -> dict[str, np.ndarray]:
-        """What each example of the batch adds to the gradient of ``sum(of)``: arrays with a leading axis of length n, which
-        sum to ``gradients``. A part that belongs to no example, such as a penalty on weights, is shared equally."""
+        """What each example of the batch adds to the gradient of ``sum(of)``: arrays with a leading axis of length
+        n, which sum to ``gradients``. A part that belongs to no example, such as a penalty on weights, is shared
+        equally."""
         target = self.target(of)
         names = list(self._parameters) if wrt is None else [wrt] if isinstance(wrt, str) else list(wrt)
         check_differentiable(self.graph, target, names)
@@ -271,8 +271,9 @@ class Model:
         of: str | None = None,
         backend: str = "numpy",
     ) -> Callable[..., tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]:
-        """A function ``f(x=x, y=y) -> (values, gradients)`` of the asked-for nodes and of the gradients of ``sum(of)`` (of the
-        loss unless said). A plan is made for each set of shapes and kept; parameters are those of the model at each call."""
+        """A function ``f(x=x, y=y) -> (values, gradients)`` of the asked-for nodes and of the gradients of
+        ``sum(of)`` (of the loss unless said). A plan is made for each set of shapes and kept; parameters are those
+        of the model at each call."""
         graph, cotangents = self.graph, {}
         if gradients:
             extended = gradient_graph(self.graph, self.target(of), gradients)
@@ -288,7 +289,7 @@ class Model:
             found = dict(zip(connected, results[len(wanted) :], strict=True))
             for name in gradients:
                 if name not in found:
-                    found[name] = self._zero(name, sizes)
+                    found[name] = zeros(self.graph, name, sizes)
             return dict(zip(wanted, results, strict=False)), {name: found[name] for name in gradients}
 
         return compiled
@@ -296,7 +297,8 @@ class Model:
     # -------------------------------------------------------------------------------------------- what a run is given
 
     def given(self, data: Mapping[str, Any] | None, inputs: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """Inputs given as ``data=`` and by keyword, together; ``None`` where neither is, which means the declared data."""
+        """Inputs given as ``data=`` and by keyword, together; ``None`` where neither is, which means the declared
+        data."""
         return {**(data or {}), **inputs} if data is not None or inputs else None
 
     def target(self, of: str | None) -> str:
@@ -304,6 +306,11 @@ class Model:
         if of is None and self.loss is None:
             raise GraphError("the model has no loss; say of which node the gradient is taken, with of=")
         return of or str(self.loss)
+
+    @property
+    def has_batch(self) -> bool:
+        """Whether an input's first axis has a symbolic size, so that there are examples."""
+        return batch_symbol(self.graph) is not None
 
     def one_example(self, given: Mapping[str, Any] | None, number: int) -> dict[str, np.ndarray]:
         """The given inputs, or the declared data, cut down to one example of the batch, counted from 0."""
@@ -317,66 +324,13 @@ class Model:
 
     # -------------------------------------------------------------------------------------------- internals
 
-    def _differentiate(
-        self,
-        kind: str,
-        of: str,
-        wrt: Sequence[str] | str,
-        given: Mapping[str, Any] | None,
-        *,
-        directions: Mapping[str, Any] | None = None,
-        mode: str | None = None,
-    ) -> Any:
+    def _point(self, of: str, wrt: Sequence[str] | str, given: Mapping[str, Any] | None) -> Point:
+        """Where a derivative is taken; an error where a name, a dtype or an input is not right for it."""
         names = [wrt] if isinstance(wrt, str) else list(wrt)
         check_differentiable(self.graph, of, names)
         known, sizes = self._feed(given)
-        order = self.graph.schedule([of, *names])
-        self._require_inputs(order, known, of)
-        shapes = {name: modes.concrete_shape(self.graph, name, sizes) for name in (of, *names)}
-        dtype = np.result_type(*(self.graph.nodes[name]["dtype"] for name in (of, *names)))
-        if kind == "jacobian":
-            columns = sum(math.prod(shapes[name]) for name in names)
-            if mode not in (None, "reverse", "forward"):
-                raise DataError(f"the mode is 'reverse' or 'forward', not {mode!r}")
-            if mode == "reverse" or (mode is None and math.prod(shapes[of]) <= columns):
-                program = self._linear_program("vjp", of, names)
-                return modes.matrix(program, known, {of: shapes[of]}, {name: shapes[name] for name in names}, dtype)
-            program = self._linear_program("jvp", of, names)
-            return modes.matrix(program, known, {name: shapes[name] for name in names}, {of: shapes[of]}, dtype).T
-        if kind == "hessian":
-            program = self._linear_program("hvp", of, names)
-            inner = {name: shapes[name] for name in names}
-            return modes.matrix(program, known, inner, inner, dtype)
-        program = self._linear_program(kind, of, names)
-        targets = [of] if kind == "vjp" else names
-        what = "cotangent" if kind == "vjp" else "tangent"
-        for name in directions or {}:
-            if name not in targets:
-                raise DataError(f"there is a {what} for '{name}', which is not differentiated{nearest(name, targets)}")
-        arrays = {}
-        for name in targets:
-            array = as_input(self.graph, name, (directions or {}).get(name, np.zeros(shapes[name])))
-            if array.shape != shapes[name]:
-                raise DataError(
-                    f"the {what} of '{name}' has its shape, {format_shape(shapes[name])}, not {format_shape(array.shape)}"
-                )
-            arrays[name] = array
-        found = program.apply(known, arrays) if program.names else {}
-        results = {name: found.get(name, self._zero(name, sizes)) for name in ([of] if kind == "jvp" else names)}
-        return results[of] if kind == "jvp" else results
-
-    def _linear_program(self, kind: str, of: str, wrt: Sequence[str]) -> modes.LinearProgram:
-        key = (kind, of, tuple(wrt))
-        if key not in self._programs:
-            if kind == "hvp":
-                linear = modes.hvp_map(self.graph, of, wrt)
-            else:
-                linear = (modes.vjp_map if kind == "vjp" else modes.jvp_map)(self.graph, [of], wrt)
-            self._programs[key] = modes.LinearProgram(linear)
-        return self._programs[key]
-
-    def _zero(self, name: str, sizes: Mapping[str, int]) -> np.ndarray:
-        return np.zeros(modes.concrete_shape(self.graph, name, sizes), self.graph.nodes[name]["dtype"])
+        self._require_inputs(self.graph.schedule([of, *names]), known, of)
+        return Point(of, names, known, sizes)
 
     def _require_inputs(self, order: Sequence[str], known: Mapping[str, Any], of: str) -> None:
         missing = [name for name in order if self.graph.nodes[name]["kind"] == INPUT and name not in known]
@@ -384,7 +338,8 @@ class Model:
             raise DataError(f"'{of}' needs {_listed('input', missing)}, which is not given", node=of)
 
     def _feed(self, given: Mapping[str, Any] | None) -> tuple[dict[str, np.ndarray], dict[str, int]]:
-        """Arrays of the declared dtypes for what is given, with the parameters; and what the symbolic sizes stand for."""
+        """Arrays of the declared dtypes for what is given, with the parameters; and what the symbolic sizes stand
+        for."""
         if given is None:
             given = self.data.load(self.graph) if self.data is not None else {}
         known, sizes = feed(self.graph, given)

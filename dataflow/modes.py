@@ -55,7 +55,8 @@ def jvp_map(graph: Graph, of: Sequence[str], wrt: Sequence[str]) -> LinearMap:
 
 
 def hvp_map(graph: Graph, of: str, wrt: Sequence[str]) -> LinearMap:
-    """From tangents of ``wrt`` to ``H·tangent``, where H is the Hessian of ``sum(of)``: the gradient of gradient · tangent."""
+    """From tangents of ``wrt`` to ``H·tangent``, where H is the Hessian of ``sum(of)``: the gradient of gradient ·
+    tangent."""
     check_differentiable(graph, of, wrt)
     first = graph.copy()
     target = first.value(of)
@@ -112,8 +113,8 @@ def matrix(
     results: Mapping[str, tuple[int, ...]],
     dtype: np.dtype,
 ) -> np.ndarray:
-    """The linear map as a matrix: a row for each entry of the directions, a column for each of the results, in row-major
-    order, names side by side. (The transpose of the map's own matrix, as each direction gives a row.)"""
+    """The linear map as a matrix: a row for each entry of the directions, a column for each of the results, in
+    row-major order, names side by side. (The transpose of the map's own matrix, as each direction gives a row.)"""
     inputs = {name: int(np.prod(shape, dtype=np.int64)) for name, shape in directions.items()}
     outputs = {name: int(np.prod(shape, dtype=np.int64)) for name, shape in results.items()}
     rows, columns = sum(inputs.values()), sum(outputs.values())

@@ -1,7 +1,7 @@
 """What an op is: a function, its derivative, its shape rule, its attributes, its documentation and its samples.
 
-An op is *primitive* (its body is the numpy kernel, and it brings a shape rule or is elementwise) or *composite* (its body
-calls other ops, so that shape and derivative can be derived by tracing it)::
+An op is *primitive* (its body is the numpy kernel, and it brings a shape rule or is elementwise) or *composite*
+(its body calls other ops, so that shape and derivative can be derived by tracing it)::
 
     @op
     def relu(x):
@@ -28,7 +28,6 @@ from typing import Any, TypeAlias, overload
 import numpy as np
 
 from dataflow import attributes as attribute_module
-from dataflow.attributes import Attribute
 from dataflow.errors import DtypeError, OpError, PluginError, RuleError
 from dataflow.shapes import DTYPES, Shape, TensorSpec, broadcast_shapes
 
@@ -47,7 +46,8 @@ class Traced(ABC):
 
 @dataclass(frozen=True)
 class Sample:
-    """Arguments on which the general tests run an op: arrays inside its smooth domain, unless the test looks for kinks."""
+    """Arguments on which the general tests run an op: arrays inside its smooth domain, unless the test looks for
+    kinks."""
 
     arguments: tuple[Any, ...]
     attributes: dict[str, Any] = field(default_factory=dict)
@@ -60,7 +60,8 @@ def sample(*arguments: Any, **attributes: Any) -> Sample:
 
 @dataclass(frozen=True)
 class Kink:
-    """Where an op has no derivative: ``touched(*inputs)`` is a mask over the output; ``convention`` says what holds there."""
+    """Where an op has no derivative: ``touched(*inputs)`` is a mask over the output; ``convention`` says what
+    holds there."""
 
     convention: str
     touched: Rule
@@ -89,6 +90,7 @@ class Op:
         self.jacobian_rule: Rule | None = None
         self.batch_rule: Rule | None = None
         self.local_rules: dict[int, Rule] = {}
+        self.symbolic_rule: Rule | None = None
         self.structure: Structure | None = None
         self.kink_rule: Kink | None = None
         self.samples_rule: Callable[[np.random.Generator], Iterable[Sample]] | None = None
@@ -104,12 +106,12 @@ class Op:
     @overload
     def vjp(self, *, wrt: str) -> Callable[[Rule], Rule]: ...
     def vjp(self, rule: Rule | None = None, *, wrt: str | None = None) -> Any:
-        """The vector-Jacobian product. ``@op.vjp``: ``rule(g, y, *inputs, **attributes)`` returns a cotangent for each
-        input (one alone, not in a tuple, for an op of one input; ``None`` for one that has no derivative).
+        """The vector-Jacobian product. ``@op.vjp``: ``rule(g, y, *inputs, **attributes)`` returns a cotangent for
+        each input (one alone, not in a tuple, for an op of one input; ``None`` for one that has no derivative).
         ``@op.vjp(wrt="x")``: the cotangent of that input alone, computed only when it is asked for.
 
-        ``g`` has the shape of the output ``y``. A cotangent has its input's shape; for an elementwise op, axes that were
-        broadcast are summed by the caller of the rule.
+        ``g`` has the shape of the output ``y``. A cotangent has its input's shape; for an elementwise op, axes
+        that were broadcast are summed by the caller of the rule.
         """
         if rule is not None:
             self.vjp_rule = self._accepting(rule, "vjp", 2)
@@ -124,8 +126,8 @@ class Op:
         return register
 
     def jacobian(self, rule: Rule) -> Rule:
-        """``rule(y, *inputs, **attributes)`` returns a matrix for each input (one alone for an op of one input): rows are
-        the entries of the output, columns those of the input, both in row-major order."""
+        """``rule(y, *inputs, **attributes)`` returns a matrix for each input (one alone for an op of one input):
+        rows are the entries of the output, columns those of the input, both in row-major order."""
         self.jacobian_rule = self._accepting(rule, "jacobian", 1)
         return rule
 
@@ -135,9 +137,15 @@ class Op:
         self.shape_rule = self._accepting(rule, "shape", 0)
         return rule
 
+    def symbolic(self, rule: Rule) -> Rule:
+        """``rule(sympy, *inputs)`` writes one entry of an elementwise op's result as a sympy expression of the
+        inputs' entries. Symbolic derivations use it; an op that only moves, adds or multiplies entries needs none."""
+        self.symbolic_rule = self._accepting(rule, "symbolic", 1)
+        return rule
+
     def local(self, *, wrt: str) -> Callable[[Rule], Rule]:
-        """``rule(y, *inputs, **attributes)`` returns the Jacobian with respect to that input as an operator that knows its
-        structure, or ``None`` where it has none for these inputs. Only explanations use it."""
+        """``rule(y, *inputs, **attributes)`` returns the Jacobian with respect to that input as an operator that
+        knows its structure, or ``None`` where it has none for these inputs. Only explanations use it."""
         if wrt not in self.inputs:
             raise PluginError(f"op '{self.name}': local(wrt={wrt!r}) names no input; there is {', '.join(self.inputs)}")
 
@@ -157,9 +165,9 @@ class Op:
         return register
 
     def batch(self, rule: Rule) -> Rule:
-        """``rule(batched, *inputs, **attributes)`` runs the op on many sets of inputs at once: the inputs for which the mask
-        ``batched`` is true have a new first axis, and so has the result. An elementwise op needs none; a composite one
-        neither; a primitive op without it is run set by set."""
+        """``rule(batched, *inputs, **attributes)`` runs the op on many sets of inputs at once: the inputs for
+        which the mask ``batched`` is true have a new first axis, and so has the result. An elementwise op needs
+        none; a composite one neither; a primitive op without it is run set by set."""
         self.batch_rule = self._accepting(rule, "batch", 1)
         return rule
 
@@ -182,7 +190,7 @@ class Op:
         """Run the body on arrays; ``attributes`` are bound and their shapes are numbers. Returns an array."""
         try:
             return np.asarray(self.function(*arguments, **attributes))
-        except (ValueError, TypeError, IndexError, np.exceptions.AxisError, AttributeError) as error:
+        except (ValueError, TypeError, IndexError, OverflowError, AttributeError) as error:
             if self.is_primitive:
                 self.infer(specs_of(arguments), attributes, _literals(arguments))
             raise RuleError(f"op '{self.name}' failed on arrays: {error}") from error
@@ -197,6 +205,7 @@ class Op:
         if self.variadic:
             if count < 1:
                 raise OpError(f"op '{self.name}' takes at least one input, none given")
+            self._refuse_missing(arguments)
             return list(arguments)
         if not self.required_inputs <= count <= len(self.inputs):
             least, most = self.required_inputs, len(self.inputs)
@@ -204,6 +213,7 @@ class Op:
             names = f" ({', '.join(self.inputs)})" if self.inputs else ""
             keyword = f"; its attributes go by keyword: {', '.join(self.attributes)}" if self.attributes else ""
             raise OpError(f"op '{self.name}' takes {takes}{names}, {count} given{keyword if count > most else ''}")
+        self._refuse_missing(arguments[: self.required_inputs])
         return [*arguments, *[None] * (len(self.inputs) - count)]
 
     def infer(
@@ -222,9 +232,7 @@ class Op:
 
     def result_dtype(self, specs: Sequence[TensorSpec | None], literals: Mapping[int, Literal]) -> np.dtype:
         """numpy's result type, in which plain numbers adapt to the arrays beside them."""
-        dtypes = [
-            literals[i] if i in literals else spec.dtype for i, spec in enumerate(specs) if spec is not None
-        ]
+        dtypes = [literals.get(i, spec.dtype) for i, spec in enumerate(specs) if spec is not None]
         return np.result_type(*dtypes)
 
     def _elementwise_dtype(
@@ -263,7 +271,9 @@ class Op:
         """How a file calls it: ``sum(x, axis=None, keepdims=False)``."""
         inputs = [f"*{self.inputs[0]}"] if self.variadic else list(self.inputs)
         for attribute in self.attributes.values():
-            inputs.append(attribute.name + ("" if attribute.required else f"={attribute_module.plain(attribute.default)!r}"))
+            inputs.append(
+                attribute.name + ("" if attribute.required else f"={attribute_module.plain(attribute.default)!r}")
+            )
         return f"{self.name}({', '.join(inputs)})"
 
     # -------------------------------------------------------------------------------------------- internals
@@ -274,7 +284,9 @@ class Op:
             if parameter.kind is parameter.KEYWORD_ONLY:
                 continue
             if parameter.kind is parameter.VAR_KEYWORD:
-                raise PluginError(f"op '{self.name}': **{parameter.name} is no attribute; declare each by name and type")
+                raise PluginError(
+                    f"op '{self.name}': **{parameter.name} is no attribute; declare each by name and type"
+                )
             if parameter.kind is parameter.VAR_POSITIONAL:
                 variadic = True
             elif parameter.default is parameter.empty:
@@ -291,6 +303,12 @@ class Op:
             raise PluginError(f"op '{self.name}': a variadic op has *{names[-1]} and nothing beside it")
         return tuple(names), required, variadic
 
+    def _refuse_missing(self, required: Sequence[Any]) -> None:
+        for i, argument in enumerate(required):
+            if argument is None:
+                missing = f"number {i + 1}" if self.variadic else f"'{self.inputs[i]}'"
+                raise OpError(f"op '{self.name}': input {missing} is None; only an optional input may be left out")
+
     def _accepting(self, rule: Rule, kind: str, leading: int) -> Rule:
         """Check a rule's parameters when it is declared, and hand it the attributes that it takes."""
         parameters = inspect.signature(rule).parameters.values()
@@ -298,12 +316,18 @@ class Op:
         takes_any = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         wanted = leading + (0 if self.variadic else len(self.inputs))
         if (len(positional) > wanted) if takes_any else (len(positional) != wanted or self.variadic):
-            names = ["batched"] if kind == "batch" else ["g", "y"][2 - leading :]
+            names = (
+                [first] if (first := {"batch": "batched", "symbolic": "sympy"}.get(kind)) else ["g", "y"][2 - leading :]
+            )
             names += [("*" if self.variadic else "") + name for name in self.inputs]
-            raise PluginError(f"op '{self.name}': its {kind} rule takes ({', '.join(names)}), then attributes by keyword")
+            raise PluginError(
+                f"op '{self.name}': its {kind} rule takes ({', '.join(names)}), then attributes by keyword"
+            )
         keywords = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
         if unknown := keywords - self.attributes.keys():
-            raise PluginError(f"op '{self.name}': its {kind} rule takes '{min(unknown)}', which is no attribute of the op")
+            raise PluginError(
+                f"op '{self.name}': its {kind} rule takes '{min(unknown)}', which is no attribute of the op"
+            )
         if any(p.kind is p.VAR_KEYWORD for p in parameters) or keywords == self.attributes.keys():
             return rule
 

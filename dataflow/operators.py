@@ -1,7 +1,8 @@
 """Jacobians as operators that know their structure: what they would cost to store and to multiply, and no more.
 
-Rows are the output's entries, columns the input's, both in row-major order. ``left(rows)`` is ``rows @ J``, which is what
-back-propagation does with a Jacobian; ``dense()`` builds the matrix, and is asked for before it takes much memory.
+Rows are the output's entries, columns the input's, both in row-major order. ``left(rows)`` is ``rows @ J``, which
+is what back-propagation does with a Jacobian; ``dense()`` builds the matrix, and is asked for before it takes much
+memory.
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ def product_error(left: tuple[int, int], right: tuple[int, int]) -> ShapeError:
 
 @dataclass(frozen=True, eq=False)
 class OnePerRow(Jacobian):
-    """At most one entry in each row: an identity, a diagonal, a selection, a broadcast. A column of −1 is a row of zeros.
+    """At most one entry in each row: an identity, a diagonal, a selection, a broadcast. A column of −1 is a row of
+    zeros.
 
     ``plain`` says that all entries are 1 whatever the numbers are.
     """
@@ -113,7 +115,8 @@ class OnePerRow(Jacobian):
 
 @dataclass(frozen=True, eq=False)
 class OnePerColumn(Jacobian):
-    """At most one entry in each column: a sum over axes, or a piece put in its place. The transpose of ``OnePerRow``."""
+    """At most one entry in each column: a sum over axes, or a piece put in its place. The transpose of
+    ``OnePerRow``."""
 
     transposed: OnePerRow
 
@@ -140,8 +143,8 @@ class OnePerColumn(Jacobian):
 
 @dataclass(frozen=True, eq=False)
 class Kronecker(Jacobian):
-    """``matrix ⊗ I`` or ``I ⊗ matrix``, as for W x: the identity has ``size`` rows. ``identity_first`` says for the rows and
-    for the columns whether the index of the identity runs slower."""
+    """``matrix ⊗ I`` or ``I ⊗ matrix``, as for W x: the identity has ``size`` rows. ``identity_first`` says for
+    the rows and for the columns whether the index of the identity runs slower."""
 
     matrix: np.ndarray
     size: int
@@ -170,7 +173,7 @@ class Kronecker(Jacobian):
     def left(self, rows: np.ndarray) -> np.ndarray:
         outer, inner = self.matrix.shape
         if self.identity_first[0]:
-            product = rows.reshape(len(rows), self.size, outer) @ self.matrix  # (k, size, inner)
+            product: np.ndarray = rows.reshape(len(rows), self.size, outer) @ self.matrix  # (k, size, inner)
         else:
             product = np.swapaxes(rows.reshape(len(rows), outer, self.size), 1, 2) @ self.matrix
         if not self.identity_first[1]:
@@ -199,7 +202,7 @@ class BlockByExample(Jacobian):
 
     def left(self, rows: np.ndarray) -> np.ndarray:
         count, height, _ = self.blocks.shape
-        pieces = np.swapaxes(rows.reshape(len(rows), count, height), 0, 1) @ self.blocks
+        pieces: np.ndarray = np.swapaxes(rows.reshape(len(rows), count, height), 0, 1) @ self.blocks
         return np.swapaxes(pieces, 0, 1).reshape(len(rows), -1)
 
 
@@ -296,7 +299,8 @@ class Sum(Jacobian):
         return self.first.multiplications + self.second.multiplications
 
     def left(self, rows: np.ndarray) -> np.ndarray:
-        return self.first.left(rows) + self.second.left(rows)
+        total: np.ndarray = self.first.left(rows) + self.second.left(rows)
+        return total
 
 
 def identity(size: int) -> OnePerRow:

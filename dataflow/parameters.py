@@ -27,6 +27,16 @@ class Parameters(MutableMapping[str, np.ndarray]):
         """Whether every parameter has a value: literal, drawn, trained or set."""
         return all(name in self._values or self._graph.nodes[name]["value"] is not None for name in self)
 
+    @property
+    def seed(self) -> int:
+        """What is drawn follows from this and from the parameter's name."""
+        return self._seed
+
+    def known(self, name: str) -> np.ndarray | None:
+        """The parameter's array if it has one by now: literal, drawn, trained or set. Nothing is drawn for it."""
+        value: np.ndarray | None = self._values.get(name)
+        return self._graph.nodes[name]["value"] if value is None else value
+
     def redraw(self, seed: int) -> None:
         """Forget what was drawn, trained and set, and draw from another seed when next asked."""
         self._seed = seed
@@ -72,7 +82,8 @@ class Parameters(MutableMapping[str, np.ndarray]):
         return f"<parameters {shapes}>"
 
     def adopt(self, name: str, array: np.ndarray) -> None:
-        """Let the parameter be this very array, which has its shape and dtype: a file's, or a part of a trainer's vector."""
+        """Let the parameter be this very array, which has its shape and dtype: a file's, or a part of a trainer's
+        vector."""
         self._values[name] = array
 
     def _first_value(self, name: str) -> np.ndarray:

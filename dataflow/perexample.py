@@ -1,8 +1,8 @@
 """Per-example gradients: one forward pass, and a backward pass that keeps the examples apart.
 
-A node whose shape has the batch's symbolic size holds a piece for each example. Where the backward pass goes from such a
-node to one that is not split (a parameter), the rule is called once for each example, with the cotangent of all the others
-set to zero. What comes out sums to the gradient by construction, whatever the loss divides by.
+A node whose shape has the batch's symbolic size holds a piece for each example. Where the backward pass goes from
+such a node to one that is not split (a parameter), the rule is called once for each example, with the cotangent of
+all the others set to zero. What comes out sums to the gradient by construction, whatever the loss divides by.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from dataflow.graph import OP, Graph, concrete_attributes
 def per_example_gradients(
     graph: Graph, of: str, wrt: Sequence[str], values: Mapping[str, np.ndarray], sizes: Mapping[str, int]
 ) -> dict[str, np.ndarray]:
-    """For each wrt an array with a leading axis of the number of examples; the sum over it is the gradient of ``sum(of)``."""
+    """For each wrt an array with a leading axis of the number of examples; the sum over it is the gradient of
+    ``sum(of)``."""
     batch = batch_symbol(graph, of)
     if batch is None:
         raise DataError(
-            f"'{of}' depends on no input with a symbolic first size such as \"n\", so there are no examples to tell apart"
+            f"'{of}' depends on no input with a symbolic first size such as \"n\"; there are no examples to tell apart"
         )
     count = sizes[batch]
     order = graph.schedule([of])
@@ -115,10 +116,9 @@ def _result(
     values: Mapping[str, np.ndarray],
 ) -> np.ndarray:
     shape = values[name].shape
-    result = apart.get(name, np.zeros((count, *shape), values[name].dtype))
-    if name not in whole:
-        return result
-    axis = batch_axis(graph, name, batch)
-    if axis is not None:
-        return result + np.stack([_only(whole[name], axis, i) for i in range(count)])
-    return result + whole[name] / count
+    result: np.ndarray = apart.get(name, np.zeros((count, *shape), values[name].dtype))
+    if name in whole:
+        axis = batch_axis(graph, name, batch)
+        shares = whole[name] / count if axis is None else np.stack([_only(whole[name], axis, i) for i in range(count)])
+        result = result + shares
+    return result

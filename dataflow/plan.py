@@ -1,7 +1,7 @@
 """The plan: a graph compiled, once for each set of concrete shapes, into instructions over slots.
 
-Nothing that runs per step looks at networkx, at names or at Python signatures. Composite ops are expanded into primitive
-ones, what is computed twice is computed once, and what nothing needs is not there.
+Nothing that runs per step looks at networkx, at names or at Python signatures. Composite ops are expanded into
+primitive ones, what is computed twice is computed once, and what nothing needs is not there.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ def registry() -> Registry:
             found.add(point.load(), owner)
         except ClashError:
             raise
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever a plugin does, the rest go on)
             reason = f"{type(error).__name__}: {error}".removeprefix("PluginError: ").removeprefix(f"{owner}: ")
             warnings.warn(f"{owner} is broken and was left out: {reason}", DataflowWarning, stacklevel=2)
     return found

@@ -1,4 +1,5 @@
-"""Shapes and dtypes, known before anything runs. A size is an int, or symbolic: ``"n"``, ``"2*n+1"``, ``"(n+1)//2"``."""
+"""Shapes and dtypes, known before anything runs. A size is an int, or symbolic: ``"n"``, ``"2*n+1"``,
+``"(n+1)//2"``."""
 
 from __future__ import annotations
 
@@ -14,9 +15,7 @@ import numpy as np
 
 from dataflow.errors import DtypeError, ShapeError, nearest
 
-DTYPES: Mapping[str, np.dtype] = {
-    name: np.dtype(name) for name in ("float64", "float32", "int64", "int32", "bool")
-}
+DTYPES: Mapping[str, np.dtype] = {name: np.dtype(name) for name in ("float64", "float32", "int64", "int32", "bool")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +26,8 @@ class FloorDivision:
     denominator: int
 
     def __str__(self) -> str:
-        return f"({self.numerator})//{self.denominator}"
+        numerator = str(self.numerator)
+        return f"{numerator if numerator.isidentifier() else f'({numerator})'}//{self.denominator}"
 
 
 class Size:
@@ -55,7 +55,8 @@ class Size:
     def __str__(self) -> str:
         text = ""
         for atoms, coefficient in self._terms:
-            factors = [str(atom) for atom in atoms]
+            alone = len(atoms) == 1 and abs(coefficient) == 1
+            factors = [str(atom) if alone or isinstance(atom, str) else f"({atom})" for atom in atoms]
             if abs(coefficient) != 1 or not factors:
                 factors.insert(0, str(abs(coefficient)))
             text += ("-" if coefficient < 0 else "+" if text else "") + "*".join(factors)
@@ -90,9 +91,12 @@ class Size:
     def __floordiv__(self, other: int) -> Dim:
         if other <= 0:
             raise ShapeError(f"a symbolic size is divided by positive integers only, not by {other}")
-        if all(coefficient % other == 0 for _, coefficient in self._terms):
-            return _simplified({atoms: coefficient // other for atoms, coefficient in self._terms})
-        return Size([((FloorDivision(self, other),), 1)])
+        # What divides goes outside, so that (n+4)//2 and n//2+2 are one size.
+        whole = _simplified({atoms: coefficient // other for atoms, coefficient in self._terms})
+        rest = _simplified({atoms: coefficient % other for atoms, coefficient in self._terms})
+        if isinstance(rest, int):
+            return whole + rest // other
+        return whole + Size([((FloorDivision(rest, other),), 1)])
 
     __radd__ = __add__
     __rmul__ = __mul__
@@ -126,6 +130,16 @@ class Size:
                     product = product * (atom.numerator.substitute(sizes) // atom.denominator)
             total = total + product
         return total
+
+    @property
+    def linear(self) -> tuple[str, int, int] | None:
+        """``(name, a, b)`` if the size is ``a*name + b``."""
+        match self._terms:
+            case ((((str() as name,), factor)),):
+                return name, factor, 0
+            case ((((str() as name,), factor)), ((), constant)):
+                return name, factor, constant
+        return None
 
     def exact_quotient(self, divisor: Dim) -> Dim | None:
         """``self / divisor`` if that is a size again, else ``None``."""
@@ -198,16 +212,17 @@ def parse_dim(size: int | str | Size) -> Dim:
     if isinstance(size, Size):
         return size
     if isinstance(size, bool) or not isinstance(size, (int, str)):
-        raise ShapeError(f"a size is an integer ≥ 0 or a name such as \"n\", not {size!r}")
+        raise ShapeError(f'a size is an integer ≥ 0 or a name such as "n", not {size!r}')
     if isinstance(size, int):
         if size < 0:
-            raise ShapeError(f"a size is an integer ≥ 0 or a name such as \"n\", not {size}")
+            raise ShapeError(f'a size is an integer ≥ 0 or a name such as "n", not {size}')
         if size >= 2**62:
             raise ShapeError(f"size {size} is larger than any array")
         return size
     if len(size) > 200:
         raise ShapeError("a symbolic size has at most 200 characters")
-    return _parse_sum(_tokens(size), size)
+    dim = _parse_sum(_tokens(size), size)
+    return parse_dim(dim) if isinstance(dim, int) else dim
 
 
 def _tokens(text: str) -> list[str]:
@@ -273,9 +288,9 @@ def parse_shape(shape: object) -> Shape:
     if len(shape) > 32:
         raise ShapeError(f"a shape has at most 32 axes, not {len(shape)}")
     for size in shape:
-        if not isinstance(size, (int, str, Size)):
+        if not isinstance(size, (int, str, Size, np.integer)):
             raise ShapeError(f'a size is an integer ≥ 0 or a name such as "n", not {size!r}')
-    return tuple(parse_dim(size) for size in shape)
+    return tuple(parse_dim(int(size) if isinstance(size, np.integer) else size) for size in shape)
 
 
 def format_shape(shape: Sequence[Dim]) -> str:
@@ -342,15 +357,20 @@ def normalize_axes(axis: int | Sequence[int] | None, ndim: int) -> tuple[int, ..
 
 
 def bind(shape: Shape, concrete: Sequence[int], sizes: MutableMapping[str, int]) -> str | None:
-    """Fit ``concrete`` to ``shape``, adding to ``sizes`` what the names stand for; what does not fit is returned as text."""
+    """Fit ``concrete`` to ``shape``, adding to ``sizes`` what the names stand for; what does not fit is returned
+    as text."""
     if len(shape) != len(concrete):
         return f"{len(shape)} axes {format_shape(shape)} are expected, {len(concrete)} found {format_shape(concrete)}"
     for axis, (expected, found) in enumerate(zip(shape, concrete, strict=True)):
         known = expected.substitute(sizes) if isinstance(expected, Size) else expected
         if isinstance(known, Size):
-            name = known.as_symbol
-            if name is not None:
-                sizes[name] = int(found)
+            if known.linear is not None:
+                name, factor, constant = known.linear
+                solution, remainder = divmod(int(found) - constant, factor)
+                if remainder or solution < 0:
+                    problem = f"axis {axis} is {expected} for no {name}"
+                    return f"shape {format_shape(shape)} is expected, {format_shape(concrete)} found: {problem}"
+                sizes[name] = solution
         elif known != found:
             value = f"{expected} = {known}" if isinstance(expected, Size) else str(expected)
             return f"shape {format_shape(shape)} is expected, {format_shape(concrete)} found: axis {axis} should be {value}"

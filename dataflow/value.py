@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from dataflow.graph import Graph
 
 
+class NotComputedError(GraphError, TypeError):
+    """Python or numpy asked a value for its numbers. In a rule it means that the rule cannot be traced."""
+
+
 class Value(Traced):
     """A node's result. It takes Python's operators, indexing with constants, and every op.
 
@@ -61,7 +65,10 @@ class Value(Traced):
         return id(self)
 
     def __bool__(self) -> bool:
-        raise GraphError(f"'{self.name}' has no truth value while the graph is built; choose elements with the op 'where'")
+        raise NotComputedError(f"'{self.name}' has no truth value while the graph is built; choose with the op 'where'")
+
+    def __array__(self, *_: Any, **__: Any) -> np.ndarray:
+        raise NotComputedError(f"'{self.name}' has no numbers while the graph is built; use dataflow.ops, not numpy")
 
     def __iter__(self) -> Iterator[Value]:
         if not self.shape or not isinstance(self.shape[0], int):

@@ -54,4 +54,5 @@ class NumpyRunner(Runner):
 
 @hookimpl
 def register_backends() -> Iterable[Backend]:
+    """The backend that is always there."""
     return [NumpyBackend()]

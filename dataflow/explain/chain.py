@@ -76,7 +76,7 @@ class Chain:
         nodes = set(self.order)
         found = {}
         for name in self.order:
-            inside = self._inside(name)
+            inside = self.inside(name)
             own = [a for a in self.graph.arguments(name) if inside and isinstance(a, str)]
             indirect = {a for one in inside if one != name for a in self.graph.arguments(one)}
             direct: dict[tuple[str, int | None], None] = {}
@@ -96,7 +96,7 @@ class Chain:
             if argument is not None:
                 self._factors[key] = Factor(of, wrt, op, self._local(of, argument), argument)
                 return self._factors[key]
-            inside = [name for name in self._inside(of) if self.graph.spec(name).is_float]
+            inside = [name for name in self.inside(of) if self.graph.spec(name).is_float]
             after = self.graph.depending_on([wrt])
             way = [name for name in inside if name in after]
             found = through(way, self.graph.arguments, of, wrt, self.values[of].size, self._local)
@@ -188,7 +188,7 @@ class Chain:
         own = name if block is None else name.removeprefix(block).removeprefix(".")
         return "." not in own
 
-    def _inside(self, name: str) -> list[str]:
+    def inside(self, name: str) -> list[str]:
         """A node and those between it and the named nodes that it is computed from, in topological order."""
         if self.graph.nodes[name]["kind"] != OP:
             return []

@@ -118,22 +118,16 @@ def explain(
     given = model.given(data, inputs)
     if example is not None:
         given = model.one_example(given, example)
-    result = model.evaluate(of=target, data=given)
-    for name in (target, *names):
-        if name not in result.values:
-            model.graph.value(name)
-            missing = ", ".join(f"'{one}'" for one in result.not_computed.get(name, [])) or "nothing that it depends on"
-            raise DataError(f"'{name}' is not computed: {missing} is not given", node=name)
-    chain = Chain(model.graph, target, names, result.values, model.sizes_of(given), inner)
-    notes = non_finite_warnings(model.graph, chain.order, result.values)
+    chain = chain_of(model, target, names, given, inner=inner)
+    notes = non_finite_warnings(model.graph, chain.order, chain.values)
     notes += kink_warnings(
-        model.graph, [name for name in model.graph.schedule([target]) if name in result.values], result.values
+        model.graph, [name for name in model.graph.schedule([target]) if name in chain.values], chain.values
     )
-    rows = result.values[target].size
+    rows = chain.values[target].size
     for name in names:
-        if 8 * rows * result.values[name].size > 4 * DENSE_LIMIT:
+        if 8 * rows * chain.values[name].size > 4 * DENSE_LIMIT:
             raise ShapeError(
-                f"∂{target}/∂{name} is a {rows}×{result.values[name].size} matrix, too large to explain; "
+                f"∂{target}/∂{name} is a {rows}×{chain.values[name].size} matrix, too large to explain; "
                 f"take an entry of '{target}', one example, or the command 'jacobian' with --output"
             )
     edges = {name: chain.edges(name) for name in names}
@@ -147,7 +141,7 @@ def explain(
     return Explanation(
         model.name,
         target,
-        result.values[target],
+        chain.values[target],
         names,
         explained,
         shared_with,
@@ -157,6 +151,19 @@ def explain(
         example,
         notes,
     )
+
+
+def chain_of(
+    model: Model, of: str, wrt: Sequence[str], given: Mapping[str, object] | None, *, inner: bool = False
+) -> Chain:
+    """The chain from ``of`` to ``wrt`` with the values of a forward pass; a ``DataError`` where an input is missing."""
+    result = model.evaluate(of=of, data=given)
+    for name in (of, *wrt):
+        if name not in result.values:
+            model.graph.value(name)
+            missing = ", ".join(f"'{one}'" for one in result.not_computed.get(name, [])) or "nothing that it depends on"
+            raise DataError(f"'{name}' is not computed: {missing} is not given", node=name)
+    return Chain(model.graph, of, wrt, result.values, model.sizes_of(given), inner)
 
 
 def _explained(chain: Chain, wrt: str, rows: int, known: dict[str, NodeExplanation]) -> WrtExplanation:

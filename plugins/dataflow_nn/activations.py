@@ -29,6 +29,11 @@ def sigmoid(x):
     return exp(minimum(x, 0)) / (1 + exp(-abs_(x)))
 
 
+@sigmoid.symbolic
+def _(sympy, x):
+    return 1 / (1 + sympy.exp(-x))
+
+
 @sigmoid.vjp
 def _(g, y, x):
     return g * y * (1 - y)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from dataflow import ShapeError, TensorSpec, broadcast_shapes, format_shape, op, sample
+import numpy as np
+
+from dataflow import DTYPES, ShapeError, TensorSpec, broadcast_shapes, format_shape, op, sample
 from dataflow_nn.activations import log_softmax, softmax
 from dataflow_ops.reductions import size, sum_
 from dataflow_ops.shaping import sum_to
@@ -28,8 +30,8 @@ def _loss_spec(name, x, y, reduction):
         )
     if reduction == "mean" and x.ndim == 0:
         raise ShapeError(f'{name} with reduction="mean" needs a first axis, the examples; a scalar has none')
-    dtypes = {x.dtype, y.dtype}
-    return TensorSpec((), max((d for d in dtypes if d.kind == "f"), key=lambda d: d.itemsize, default=x.dtype))
+    dtype = np.result_type(x.dtype, y.dtype)
+    return TensorSpec((), dtype if dtype.kind == "f" else DTYPES["float64"])
 
 
 @op
@@ -77,7 +79,10 @@ def _(logits, labels, *, reduction):
 
 @softmax_cross_entropy.vjp(wrt="logits")
 def _(g, y, logits, labels, *, reduction):
-    weights = sum_(labels, axis=-1, keepdims=True) if len(labels.shape) else labels * size(logits, axis=-1)
+    if isinstance(labels, (int, float)) or labels.shape[-1:] != logits.shape[-1:]:
+        weights = labels * size(logits, axis=-1)  # one label for all classes counts once for each
+    else:
+        weights = sum_(labels, axis=-1, keepdims=True)
     return _scale(g, logits, reduction) * (softmax(logits) * weights - labels)
 
 

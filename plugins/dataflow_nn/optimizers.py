@@ -10,7 +10,8 @@ from dataflow import OpError, Optimizer
 
 
 class SGD(Optimizer):
-    """Gradient descent, w ← w − ε·∇f, with momentum (Polyak, 1964), Nesterov's variant, and weight decay (an added λ·w)."""
+    """Gradient descent, w ← w − ε·∇f, with momentum (Polyak, 1964), Nesterov's variant, and weight decay (an added
+    λ·w)."""
 
     name = "sgd"
     state_names = ("velocity",)
@@ -25,9 +26,7 @@ class SGD(Optimizer):
         if nesterov and not momentum:
             raise OpError("optimizer 'sgd': nesterov needs a momentum above 0")
 
-    def update(
-        self, parameters: np.ndarray, gradients: np.ndarray, state: Mapping[str, np.ndarray], step: int
-    ) -> None:
+    def update(self, parameters: np.ndarray, gradients: np.ndarray, state: Mapping[str, np.ndarray], step: int) -> None:
         if self.weight_decay:
             gradients += self.weight_decay * parameters
         if self.momentum:
@@ -64,9 +63,7 @@ class Adam(Optimizer):
         self.epsilon = _at_least_zero("adam", "epsilon", epsilon)
         self.weight_decay = _at_least_zero("adam", "weight_decay", weight_decay)
 
-    def update(
-        self, parameters: np.ndarray, gradients: np.ndarray, state: Mapping[str, np.ndarray], step: int
-    ) -> None:
+    def update(self, parameters: np.ndarray, gradients: np.ndarray, state: Mapping[str, np.ndarray], step: int) -> None:
         mean, square = state["mean"], state["square"]
         mean *= self.beta1
         mean += (1 - self.beta1) * gradients

@@ -10,4 +10,5 @@ from dataflow_ops import arithmetic, comparison, linalg, reductions, shaping
 
 @hookimpl
 def register_ops() -> Iterable[Op]:
+    """All ops of this package."""
     return [op for module in (arithmetic, comparison, linalg, reductions, shaping) for op in ops_in(module)]

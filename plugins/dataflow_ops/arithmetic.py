@@ -1,4 +1,5 @@
-"""Elementwise arithmetic and functions. All broadcast; the engine sums a cotangent over the axes that were broadcast."""
+"""Elementwise arithmetic and functions. All broadcast; the engine sums a cotangent over the axes that were
+broadcast."""
 
 from __future__ import annotations
 
@@ -85,7 +86,8 @@ def _(g, y, x):
 
 @primitive(elementwise=True)
 def power(a, b):
-    """a to the power b, elementwise. d/da is b · a^(b−1), which is 0 where b is 0; d/db is y · log a, 0 where a is 0."""
+    """a to the power b, elementwise. d/da is b · a^(b−1), which is 0 where b is 0; d/db is y · log a, 0 where a is
+    0."""
     return np.power(a, b)
 
 
@@ -116,6 +118,11 @@ def exp(x):
     return np.exp(x)
 
 
+@exp.symbolic
+def _(sympy, x):
+    return sympy.exp(x)
+
+
 @exp.vjp
 def _(g, y, x):
     return g * y
@@ -125,6 +132,11 @@ def _(g, y, x):
 def log(x):
     """Natural logarithm, elementwise; NaN for x < 0 and −∞ at 0."""
     return np.log(x)
+
+
+@log.symbolic
+def _(sympy, x):
+    return sympy.log(x)
 
 
 @log.vjp
@@ -141,6 +153,11 @@ def _(rng):
 def sqrt(x):
     """Square root, elementwise; NaN for x < 0. Its derivative at 0 is infinite."""
     return np.sqrt(x)
+
+
+@sqrt.symbolic
+def _(sympy, x):
+    return sympy.sqrt(x)
 
 
 @sqrt.vjp
@@ -164,6 +181,11 @@ def abs_(x):
     return np.abs(x)
 
 
+@abs_.symbolic
+def _(sympy, x):
+    return sympy.Abs(x)
+
+
 @abs_.vjp
 def _(g, y, x):
     return where(x > 0, g, where(x < 0, -g, 0))
@@ -180,6 +202,11 @@ def tanh(x):
     return np.tanh(x)
 
 
+@tanh.symbolic
+def _(sympy, x):
+    return sympy.tanh(x)
+
+
 @tanh.vjp
 def _(g, y, x):
     return g * (1 - y * y)
@@ -189,6 +216,11 @@ def _(g, y, x):
 def sin(x):
     """Sine of x in radians, elementwise."""
     return np.sin(x)
+
+
+@sin.symbolic
+def _(sympy, x):
+    return sympy.sin(x)
 
 
 @sin.vjp
@@ -202,6 +234,11 @@ def cos(x):
     return np.cos(x)
 
 
+@cos.symbolic
+def _(sympy, x):
+    return sympy.cos(x)
+
+
 @cos.vjp
 def _(g, y, x):
     return -g * sin(x)
@@ -211,6 +248,11 @@ def _(g, y, x):
 def maximum(a, b):
     """The larger of a and b, elementwise. At a tie the gradient is shared equally."""
     return np.maximum(a, b)
+
+
+@maximum.symbolic
+def _(sympy, a, b):
+    return sympy.Max(a, b)
 
 
 @maximum.vjp(wrt="a")
@@ -234,6 +276,11 @@ def minimum(a, b):
     return np.minimum(a, b)
 
 
+@minimum.symbolic
+def _(sympy, a, b):
+    return sympy.Min(a, b)
+
+
 @minimum.vjp(wrt="a")
 def _(g, y, a, b):
     return where(a < b, g, where(a == b, 0.5 * g, 0))
@@ -253,6 +300,11 @@ def _(a, b):
 def where(condition, a, b):
     """a where the condition holds, else b, elementwise. The condition has no derivative."""
     return np.where(condition, a, b)
+
+
+@where.symbolic
+def _(sympy, condition, a, b):
+    return sympy.Piecewise((a, condition), (b, True))
 
 
 @where.vjp(wrt="condition")

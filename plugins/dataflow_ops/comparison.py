@@ -15,10 +15,20 @@ def equal(a, b):
     return np.equal(a, b)
 
 
+@equal.symbolic
+def _(sympy, a, b):
+    return sympy.Eq(a, b)
+
+
 @primitive(elementwise=True)
 def not_equal(a, b):
     """Whether a != b, elementwise."""
     return np.not_equal(a, b)
+
+
+@not_equal.symbolic
+def _(sympy, a, b):
+    return sympy.Ne(a, b)
 
 
 @primitive(elementwise=True)
@@ -27,10 +37,20 @@ def less(a, b):
     return np.less(a, b)
 
 
+@less.symbolic
+def _(sympy, a, b):
+    return sympy.Lt(a, b)
+
+
 @primitive(elementwise=True)
 def less_equal(a, b):
     """Whether a <= b, elementwise."""
     return np.less_equal(a, b)
+
+
+@less_equal.symbolic
+def _(sympy, a, b):
+    return sympy.Le(a, b)
 
 
 @primitive(elementwise=True)
@@ -39,10 +59,20 @@ def greater(a, b):
     return np.greater(a, b)
 
 
+@greater.symbolic
+def _(sympy, a, b):
+    return sympy.Gt(a, b)
+
+
 @primitive(elementwise=True)
 def greater_equal(a, b):
     """Whether a >= b, elementwise."""
     return np.greater_equal(a, b)
+
+
+@greater_equal.symbolic
+def _(sympy, a, b):
+    return sympy.Ge(a, b)
 
 
 @primitive

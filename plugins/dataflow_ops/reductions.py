@@ -78,7 +78,8 @@ mean.samples(_reduction_samples)
 
 @primitive(name="max")
 def max_(x, *, axis: Axes = None, keepdims: bool = False):
-    """The largest element over the given axes, or over all. Where several are largest they share the gradient equally."""
+    """The largest element over the given axes, or over all. Where several are largest they share the gradient
+    equally."""
     return np.max(x, axis=axis, keepdims=keepdims)
 
 

@@ -17,6 +17,7 @@ from dataflow import (
     sample,
 )
 from dataflow.indexing import indexed_shape, parse_key
+from dataflow_ops.arithmetic import where
 
 
 @primitive(structure="selection")
@@ -138,13 +139,18 @@ def sum_to(x, *, shape: Shape):
     x = np.asarray(x)
     lead = x.ndim - len(shape)
     axes = tuple(i for i in range(x.ndim) if i < lead or (shape[i - lead] == 1 and x.shape[i] != 1))
-    return np.sum(x, axis=axes).reshape(shape) if axes else x
+    result = np.sum(x, axis=axes, keepdims=True, dtype=x.dtype) if axes else x
+    if lead < 0 or result.shape[lead:] != shape:
+        raise ValueError("the shapes do not fit")
+    return result.reshape(shape)
 
 
 @sum_to.shape
 def _(x, *, shape):
     if -1 in shape or broadcast_shapes(x.shape, shape) != x.shape:
-        raise ShapeError(f"{format_shape(shape)} does not broadcast to {format_shape(x.shape)}, so there is no sum to it")
+        raise ShapeError(
+            f"{format_shape(shape)} does not broadcast to {format_shape(x.shape)}, so there is no sum to it"
+        )
     return shape
 
 
@@ -234,7 +240,9 @@ def _(*xs, axis):
     first = xs[0].shape
     along = normalize_axis(axis, len(first))
     for x in xs[1:]:
-        if x.ndim != len(first) or any(a != b for i, (a, b) in enumerate(zip(first, x.shape)) if i != along):
+        if x.ndim != len(first) or any(
+            a != b for i, (a, b) in enumerate(zip(first, x.shape, strict=True)) if i != along
+        ):
             raise ShapeError(
                 f"shapes {format_shape(first)} and {format_shape(x.shape)} differ in more than axis {along}, "
                 f"along which they are joined"
@@ -286,7 +294,7 @@ def _(*xs, which, axis):
 
 @part.vjp
 def _(g, y, *xs, which, axis):
-    pieces = [g if i == which else 0 * x for i, x in enumerate(xs[1:])]
+    pieces = [g if i == which else where(False, x, 0) for i, x in enumerate(xs[1:])]  # not 0 * x, which can be NaN
     return concatenate(*pieces, axis=axis), *(None for _ in pieces)
 
 
@@ -304,7 +312,8 @@ def _(rng):
 @primitive(structure="selection")
 def stack(*xs, axis: int = 0):
     """The inputs side by side along a new axis; they broadcast to one shape."""
-    return np.stack(np.broadcast_arrays(*xs), axis=axis)
+    dtype = np.result_type(*xs)  # of the numbers themselves: as arrays they would be float64
+    return np.stack(np.broadcast_arrays(*xs), axis=axis, dtype=dtype)
 
 
 @stack.shape

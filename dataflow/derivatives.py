@@ -1,0 +1,102 @@
+"""A graph's derivatives at a point, as arrays: the programs behind them are made once and kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dataflow.errors import DataError, nearest
+from dataflow.feeding import as_input
+from dataflow.graph import Graph
+from dataflow.modes import LinearProgram, concrete_shape, hvp_map, jvp_map, matrix, vjp_map
+from dataflow.shapes import format_shape
+
+
+@dataclass(frozen=True)
+class Point:
+    """What is differentiated, and where: the values of inputs and parameters, and the symbolic sizes as numbers."""
+
+    of: str
+    wrt: Sequence[str]
+    known: Mapping[str, np.ndarray]
+    sizes: Mapping[str, int]
+
+
+class Derivatives:
+    """The modes of differentiation of one graph."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self._programs: dict[tuple[str, str, tuple[str, ...]], LinearProgram] = {}
+
+    def jacobian(self, point: Point, mode: str | None = None) -> np.ndarray:
+        """Rows are the entries of ``of``, columns those of the wrts side by side; by the mode with fewer passes
+        unless said."""
+        if mode not in (None, "reverse", "forward"):
+            raise DataError(f"the mode is 'reverse' or 'forward', not {mode!r}")
+        rows, columns = self._shapes(point, [point.of]), self._shapes(point, point.wrt)
+        fewer_rows = math.prod(rows[point.of]) <= sum(math.prod(shape) for shape in columns.values())
+        if mode == "reverse" or (mode is None and fewer_rows):
+            return matrix(self._program("vjp", point), point.known, rows, columns, self._dtype(point))
+        return matrix(self._program("jvp", point), point.known, columns, rows, self._dtype(point)).T
+
+    def hessian(self, point: Point) -> np.ndarray:
+        """Of ``sum(of)``: rows and columns are the entries of the wrts side by side."""
+        shapes = self._shapes(point, point.wrt)
+        return matrix(self._program("hvp", point), point.known, shapes, shapes, self._dtype(point))
+
+    def vjp(self, point: Point, cotangent: Any) -> dict[str, np.ndarray]:
+        """``cotangent · J`` by wrt."""
+        return self._applied("vjp", point, {point.of: cotangent}, [point.of], point.wrt)
+
+    def jvp(self, point: Point, tangents: Mapping[str, Any]) -> np.ndarray:
+        """``J · tangent``, in the shape of ``of``."""
+        return self._applied("jvp", point, tangents, point.wrt, [point.of])[point.of]
+
+    def hvp(self, point: Point, tangents: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """``H · tangent`` by wrt, where H is the Hessian of ``sum(of)``."""
+        return self._applied("hvp", point, tangents, point.wrt, point.wrt)
+
+    # -------------------------------------------------------------------------------------------- internals
+
+    def _applied(
+        self, kind: str, point: Point, given: Mapping[str, Any], inputs: Sequence[str], outputs: Sequence[str]
+    ) -> dict[str, np.ndarray]:
+        what = "cotangent" if kind == "vjp" else "tangent"
+        for name in given:
+            if name not in inputs:
+                raise DataError(f"there is a {what} for '{name}', which is not differentiated{nearest(name, inputs)}")
+        directions = {}
+        for name, shape in self._shapes(point, inputs).items():
+            directions[name] = as_input(self.graph, name, given.get(name, np.zeros(shape)))
+            if directions[name].shape != shape:
+                found = format_shape(directions[name].shape)
+                raise DataError(f"the {what} of '{name}' has its shape, {format_shape(shape)}, not {found}")
+        program = self._program(kind, point)
+        found_by_name = program.apply(point.known, directions) if program.names else {}
+        return {name: found_by_name.get(name, zeros(self.graph, name, point.sizes)) for name in outputs}
+
+    def _program(self, kind: str, point: Point) -> LinearProgram:
+        key = (kind, point.of, tuple(point.wrt))
+        if key not in self._programs:
+            if kind == "hvp":
+                linear = hvp_map(self.graph, point.of, point.wrt)
+            else:
+                linear = (vjp_map if kind == "vjp" else jvp_map)(self.graph, [point.of], point.wrt)
+            self._programs[key] = LinearProgram(linear)
+        return self._programs[key]
+
+    def _shapes(self, point: Point, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
+        return {name: concrete_shape(self.graph, name, point.sizes) for name in names}
+
+    def _dtype(self, point: Point) -> np.dtype:
+        return np.result_type(*(self.graph.nodes[name]["dtype"] for name in (point.of, *point.wrt)))
+
+
+def zeros(graph: Graph, name: str, sizes: Mapping[str, int]) -> np.ndarray:
+    """Zeros in the shape and dtype of a node."""
+    return np.zeros(concrete_shape(graph, name, sizes), graph.nodes[name]["dtype"])

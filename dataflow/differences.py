@@ -1,0 +1,75 @@
+"""Central finite differences with a step that is found by extrapolation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+RATIO = 2.5
+STEPS = 10
+ENOUGH = 1e-11
+"""The relative uncertainty at which no smaller step is tried."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A derivative, and by how much it may be off; infinite where none could be had."""
+
+    value: float
+    uncertainty: float
+
+
+def central_difference(function: Callable[[float], np.ndarray], start: float = 1e-2) -> Difference:
+    """The derivative of ``sum(function(step))`` at 0.
+
+    Central differences for steps from ``start`` down by factors of ``RATIO`` are extrapolated to the step 0; what
+    changes least from one order to the next is taken (Ridders, 1982, "Accurate computation of F'(x) and F'(x)F''(x)").
+    The uncertainty has two parts: that change, and the rounding of the function's own values.
+    """
+    best = Difference(math.nan, math.inf)
+    previous: list[float] = []
+    step = start
+    for _ in range(STEPS):
+        above, below = function(step), function(-step)
+        with np.errstate(all="ignore"):
+            # entry by entry, before the sum: where nothing changes, nothing is lost
+            row = [float(np.sum(above - below)) / (2 * step)]
+            rounding = float(np.sum(np.abs(above)) + np.sum(np.abs(below))) * np.finfo(np.float64).eps / (2 * step)
+        factor = 1.0
+        for older in previous:
+            factor *= RATIO**2
+            row.append((row[-1] * factor - older) / (factor - 1))
+            change = max(abs(row[-1] - row[-2]), abs(row[-1] - older))
+            uncertainty = change + rounding if above is not below else change
+            if uncertainty < best.uncertainty:
+                best = Difference(row[-1], uncertainty)
+        if best.uncertainty <= ENOUGH * abs(best.value) or (len(row) == 3 and not any(row) and not any(previous)):
+            break
+        previous = row
+        step /= RATIO
+    return best
+
+
+def has_kink(function: Callable[[float], np.ndarray], found: float) -> bool:
+    """Whether ``sum(function(step))`` has a kink at 0, with ``found`` between its derivatives from the left and the
+    right.
+
+    At a kink these stay apart however small the step; where the function is smooth they approach each other with it.
+    """
+    gaps = []
+    middle = function(0.0)
+    for step in (1e-4, 1e-5):
+        with np.errstate(all="ignore"):
+            right = float(np.sum(function(step) - middle)) / step
+            left = float(np.sum(middle - function(-step))) / step
+        gaps.append(abs(right - left))
+    low, high = min(left, right), max(left, right)
+    slack = 1e-3 * gaps[-1]
+    return bool(
+        gaps[-1] > 1e-4 * max(abs(left), abs(right))
+        and gaps[-1] > 0.5 * gaps[0]
+        and low - slack <= found <= high + slack
+    )

@@ -1,0 +1,19 @@
+"""Is an op what it says? One line in a plugin's tests checks everything that holds for every op::
+
+    import dataflow
+    import pytest
+    from dataflow_mine import ops
+
+    @pytest.mark.parametrize("op", dataflow.ops_in(ops), ids=repr)
+    def test_op(op):
+        dataflow.testing.assert_op(op)
+
+The op is run on its own samples (``@op.samples``); one that is elementwise, or composite and happy with normal numbers of
+shape (3, 4), needs none.
+"""
+
+from __future__ import annotations
+
+from dataflow.testing.checks import CHECKS, Finding, assert_op, check_op
+
+__all__ = ["CHECKS", "Finding", "assert_op", "check_op"]
