@@ -147,7 +147,7 @@ class Model:
 
         With ``kinks``, warnings also name the nodes whose inputs touch a point without a derivative.
         """
-        known, sizes = self._feed(data)
+        known, sizes = self.feed(data)
         for name in (*([of] if of else []), *wrt):
             self.graph.value(name)
         order = self.graph.schedule() if of is None else self.graph.schedule([of, *wrt])
@@ -258,7 +258,7 @@ class Model:
         target = self.target(of)
         names = list(self._parameters) if wrt is None else [wrt] if isinstance(wrt, str) else list(wrt)
         check_differentiable(self.graph, target, names)
-        known, sizes = self._feed(self.given(data, inputs))
+        known, sizes = self.feed(self.given(data, inputs))
         values = forward(self.graph, self.graph.schedule([target, *names]), known, sizes)
         self._require(values, [target, *names])
         return per_example_gradients(self.graph, target, names, values, sizes)
@@ -283,7 +283,7 @@ class Model:
         program = Program(graph, [*wanted, *(cotangents[name] for name in connected)], backend)
 
         def compiled(data: Mapping[str, Any] | None = None, **inputs: Any) -> Any:
-            known, sizes = self._feed(self.given(data, inputs))
+            known, sizes = self.feed(self.given(data, inputs))
             self._require(known, program.arguments)
             results = [np.array(result) for result in program.run(known)]
             found = dict(zip(connected, results[len(wanted) :], strict=True))
@@ -320,24 +320,9 @@ class Model:
 
     def sizes_of(self, given: Mapping[str, Any] | None) -> dict[str, int]:
         """What the symbolic sizes stand for with these inputs, or with the declared data."""
-        return self._feed(given)[1]
+        return self.feed(given)[1]
 
-    # -------------------------------------------------------------------------------------------- internals
-
-    def _point(self, of: str, wrt: Sequence[str] | str, given: Mapping[str, Any] | None) -> Point:
-        """Where a derivative is taken; an error where a name, a dtype or an input is not right for it."""
-        names = [wrt] if isinstance(wrt, str) else list(wrt)
-        check_differentiable(self.graph, of, names)
-        known, sizes = self._feed(given)
-        self._require_inputs(self.graph.schedule([of, *names]), known, of)
-        return Point(of, names, known, sizes)
-
-    def _require_inputs(self, order: Sequence[str], known: Mapping[str, Any], of: str) -> None:
-        missing = [name for name in order if self.graph.nodes[name]["kind"] == INPUT and name not in known]
-        if missing:
-            raise DataError(f"'{of}' needs {_listed('input', missing)}, which is not given", node=of)
-
-    def _feed(self, given: Mapping[str, Any] | None) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+    def feed(self, given: Mapping[str, Any] | None) -> tuple[dict[str, np.ndarray], dict[str, int]]:
         """Arrays of the declared dtypes for what is given, with the parameters; and what the symbolic sizes stand
         for."""
         if given is None:
@@ -347,6 +332,21 @@ class Model:
             if name not in known:
                 known[name] = self._parameters[name]
         return known, sizes
+
+    # -------------------------------------------------------------------------------------------- internals
+
+    def _point(self, of: str, wrt: Sequence[str] | str, given: Mapping[str, Any] | None) -> Point:
+        """Where a derivative is taken; an error where a name, a dtype or an input is not right for it."""
+        names = [wrt] if isinstance(wrt, str) else list(wrt)
+        check_differentiable(self.graph, of, names)
+        known, sizes = self.feed(given)
+        self._require_inputs(self.graph.schedule([of, *names]), known, of)
+        return Point(of, names, known, sizes)
+
+    def _require_inputs(self, order: Sequence[str], known: Mapping[str, Any], of: str) -> None:
+        missing = [name for name in order if self.graph.nodes[name]["kind"] == INPUT and name not in known]
+        if missing:
+            raise DataError(f"'{of}' needs {_listed('input', missing)}, which is not given", node=of)
 
     def _require(self, values: Mapping[str, Any], names: Sequence[str]) -> None:
         for name in names:

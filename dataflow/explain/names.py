@@ -54,12 +54,13 @@ _ESCAPES = {
 }
 
 
-def latex_name(name: str) -> str:
-    """A node's name in LaTeX's mathematical mode; it compiles whatever the name is."""
-    return ".".join(_part(part) for part in name.split("."))
+def latex_name(name: str, *, layered: bool = False) -> str:
+    """A node's name in LaTeX's mathematical mode; it compiles whatever the name is. With ``layered`` a number at its end
+    is set as W⁽¹⁾, so that an entry's index has room below."""
+    return ".".join(_part(part, layered) for part in name.split("."))
 
 
-def _part(name: str) -> str:
+def _part(name: str, layered: bool) -> str:
     match = re.fullmatch(r"([^\W\d_]+)_?(\d*)", name)
     if match is None:
         return _word(name)
@@ -68,7 +69,9 @@ def _part(name: str) -> str:
     base = _word(stem.removesuffix(accent)) if accent else _word(stem)
     if accent:
         base = rf"\{_ACCENTS[accent]}{{{base}}}"
-    return f"{base}_{{{index}}}" if index else base
+    if not index:
+        return base
+    return f"{base}^{{({index})}}" if layered else f"{base}_{{{index}}}"
 
 
 def _word(word: str) -> str:

@@ -6,7 +6,7 @@ derivative rules, and the result is compared with the numbers before it is hande
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +16,9 @@ from dataflow.errors import MissingExtraError, RuleError, ShapeError
 from dataflow.explain.chain import Chain, Edge
 from dataflow.explain.explanation import chain_of
 from dataflow.explain.names import latex_name
-from dataflow.graph import CONSTANT, OP, trace_op
+from dataflow.graph import CONSTANT, OP
+from dataflow.interpret import Interpretation, array_of
 from dataflow.model import Model
-from dataflow.op import Op, specs_of
 
 LARGEST = 16
 """Entries of the largest node that is written in symbols."""
@@ -70,8 +70,11 @@ def derivation_latex(derivation: Derivation) -> str:
         text = matrix(found)
         return rf"\left({text}\right)" if found.shape == (1, 1) else text
 
+    def set_name(name: str) -> str:
+        return latex_name(name, layered=len(derivation.symbols[name]) > 1)
+
     def partial(of: str, wrt: str) -> str:
-        return rf"\frac{{\partial {latex_name(of)}}}{{\partial {latex_name(wrt)}}}"
+        return rf"\frac{{\partial {set_name(of)}}}{{\partial {set_name(wrt)}}}"
 
     lines = []
     for name, column in derivation.definitions.items():
@@ -158,12 +161,12 @@ def _symbols(sympy: Any, chain: Chain, name: str) -> Any:
     shape = chain.values[name].shape
     if chain.is_by_example(name):
         shape = shape[1:]
-    base = latex_name(name)
+    base = latex_name(name, layered=size > 1)
     if size == 1:
         return sympy.Matrix([sympy.Symbol(base, real=True)])
     comma = "," if max(shape) > 9 else ""
     places = [comma.join(str(i + 1) for i in place) for place in np.ndindex(*shape)]
-    return sympy.Matrix([sympy.Symbol(f"{{{base}}}_{{{place}}}", real=True) for place in places])
+    return sympy.Matrix([sympy.Symbol(f"{base}_{{{place}}}", real=True) for place in places])
 
 
 def _definition(sympy: Any, chain: Chain, name: str, symbols: Mapping[str, Any]) -> Any:
@@ -179,46 +182,15 @@ def _definition(sympy: Any, chain: Chain, name: str, symbols: Mapping[str, Any])
                 arguments.append(known[argument])
             elif chain.graph.nodes[argument]["kind"] == CONSTANT and argument not in symbols:
                 arguments.append(
-                    _array(chain.values[argument].shape, map(sympy.nsimplify, chain.values[argument].flat))
+                    array_of(
+                        chain.values[argument].shape, (_exact(sympy, x.item()) for x in chain.values[argument].flat)
+                    )
                 )
             else:
-                arguments.append(_array(chain.values[argument].shape, symbols[argument]))
+                arguments.append(array_of(chain.values[argument].shape, symbols[argument]))
         op = chain.graph.op_of(one)
-        known[one] = _applied(sympy, op, op.complete(arguments), chain.graph.nodes[one]["attributes"])
+        known[one] = _interpretation(sympy).apply(op, op.complete(arguments), chain.graph.nodes[one]["attributes"])
     return sympy.Matrix(list(np.asarray(known[name], dtype=object).reshape(-1)))
-
-
-def _applied(sympy: Any, op: Op, arguments: Sequence[Any], attributes: Mapping[str, Any]) -> Any:
-    if op.symbolic_rule is not None:
-        spread = np.broadcast_arrays(*[np.asarray(argument, dtype=object) for argument in arguments])
-        entries = [op.symbolic_rule(sympy, *entry) for entry in zip(*(a.reshape(-1) for a in spread), strict=True)]
-        return _array(spread[0].shape, entries)
-    if not op.is_primitive:
-        return _through_body(sympy, op, arguments, attributes)
-    try:
-        result = np.asarray(op.function(*arguments, **attributes))
-        return (
-            result if result.dtype == object else _array(result.shape, [_exact(sympy, x.item()) for x in result.flat])
-        )
-    except (TypeError, AttributeError, ValueError):
-        raise RuleError(f"op '{op.name}' has no symbolic rule, so it cannot be written in symbols") from None
-
-
-def _through_body(sympy: Any, op: Op, arguments: Sequence[Any], attributes: Mapping[str, Any]) -> Any:
-    shapes = [None if a is None else np.zeros(np.shape(a)) for a in arguments]
-    trace = trace_op(op, specs_of(shapes), attributes, {})
-    known = {name: a for name, a in zip(trace.inputs, arguments, strict=True) if name is not None}
-    for name in trace.graph.schedule([trace.output]):
-        data = trace.graph.nodes[name]
-        if name in known:
-            continue
-        if data["kind"] == CONSTANT:
-            known[name] = _array(data["value"].shape, map(sympy.nsimplify, data["value"].flat))
-            continue
-        inner = trace.graph.op_of(name)
-        operands = [known[a] if isinstance(a, str) else _exact(sympy, a) for a in trace.graph.arguments(name)]
-        known[name] = _applied(sympy, inner, inner.complete(operands), data["attributes"])
-    return known[trace.output]
 
 
 def _factor(
@@ -234,11 +206,13 @@ def _factor(
     arguments = [
         _exact(sympy, a)
         if not isinstance(a, str)
-        else _array(chain.values[a].shape, fresh if i == argument else symbols[a])
+        else array_of(chain.values[a].shape, fresh if i == argument else symbols[a])
         for i, a in enumerate(graph.arguments(of))
     ]
     op = graph.op_of(of)
-    entries = np.asarray(_applied(sympy, op, op.complete(arguments), graph.nodes[of]["attributes"]), dtype=object)
+    entries = np.asarray(
+        _interpretation(sympy).apply(op, op.complete(arguments), graph.nodes[of]["attributes"]), dtype=object
+    )
     jacobian = sympy.Matrix(list(entries.reshape(-1))).jacobian(fresh)
     assert jacobian.shape[1] == int(np.prod(shape))
     return SymbolicFactor(of, wrt, jacobian.subs(dict(zip(fresh, symbols[wrt], strict=True))))
@@ -260,11 +234,9 @@ def _largest_error(sympy: Any, result: Any, numbers: Mapping[Any, Any], expected
     return error
 
 
-def _array(shape: Sequence[int], entries: Any) -> np.ndarray:
-    array = np.empty(len(found := list(entries)), dtype=object)
-    array[:] = found
-    return array.reshape(tuple(shape))
-
-
 def _exact(sympy: Any, number: Any) -> Any:
     return None if number is None else sympy.nsimplify(number, rational=True)
+
+
+def _interpretation(sympy: Any) -> Interpretation:
+    return Interpretation(sympy, lambda number: _exact(sympy, number), "it cannot be written in symbols")

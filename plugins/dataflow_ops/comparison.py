@@ -86,6 +86,11 @@ def _(x, *, dtype):
     return TensorSpec(x.shape, parse_dtype(dtype))
 
 
+@cast.symbolic
+def _(sympy, x, *, dtype):
+    return x if dtype.startswith("float") else sympy.floor(abs(x)) * (-1 if x < 0 else 1)
+
+
 @cast.vjp
 def _(g, y, x):
     return g  # the engine converts a cotangent to its input's dtype
