@@ -75,6 +75,7 @@ class _Functions:
         self.exp, self.log, self.sqrt = mpmath.exp, mpmath.log, mpmath.sqrt
         self.sin, self.cos, self.tanh = mpmath.sin, mpmath.cos, mpmath.tanh
         self.Abs: Callable[[Any], Any] = abs
+        self.ceiling = mpmath.ceil
         self.Max: Callable[..., Any] = max
         self.Min: Callable[..., Any] = min
 

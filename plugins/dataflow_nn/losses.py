@@ -74,6 +74,8 @@ def softmax_cross_entropy(logits, labels, *, reduction: Reduction = "sum"):
 def _(logits, labels, *, reduction):
     if logits.ndim == 0:
         raise ShapeError("softmax_cross_entropy takes logits of (..., classes), not a scalar")
+    if logits.shape[-1] == 0:
+        raise ShapeError(f"softmax_cross_entropy needs at least one class, not logits of {format_shape(logits.shape)}")
     return _loss_spec("softmax_cross_entropy", logits, labels, reduction)
 
 

@@ -103,6 +103,11 @@ def _(g, y, a, b):
     return g * y * log(where(a == 0, 1, a))
 
 
+@power.kink("at 0 to a power below 1 the derivative is infinite; 0 to the power 0 is 1, its derivatives are taken as 0")
+def _(a, b):
+    return (a == 0) & (b < 1)
+
+
 @power.samples
 def _(rng):
     yield sample(rng.uniform(0.5, 2, size=(3, 4)), rng.normal(size=(3, 4)))

@@ -88,7 +88,9 @@ def _(x, *, dtype):
 
 @cast.symbolic
 def _(sympy, x, *, dtype):
-    return x if dtype.startswith("float") else sympy.floor(abs(x)) * (-1 if x < 0 else 1)
+    if dtype.startswith("float"):
+        return x
+    return x != 0 if dtype == "bool" else sympy.Piecewise((sympy.ceiling(x), x < 0), (sympy.floor(x), True))
 
 
 @cast.vjp

@@ -1,0 +1,512 @@
+"""What holds for every registered op, checked for every registered op; and that each check finds its fault."""
+
+from __future__ import annotations
+
+import mpmath
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import dataflow
+from dataflow import op, primitive, registry, sample
+from dataflow.errors import OpError, PluginError, RuleError, ShapeError
+from dataflow.ops import (
+    abs,  # noqa: A004
+    cast,
+    concatenate,
+    exp,
+    index,
+    linear,
+    log_softmax,
+    matmul,
+    max,  # noqa: A004
+    maximum,
+    mean,
+    mse,
+    power,
+    relu,
+    sigmoid,
+    softmax,
+    softmax_cross_entropy,
+    stack,
+    where,
+)
+from dataflow.testing import CHECKS, assert_op, check_op
+
+EXPECTED = """
+    add subtract multiply divide negative power matmul transpose reshape sum mean max exp log sqrt abs tanh sin cos maximum
+    minimum where equal not_equal less less_equal greater greater_equal index concatenate stack broadcast_to relu sigmoid
+    softmax log_softmax linear mse softmax_cross_entropy
+""".split()
+
+
+def test_the_ops_are_there() -> None:
+    assert set(EXPECTED) <= set(registry.all_ops())
+    assert len(CHECKS) >= 15
+
+
+@pytest.mark.parametrize("name", sorted(registry.all_ops()))
+@pytest.mark.parametrize("seed", [0, 1])
+def test_every_op_is_what_it_says(name: str, seed: int) -> None:
+    assert check_op(registry.lookup(name), seed) == []
+
+
+# ------------------------------------------------------------------------------------------------ faulty ops
+
+
+def _wrong_vjp():
+    @primitive(elementwise=True)
+    def faulty(x):
+        """Sine."""
+        return np.sin(x)
+
+    @faulty.vjp
+    def _(g, y, x):
+        return -g * exp(0 * x) * y
+
+    return faulty
+
+
+def _forgotten_factor():
+    @op
+    def faulty(x):
+        """Square."""
+        return x * x
+
+    @faulty.vjp
+    def _(g, y, x):
+        return g * x
+
+    return faulty
+
+
+def _missing_minus():
+    @primitive(elementwise=True)
+    def faulty(a, b):
+        """Difference."""
+        return np.subtract(a, b)
+
+    @faulty.vjp
+    def _(g, y, a, b):
+        return g, g
+
+    return faulty
+
+
+def _wrong_shape_rule():
+    @primitive
+    def faulty(x):
+        """The first row."""
+        return x[0]
+
+    @faulty.shape
+    def _(x):
+        return x.shape
+
+    @faulty.vjp
+    def _(g, y, x):
+        return dataflow.ops.place(g, key="0", shape=x.shape)
+
+    @faulty.samples
+    def _(rng):
+        yield sample(rng.normal(size=(3, 4)))
+
+    return faulty
+
+
+def _forgotten_broadcast():
+    @primitive
+    def faulty(a, b):
+        """Sum that broadcasts."""
+        return a + b
+
+    @faulty.shape
+    def _(a, b):
+        return dataflow.broadcast_shapes(a.shape, b.shape)
+
+    @faulty.vjp
+    def _(g, y, a, b):
+        return g, g
+
+    @faulty.samples
+    def _(rng):
+        yield sample(rng.normal(size=(3, 4)), rng.normal(size=4))
+
+    return faulty
+
+
+def _changed_input():
+    @primitive(elementwise=True)
+    def faulty(x):
+        """Twice x, at the price of x."""
+        x = np.asarray(x)
+        if x.flags.writeable:
+            x *= 2
+            return x
+        return 2 * x
+
+    @faulty.vjp
+    def _(g, y, x):
+        return 2 * g
+
+    return faulty
+
+
+def _undeclared_kink():
+    @op
+    def faulty(x):
+        """relu without its kink."""
+        return where(x > 0, x, 0)
+
+    @faulty.vjp
+    def _(g, y, x):
+        return where(x > 0, g, 0)
+
+    return faulty
+
+
+def _stale_value():
+    seen = []
+
+    @primitive(elementwise=True)
+    def faulty(x):
+        """Exponential that remembers its last result."""
+        seen.append(np.exp(x))
+        return np.exp(x)
+
+    @faulty.vjp
+    def _(g, y, x):
+        return g * seen[-1]
+
+    return faulty
+
+
+def _float32_lost():
+    @primitive(elementwise=True)
+    def faulty(x):
+        """Cosine, always in float64."""
+        return np.cos(np.asarray(x, dtype=np.float64))
+
+    @faulty.vjp
+    def _(g, y, x):
+        return -g * dataflow.ops.sin(x)
+
+    return faulty
+
+
+def _jacobian_disagrees():
+    @primitive
+    def faulty(x):
+        """Twice a vector."""
+        return 2 * np.asarray(x)
+
+    @faulty.shape
+    def _(x):
+        return x.shape
+
+    @faulty.vjp
+    def _(g, y, x):
+        return 2 * g
+
+    @faulty.jacobian
+    def _(y, x):
+        return np.eye(len(x))
+
+    @faulty.samples
+    def _(rng):
+        yield sample(rng.normal(size=3))
+
+    return faulty
+
+
+def _numpy_in_the_rule():
+    @primitive(elementwise=True)
+    def faulty(x):
+        """Sine whose rule computes with numpy."""
+        return np.sin(x)
+
+    @faulty.vjp
+    def _(g, y, x):
+        return g * np.cos(x)
+
+    return faulty
+
+
+def _wrong_batch():
+    @primitive
+    def faulty(x):
+        """Sum of all."""
+        return np.sum(x)
+
+    @faulty.shape
+    def _(x):
+        return ()
+
+    @faulty.vjp
+    def _(g, y, x):
+        return dataflow.ops.broadcast_to(g, shape=x.shape)
+
+    @faulty.batch
+    def _(batched, x):
+        return dataflow.ops.sum(x, axis=0)
+
+    @faulty.samples
+    def _(rng):
+        yield sample(rng.normal(size=(3, 3)))
+
+    return faulty
+
+
+def _not_deterministic():
+    rng = np.random.default_rng()
+
+    @primitive(elementwise=True)
+    def faulty(x):
+        """x and noise."""
+        return x + rng.normal(size=np.shape(x))
+
+    @faulty.vjp
+    def _(g, y, x):
+        return g
+
+    return faulty
+
+
+def _no_rule():
+    @primitive(elementwise=True)
+    def faulty(x):
+        """Inverse tangent, without a derivative."""
+        return np.arctan(x)
+
+    return faulty
+
+
+def _no_samples():
+    @primitive
+    def faulty(x):
+        """Something without samples."""
+        return x
+
+    return faulty
+
+
+def _wrong_structure():
+    @primitive(structure="selection")
+    def faulty(x):
+        """Three times x, which is said to only move entries."""
+        return 3 * np.asarray(x)
+
+    @faulty.shape
+    def _(x):
+        return x.shape
+
+    @faulty.vjp
+    def _(g, y, x):
+        return 3 * g
+
+    @faulty.samples
+    def _(rng):
+        yield sample(rng.normal(size=3))
+
+    return faulty
+
+
+FAULTY = [value for name, value in list(globals().items()) if name.startswith("_") and callable(value) and name[1:2] != "_"]
+
+
+@pytest.mark.parametrize("make", FAULTY, ids=lambda make: make.__name__.strip("_"))
+def test_a_faulty_op_is_caught(make) -> None:
+    findings = check_op(make())
+    assert findings
+    assert all("\n" not in str(finding) and str(finding).startswith("op 'faulty'") for finding in findings)
+    with pytest.raises(PluginError):
+        assert_op(make())
+
+
+# ------------------------------------------------------------------------------------------------ conventions and numbers
+
+
+def test_conventions_at_kinks() -> None:
+    assert dataflow.autodiff.pullback(relu, np.ones(1), np.zeros(1), [np.zeros(1)], {}, [True])[0] == 0
+    assert dataflow.autodiff.pullback(abs, np.ones(1), np.zeros(1), [np.zeros(1)], {}, [True])[0] == 0
+    shares = dataflow.autodiff.pullback(maximum, np.ones(1), np.ones(1), [np.ones(1), np.ones(1)], {}, [True, True])
+    assert [float(share[0]) for share in shares] == [0.5, 0.5]
+    x = np.array([1.0, 3.0, 3.0, 3.0])
+    share = dataflow.autodiff.pullback(max, np.ones(()), max(x), [x], max.bind({}), [True])[0]
+    np.testing.assert_allclose(share, [0, 1 / 3, 1 / 3, 1 / 3])
+
+
+def test_mean_divides_by_the_number_of_examples_not_of_elements() -> None:
+    prediction, target = np.arange(6.0).reshape(2, 3), np.zeros((2, 3))
+    assert mse(prediction, target) == 0.5 * (1 + 4 + 9 + 16 + 25)
+    assert mse(prediction, target, reduction="mean") == mse(prediction, target) / 2
+
+
+def test_losses_refuse_what_would_broadcast_to_a_table_of_all_pairs() -> None:
+    graph = dataflow.Graph("g")
+    with pytest.raises(ShapeError, match=r"compares \(4, 1\) with \(4,\)"):
+        mse(graph.input("a", (4, 1)), graph.input("b", (4,)))
+
+
+@pytest.mark.parametrize("x", [-1000.0, -745.0, -36.0, -1e-8, 0.0, 1e-8, 36.0, 745.0, 1000.0])
+def test_sigmoid_at_extremes_against_mpmath(x: float) -> None:
+    with mpmath.workdps(400):
+        exact = 1 / (1 + mpmath.exp(-mpmath.mpf(x)))
+    assert float(sigmoid(x)) == pytest.approx(float(exact), rel=4e-16, abs=5e-324)
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0, 1000.0])
+def test_softmax_and_cross_entropy_at_extremes_against_mpmath(scale: float) -> None:
+    rng = np.random.default_rng(0)
+    logits = scale * rng.normal(size=5)
+    labels = rng.dirichlet(np.ones(5))
+    with mpmath.workdps(1000):
+        raised = [mpmath.exp(mpmath.mpf(float(x))) for x in logits]
+        shares = [r / mpmath.fsum(raised) for r in raised]
+        logs = [mpmath.log(share) for share in shares]
+        loss = -mpmath.fsum(mpmath.mpf(float(p)) * q for p, q in zip(labels, logs, strict=True))
+    np.testing.assert_allclose(softmax(logits), [float(s) for s in shares], rtol=1e-12, atol=1e-300)
+    np.testing.assert_allclose(log_softmax(logits), [float(s) for s in logs], rtol=1e-12, atol=1e-15)
+    assert float(softmax_cross_entropy(logits, labels)) == pytest.approx(float(loss), rel=1e-12)
+
+
+def test_power_at_its_edges() -> None:
+    def by(a, b):
+        graph = dataflow.Graph("p")
+        graph.node("y", power(graph.input("a", ()), b))
+        return float(dataflow.Model(graph, ["y"]).gradients(of="y", wrt=["a"], a=a)["a"])
+
+    assert by(0.0, 2) == 0
+    assert by(-3.0, 2) == -6
+    assert by(-2.0, 3) == 12
+    assert by(0.0, 1) == 1
+    assert by(4.0, -0.5) == pytest.approx(-1 / 16)
+    with pytest.warns(dataflow.DataflowWarning, match="no path"):
+        pass_through = dataflow.Graph("p")
+        pass_through.input("b", ())
+        pass_through.node("y", pass_through.input("a", ()) ** 2)
+        assert dataflow.Model(pass_through, ["y"]).gradients(of="y", wrt=["b"], a=1.0, b=1.0)["b"] == 0
+
+
+SHAPES_OF_PRODUCTS = [((2, 3), (3, 4)), ((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 4)), ((5, 1, 2, 3), (4, 3, 2)), ((3,), (5, 3, 2))]
+
+
+@pytest.mark.parametrize(("a", "b"), SHAPES_OF_PRODUCTS)
+def test_matmul_is_numpys(a: tuple[int, ...], b: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    left, right = rng.normal(size=a), rng.normal(size=b)
+    np.testing.assert_array_equal(matmul(left, right), left @ right)
+
+
+def test_matmul_that_does_not_fit_says_both_shapes() -> None:
+    with pytest.raises(ShapeError, match=r"\(3, 2\) @ \(1, 3\) does not fit: 2 columns meet 1 rows; the order"):
+        matmul(np.ones((3, 2)), np.ones((1, 3)))
+
+
+KEYS = st.lists(
+    st.one_of(
+        st.integers(-3, 2),
+        st.slices(3),
+        st.just(None),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@given(KEYS, st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_index_is_numpys(key: list, dots: bool) -> None:
+    x = np.arange(27.0).reshape(3, 3, 3)
+    items = (*key, Ellipsis) if dots else tuple(key)
+    try:
+        expected = x[items]
+    except IndexError:
+        return
+    graph = dataflow.Graph("i")
+    y = graph.node("y", graph.input("x", (3, 3, 3))[items])
+    assert y.shape == expected.shape
+    np.testing.assert_array_equal(index(x, key=graph.nodes["y"]["attributes"]["key"]), expected)
+
+
+def test_lists_and_numbers_are_taken_and_arrays_come_out() -> None:
+    assert isinstance(relu([-1, 2]), np.ndarray)
+    assert relu([-1, 2]).tolist() == [0, 2]
+    assert stack(1.0, [2.0, 3.0]).tolist() == [[1, 1], [2, 3]]
+    assert concatenate([1.0], [2.0, 3.0]).tolist() == [1, 2, 3]
+    assert cast([1.7, -1.7], dtype="int64").tolist() == [1, -1]
+    assert mean(np.arange(4)).tolist() == 1.5
+    np.testing.assert_allclose(linear([[1.0, 2.0]], [[3.0, 4.0]], [5.0]), [[16.0]])
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: relu(), OpError, "takes 1 input"),
+        (lambda: relu([1.0], [2.0]), OpError, "takes 1 input"),
+        (lambda: mean([1.0], axes=0), OpError, "unknown attribute 'axes'; did you mean 'axis'"),
+        (lambda: mean([1.0], axis="0"), OpError, "takes int or list of int or none, not '0'"),
+        (lambda: mse([1.0], [1.0], reduction="avg"), OpError, '"sum" or "mean"'),
+        (lambda: mean([1.0], axis=3), ShapeError, "axis 3 is out of range"),
+        (lambda: matmul(2.0, [1.0]), ShapeError, "written with \\*"),
+        (lambda: relu(["a"]), dataflow.DtypeError, "arrays of numbers"),
+        (lambda: registry.lookup("matmull"), OpError, "did you mean 'matmul'"),
+    ],
+)
+def test_wrong_calls_say_what_is_wrong(call, error, message) -> None:
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_declarations_that_cannot_be() -> None:
+    with pytest.raises(PluginError, match="no docstring"):
+        op(name="undocumented")(lambda x: x)
+    with pytest.raises(PluginError, match="needs a type"):
+
+        @op
+        def untyped(x, *, k=1):
+            """An attribute without a type."""
+            return x
+
+    with pytest.raises(PluginError, match="vjp rule takes"):
+
+        @op
+        def two(a, b):
+            """Two inputs."""
+            return a
+
+        @two.vjp
+        def _(g, y, a):
+            return g
+
+    with pytest.raises(PluginError, match="names no input"):
+        two.vjp(wrt="c")
+
+
+def test_a_rule_of_numpy_says_so_when_it_is_traced() -> None:
+    graph = dataflow.Graph("n")
+    graph.node("y", _numpy_in_the_rule()(graph.input("x", ())))
+    with pytest.raises(RuleError, match="must call ops"):
+        dataflow.autodiff.gradient_graph(graph, "y", ["x"])
+
+
+def test_a_jacobian_rule_alone_is_enough() -> None:
+    @primitive
+    def double(x):
+        """Twice a vector."""
+        return 2 * np.asarray(x)
+
+    @double.shape
+    def _(x):
+        return x.shape
+
+    @double.jacobian
+    def _(y, x):
+        return 2 * np.eye(3)
+
+    graph = dataflow.Graph("d")
+    graph.node("y", double(graph.input("x", (3,))))
+    model = dataflow.Model(graph, ["y"])
+    np.testing.assert_array_equal(model.jacobian(of="y", wrt=["x"], x=[1, 2, 3]), 2 * np.eye(3))
+    assert model.gradients(of="y", wrt=["x"], x=[1, 2, 3])["x"].tolist() == [2, 2, 2]
