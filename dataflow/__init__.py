@@ -11,7 +11,10 @@ array([2., 4.])
 
 from __future__ import annotations
 
-from dataflow import files, registry
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from dataflow import files, ops, registry
 from dataflow.backends import numpy_backend
 from dataflow.errors import (
     BackendError,
@@ -49,8 +52,97 @@ from dataflow.shapes import (
     normalize_axis,
     parse_dtype,
 )
-from dataflow.training import History, Trainer, train
 from dataflow.value import Value
+
+if TYPE_CHECKING:
+    from dataflow.explain.explainer import explain
+    from dataflow.explain.explanation import Explanation
+    from dataflow.explain.symbolic import Derivation, derive
+    from dataflow.training import History, Trainer, train
 
 registry.register_builtin(numpy_backend, "dataflow")
 registry.register_builtin(files, "dataflow")
+
+__all__ = [
+    "DTYPES",
+    "Backend",
+    "BackendError",
+    "DataError",
+    "DataflowError",
+    "DataflowWarning",
+    "Dense",
+    "Derivation",
+    "DtypeError",
+    "Evaluation",
+    "Explanation",
+    "ExpressionError",
+    "FileFormat",
+    "FileFormatError",
+    "Graph",
+    "GraphError",
+    "History",
+    "Initializer",
+    "Jacobian",
+    "Kronecker",
+    "MissingExtraError",
+    "Model",
+    "NonFiniteError",
+    "Op",
+    "OpError",
+    "Optimizer",
+    "PluginError",
+    "RuleError",
+    "Runner",
+    "Sample",
+    "Shape",
+    "ShapeError",
+    "Size",
+    "TensorSpec",
+    "TrainSettings",
+    "Trainer",
+    "TrainingError",
+    "Value",
+    "__version__",
+    "broadcast_shapes",
+    "derive",
+    "element_count",
+    "explain",
+    "format_shape",
+    "hookimpl",
+    "initializer",
+    "load",
+    "normalize_axes",
+    "normalize_axis",
+    "op",
+    "ops",
+    "ops_in",
+    "parse_dtype",
+    "primitive",
+    "sample",
+    "save",
+    "train",
+]
+
+_LATER = {
+    "Derivation": "dataflow.explain.symbolic",
+    "Explanation": "dataflow.explain.explanation",
+    "History": "dataflow.training",
+    "Trainer": "dataflow.training",
+    "derive": "dataflow.explain.symbolic",
+    "train": "dataflow.training",
+}
+"""Where names are found that are imported when they are first asked for, so that a command starts quickly."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return getattr(import_module(_LATER[name]), name)
+    if name in ("explain", "testing"):  # modules; that of explanations can be called
+        return import_module(f"dataflow.{name}")
+    if name == "__version__":
+        metadata = import_module("importlib.metadata")
+        try:
+            return metadata.version("dataflow-autodiff")
+        except metadata.PackageNotFoundError:  # a checkout that is not installed
+            return "0"
+    raise AttributeError(f"module 'dataflow' has no attribute '{name}'")

@@ -61,7 +61,9 @@ def declared(function: Callable[..., Any], owner: str) -> dict[str, Attribute]:
     if not parameters:
         return {}
     try:
-        hints = typing.get_type_hints(function)
+        # only of the attributes: other annotations may name what is expensive to import
+        written = {p.name: p.annotation for p in parameters if p.annotation is not p.empty}
+        hints = typing.get_type_hints(type(owner, (), {"__annotations__": written}), function.__globals__)
     except (NameError, TypeError, AttributeError) as error:
         raise PluginError(f"{owner}: its annotations cannot be read ({error}); import the types they name") from None
     found = {}

@@ -25,6 +25,17 @@ GROUP = "dataflow"
 _builtin: list[tuple[object, str]] = []
 
 
+@dataclass(frozen=True)
+class Owner:
+    """A plugin, described only when it is asked for: its distribution's metadata takes long to read."""
+
+    name: str
+    point: EntryPoint | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.point is None else describe(self.point)
+
+
 @dataclass
 class Registry:
     """Everything that plugins have registered, by name."""
@@ -35,15 +46,16 @@ class Registry:
     backends: dict[str, Backend] = field(default_factory=dict)
     file_formats: dict[str, FileFormat] = field(default_factory=dict)
     commands: dict[str, click.Command] = field(default_factory=dict)
-    owners: dict[tuple[str, str], str] = field(default_factory=dict)
-    """Which plugin registered what: ``owners["op", "relu"]``."""
+    owners: dict[tuple[str, str], Owner] = field(default_factory=dict)
+    """Which plugin registered what: ``str(owners["op", "relu"])``."""
 
-    def add(self, plugin: object, owner: str) -> None:
+    def add(self, plugin: object, owner: Owner | str) -> None:
         """Take in all that one plugin offers, or nothing of it: a fault is a ``PluginError``."""
+        owner = Owner(name=owner) if isinstance(owner, str) else owner
         manager = pluggy.PluginManager(GROUP)
         manager.add_hookspecs(hookspecs)
         try:
-            manager.register(plugin, owner)
+            manager.register(plugin, owner.name)
             manager.check_pending()
         except pluggy.PluginValidationError as error:
             raise PluginError(f"{owner}: {' '.join(str(error).split())}") from None
@@ -88,7 +100,7 @@ def registry() -> Registry:
     for plugin, name in _builtin:
         found.add(plugin, name)
     for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
-        owner = describe(point)
+        owner = Owner(point.name, point)
         try:
             found.add(point.load(), owner)
         except ClashError:

@@ -500,7 +500,9 @@ def test_a_chain_of_100_000_nodes(tmp_path: Path) -> None:
     graph = Graph("chain")
     value = graph.input("x", ("n",))
     for i in range(100_000):
-        value = graph.apply(ops.tanh, [value], name=f"n{i}") if i % 2 else graph.apply(ops.add, [value, i], name=f"n{i}")
+        value = (
+            graph.apply(ops.tanh, [value], name=f"n{i}") if i % 2 else graph.apply(ops.add, [value, i], name=f"n{i}")
+        )
     start = time.perf_counter()
     dataflow.save(dataflow.Model(graph, [value.name]), tmp_path / "a.msgpack")
     back = dataflow.load(tmp_path / "a.msgpack")

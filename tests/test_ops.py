@@ -34,11 +34,47 @@ from dataflow.ops import (
 )
 from dataflow.testing import CHECKS, assert_op, check_op
 
-EXPECTED = """
-    add subtract multiply divide negative power matmul transpose reshape sum mean max exp log sqrt abs tanh sin cos maximum
-    minimum where equal not_equal less less_equal greater greater_equal index concatenate stack broadcast_to relu sigmoid
-    softmax log_softmax linear mse softmax_cross_entropy
-""".split()
+EXPECTED = [
+    "add",
+    "subtract",
+    "multiply",
+    "divide",
+    "negative",
+    "power",
+    "matmul",
+    "transpose",
+    "reshape",
+    "sum",
+    "mean",
+    "max",
+    "exp",
+    "log",
+    "sqrt",
+    "abs",
+    "tanh",
+    "sin",
+    "cos",
+    "maximum",
+    "minimum",
+    "where",
+    "equal",
+    "not_equal",
+    "less",
+    "less_equal",
+    "greater",
+    "greater_equal",
+    "index",
+    "concatenate",
+    "stack",
+    "broadcast_to",
+    "relu",
+    "sigmoid",
+    "softmax",
+    "log_softmax",
+    "linear",
+    "mse",
+    "softmax_cross_entropy",
+]
 
 
 def test_the_ops_are_there() -> None:
@@ -312,7 +348,9 @@ def _wrong_structure():
     return faulty
 
 
-FAULTY = [value for name, value in list(globals().items()) if name.startswith("_") and callable(value) and name[1:2] != "_"]
+FAULTY = [
+    value for name, value in list(globals().items()) if name.startswith("_") and callable(value) and name[1:2] != "_"
+]
 
 
 @pytest.mark.parametrize("make", FAULTY, ids=lambda make: make.__name__.strip("_"))
@@ -389,7 +427,14 @@ def test_power_at_its_edges() -> None:
         assert dataflow.Model(pass_through, ["y"]).gradients(of="y", wrt=["b"], a=1.0, b=1.0)["b"] == 0
 
 
-SHAPES_OF_PRODUCTS = [((2, 3), (3, 4)), ((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 4)), ((5, 1, 2, 3), (4, 3, 2)), ((3,), (5, 3, 2))]
+SHAPES_OF_PRODUCTS = [
+    ((2, 3), (3, 4)),
+    ((3,), (3,)),
+    ((2, 3), (3,)),
+    ((3,), (3, 4)),
+    ((5, 1, 2, 3), (4, 3, 2)),
+    ((3,), (5, 3, 2)),
+]
 
 
 @pytest.mark.parametrize(("a", "b"), SHAPES_OF_PRODUCTS)

@@ -26,6 +26,8 @@ COMMANDS = {
     "train": "Gradient descent, with a progress bar.",
     "check": "The file, the shapes, and the gradients against finite differences.",
     "jacobian": "The matrix of derivatives of a node.",
+    "gradients": "Other modes: vjp, jvp, hvp, Hessian, per example, higher order.",
+    "explain": "The chain rule, factor by factor.",
     "convert": "From one file format to another.",
     "ops": "The registered ops, or all about one.",
 }

@@ -59,7 +59,7 @@ def command(session: Session, name: str | None, checked: bool, as_json: bool, qu
 
 def owner(name: str) -> str:
     """Which plugin registered the op."""
-    return registry.registry().owners["op", name]
+    return str(registry.registry().owners["op", name])
 
 
 def rules(op: Op) -> dict[str, str]:

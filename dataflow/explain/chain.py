@@ -19,7 +19,8 @@ from dataflow.operators import Jacobian
 from dataflow.shapes import Size, substitute
 
 Edge: TypeAlias = tuple[str, str, int | None]
-"""A factor's ``of`` and ``wrt``, and by which argument where the one is applied to the other several times: x · x has two."""
+"""A factor's ``of`` and ``wrt``, and by which argument where the one is applied to the other several times: x · x
+has two."""
 
 MOST_PATHS = 100
 """With more paths than this an explanation goes by node."""
@@ -71,8 +72,9 @@ class Chain:
 
     @cached_property
     def sources(self) -> dict[str, list[tuple[str, int | None]]]:
-        """For each node on a path, the nodes on a path that it is computed from, in order of its arguments; the same one
-        several times, with the arguments' positions, where the node's own op is applied to it several times."""
+        """For each node on a path, the nodes on a path that it is computed from, in order of its arguments; the
+        same one several times, with the arguments' positions, where the node's own op is applied to it several
+        times."""
         nodes = set(self.order)
         found = {}
         for name in self.order:

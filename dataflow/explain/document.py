@@ -15,19 +15,32 @@ MOST_ENTRIES = 10**6
 
 
 def document(explanation: Explanation, *, dense: bool = False) -> dict[str, Any]:
-    """Plain data: of one wrt its paths, nodes, product, gradient and multiplications; of several, one such document each
-    under ``explanations`` and what they share. A Jacobian of over 10⁶ entries is ``None`` unless ``dense``."""
+    """Plain data: of one wrt its paths, nodes, product, gradient and multiplications; of several, one such
+    document each under ``explanations`` and what they share. A Jacobian of over 10⁶ entries is ``None`` unless
+    ``dense``."""
     if len(explanation.wrt) == 1:
         only = explanation.explained[explanation.wrt[0]]
-        return {**_wrt_document(explanation, only, dense), "warnings": explanation.warnings}
+        return {**_wrt_document(explanation, only, dense), **_chosen(explanation), "warnings": explanation.warnings}
     return {
         "of": explanation.of,
         "wrt": explanation.wrt,
-        "explanations": {
-            name: _wrt_document(explanation, one, dense) for name, one in explanation.explained.items()
-        },
+        "explanations": {name: _wrt_document(explanation, one, dense) for name, one in explanation.explained.items()},
         "multiplications": {"separate": explanation.separate, "shared": explanation.shared},
+        **_chosen(explanation),
         "warnings": explanation.warnings,
+    }
+
+
+def _chosen(explanation: Explanation) -> dict[str, Any]:
+    chosen = explanation.chosen
+    if chosen is None:
+        return {}
+    return {
+        "chosen": {
+            "order": list(chosen.elimination.order),
+            "multiplications": chosen.elimination.multiplications,
+            "largest_difference": chosen.largest_difference,
+        }
     }
 
 

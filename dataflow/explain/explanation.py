@@ -1,23 +1,22 @@
-"""What an explanation holds: for each wrt its paths, factors, partial products, product and gradient, and what they cost."""
+"""What an explanation holds: for each wrt its paths, factors, partial products, product and gradient, and its cost."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 
-from dataflow.errors import DataError, ShapeError
-from dataflow.evaluate import kink_warnings, non_finite_warnings
-from dataflow.explain.chain import Chain, Edge, Factor
-from dataflow.explain.order import Elimination, best_order
-from dataflow.model import Model
-from dataflow.operators import DENSE_LIMIT
+from dataflow.explain.chain import Edge, Factor
+from dataflow.explain.order import Elimination
 
 
 @dataclass(frozen=True)
 class PathExplanation:
-    """One path: its factors from ``of`` to the wrt, and their products from the left, as back-propagation takes them."""
+    """One path: its factors from ``of`` to the wrt, and their products from the left, as back-propagation takes
+    them."""
 
     factors: list[Factor]
     partials: list[np.ndarray]
@@ -80,8 +79,21 @@ class WrtExplanation:
 
 
 @dataclass(frozen=True)
+class ChosenOrder:
+    """Accumulation in an order that the user chose."""
+
+    elimination: Elimination
+    """With its multiplications, dense, for one example."""
+    jacobians: dict[str, np.ndarray]
+    """What came out for each wrt."""
+    largest_difference: float
+    """From the products taken from the left; rounding aside it is 0."""
+
+
+@dataclass(frozen=True)
 class Explanation:
-    """``dataflow.explain(...)``: one derivative, or several and what they share."""
+    """``dataflow.explain(...)``: one derivative, or several and what they share. It prints as text, and shows
+    itself in notebooks."""
 
     model: str
     of: str
@@ -96,168 +108,26 @@ class Explanation:
     examples: int | None
     example: int | None
     warnings: list[str]
+    chosen: ChosenOrder | None = None
 
+    def __str__(self) -> str:
+        return self._written("text", "text")
 
-def explain(
-    model: Model,
-    *,
-    of: str | None = None,
-    wrt: Sequence[str] | str | None = None,
-    example: int | None = None,
-    inner: bool = False,
-    data: Mapping[str, object] | None = None,
-    **inputs: object,
-) -> Explanation:
-    """Explain the derivative of ``of`` (of the loss unless said) with respect to ``wrt`` (to every parameter unless said).
+    def _repr_html_(self) -> str:
+        return self._written("page", "body")
 
-    ``example`` takes one example of the batch; otherwise the batch is taken whole and gradients are summed over it. With
-    ``inner`` the nodes inside expressions have factors of their own.
-    """
-    target = model.target(of)
-    names = list(model.parameters) if wrt is None else [wrt] if isinstance(wrt, str) else list(dict.fromkeys(wrt))
-    given = model.given(data, inputs)
-    if example is not None:
-        given = model.one_example(given, example)
-    chain = chain_of(model, target, names, given, inner=inner)
-    notes = non_finite_warnings(model.graph, chain.order, chain.values)
-    notes += kink_warnings(
-        model.graph, [name for name in model.graph.schedule([target]) if name in chain.values], chain.values
-    )
-    rows = chain.values[target].size
-    for name in names:
-        if 8 * rows * chain.values[name].size > 4 * DENSE_LIMIT:
-            raise ShapeError(
-                f"∂{target}/∂{name} is a {rows}×{chain.values[name].size} matrix, too large to explain; "
-                f"take an entry of '{target}', one example, or the command 'jacobian' with --output"
-            )
-    edges = {name: chain.edges(name) for name in names}
-    shared_with: dict[Edge, list[str]] = {}
-    for name in names:
-        for edge in edges[name]:
-            shared_with.setdefault(edge, []).append(name)
-    cotangents: dict[str, NodeExplanation] = {}
-    explained = {name: _explained(chain, name, rows, cotangents) for name in names}
-    counts = [one.multiplications for one in explained.values() if one.multiplications is not None]
-    return Explanation(
-        model.name,
-        target,
-        chain.values[target],
-        names,
-        explained,
-        shared_with,
-        sum(count.separate for count in counts),
-        _reverse_count(chain, list(shared_with)),
-        model.sizes_of(given).get(chain.batch) if chain.batch else None,
-        example,
-        notes,
-    )
+    def to_json(self, *, dense: bool = False) -> dict[str, Any]:
+        """Plain data; a Jacobian of over 10⁶ entries is ``None`` unless ``dense``."""
+        return self._written("document", "document", dense=dense)
 
+    def to_latex(self) -> str:
+        """A LaTeX document that compiles with amsmath."""
+        return self._written("latex", "latex")
 
-def chain_of(
-    model: Model, of: str, wrt: Sequence[str], given: Mapping[str, object] | None, *, inner: bool = False
-) -> Chain:
-    """The chain from ``of`` to ``wrt`` with the values of a forward pass; a ``DataError`` where an input is missing."""
-    result = model.evaluate(of=of, data=given)
-    for name in (of, *wrt):
-        if name not in result.values:
-            model.graph.value(name)
-            missing = ", ".join(f"'{one}'" for one in result.not_computed.get(name, [])) or "nothing that it depends on"
-            raise DataError(f"'{name}' is not computed: {missing} is not given", node=name)
-    return Chain(model.graph, of, wrt, result.values, model.sizes_of(given), inner)
+    def to_html(self) -> str:
+        """One self-contained page."""
+        return self._written("page", "page")
 
-
-def _explained(chain: Chain, wrt: str, rows: int, known: dict[str, NodeExplanation]) -> WrtExplanation:
-    shape = chain.values[wrt].shape
-    size = chain.values[wrt].size
-    count = chain.path_count(wrt)
-    if count == 0:
-        empty = np.zeros((rows, size))
-        return WrtExplanation(chain.of, wrt, [], 0, [], empty, np.zeros(shape), None)
-    nodes = _by_node(chain, wrt, rows, known)
-    found = chain.paths(wrt)
-    product = nodes[-1].cotangent
-    paths = None if found is None else [_along(chain, path, rows) for path in found]
-    return WrtExplanation(
-        chain.of,
-        wrt,
-        paths,
-        count,
-        nodes,
-        product,
-        product.sum(axis=0).reshape(shape),
-        _multiplications(chain, wrt, found),
-    )
-
-
-def _along(chain: Chain, path: Sequence[Edge], rows: int) -> PathExplanation:
-    factors = [chain.factor(*edge) for edge in path]
-    partials: list[np.ndarray] = []
-    for factor in factors:
-        partials.append(factor.jacobian.left(partials[-1] if partials else np.eye(rows)))
-    return PathExplanation(factors, partials)
-
-
-def _by_node(chain: Chain, wrt: str, rows: int, known: dict[str, NodeExplanation]) -> list[NodeExplanation]:
-    """The cotangent of each node on the way to ``wrt``, with its terms; ``known`` keeps them over several wrts."""
-    on = chain.leading_to(wrt)
-    users: dict[str, list[Edge]] = {}
-    for edge in chain.edges(wrt):
-        users.setdefault(edge[1], []).append(edge)
-    nodes = []
-    for name in reversed([name for name in chain.order if name in on]):
-        if name not in known:
-            terms = []
-            for edge in users.get(name, []):
-                factor = chain.factor(*edge)
-                terms.append(Term(factor, factor.jacobian.left(known[edge[0]].cotangent)))
-            cotangent = np.eye(rows) if name == chain.of else _total([term.value for term in terms])
-            known[name] = NodeExplanation(name, terms, cotangent)
-        nodes.append(known[name])
-    return nodes
-
-
-def _total(values: Sequence[np.ndarray]) -> np.ndarray:
-    total = values[0]
-    for value in values[1:]:
-        total = total + value
-    return total
-
-
-def _multiplications(chain: Chain, wrt: str, paths: Sequence[Sequence[Edge]] | None) -> Multiplications:
-    sizes, edges = chain.example_sizes, chain.edges(wrt)
-    rows, columns = sizes[chain.of], sizes[wrt]
-    reverse = _reverse_count(chain, edges)
-    forward = sum(columns * sizes[of] * sizes[source] for of, source, _ in edges if source != wrt)
-    if paths is None:
-        separate = _separate_count(chain, edges, wrt)
-    else:
-        separate = sum(rows * sizes[of] * sizes[source] for path in paths for of, source, _ in path[1:])
-    structured = 0
-    for of, source, argument in edges:
-        if of != chain.of:
-            cost = chain.factor(of, source, argument).jacobian.multiplications
-            examples = chain.sizes[chain.batch] if chain.batch and chain.is_by_example(of) else 1
-            structured += rows * cost // max(1, examples)
-    order = best_order(sizes, [(source, of) for of, source, _ in edges], wrt, chain.of)
-    return Multiplications(separate, reverse, reverse, forward, order.multiplications, order, structured)
-
-
-def _reverse_count(chain: Chain, edges: Sequence[Edge]) -> int:
-    sizes = chain.example_sizes
-    return sum(sizes[chain.of] * sizes[of] * sizes[source] for of, source, _ in edges if of != chain.of)
-
-
-def _separate_count(chain: Chain, edges: Sequence[Edge], wrt: str) -> int:
-    """The same over all paths, when there are too many to list: a factor counts once for each path that it lies on."""
-    sizes = chain.example_sizes
-    from_of = {chain.of: 1}
-    to_wrt = {wrt: 1}
-    for of, source, _ in edges:
-        from_of[source] = from_of.get(source, 0) + from_of.get(of, 0)
-    for of, source, _ in reversed(edges):
-        to_wrt[of] = to_wrt.get(of, 0) + to_wrt.get(source, 0)
-    return sum(
-        from_of[of] * to_wrt[source] * sizes[chain.of] * sizes[of] * sizes[source]
-        for of, source, _ in edges
-        if of != chain.of
-    )
+    def _written(self, module: str, function: str, **options: Any) -> Any:
+        # the writers know this class, so it finds them when it is asked
+        return getattr(import_module(f"dataflow.explain.{module}"), function)(self, **options)

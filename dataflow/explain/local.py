@@ -29,8 +29,8 @@ Local = Callable[[str, int], Jacobian]
 
 @dataclass(frozen=True)
 class Call:
-    """One application of an op to arrays. ``examples`` is the length of the first axis of the result, and of the arguments
-    of which ``by_example`` is true, where that axis is the batch's."""
+    """One application of an op to arrays. ``examples`` is the length of the first axis of the result, and of the
+    arguments of which ``by_example`` is true, where that axis is the batch's."""
 
     op: Op
     arguments: Sequence[Any]
@@ -70,8 +70,8 @@ def through(
 ) -> Jacobian | None:
     """∂output/∂source as the sum over all paths of the products of local Jacobians; ``None`` without a path.
 
-    ``order`` is a topological order of the nodes on the way, the output of ``size`` entries last and the source not among
-    them; ``local`` gives ∂node/∂argument by position.
+    ``order`` is a topological order of the nodes on the way, the output of ``size`` entries last and the source
+    not among them; ``local`` gives ∂node/∂argument by position.
     """
     found: dict[str, Jacobian] = {output: identity(size)}
     on_the_way = {*order, source}
@@ -179,8 +179,8 @@ def _by_rows(call: Call, position: int) -> Jacobian:
 
 
 def _blocks(examples: int, rows: int, columns: int, row: Callable[[np.ndarray], np.ndarray]) -> np.ndarray | None:
-    """The blocks, if the op keeps examples apart: one pass for each entry of an example finds that row of all blocks. That
-    no example leaks into another is then checked with a random cotangent, which a leak cannot pass."""
+    """The blocks, if the op keeps examples apart: one pass for each entry of an example finds that row of all
+    blocks. That no example leaks into another is then checked with a random cotangent, which a leak cannot pass."""
     height, width = rows // examples, columns // examples
     if 8 * examples * height * width > DENSE_LIMIT:
         return None

@@ -55,8 +55,8 @@ _ESCAPES = {
 
 
 def latex_name(name: str, *, layered: bool = False) -> str:
-    """A node's name in LaTeX's mathematical mode; it compiles whatever the name is. With ``layered`` a number at its end
-    is set as W⁽¹⁾, so that an entry's index has room below."""
+    """A node's name in LaTeX's mathematical mode; it compiles whatever the name is. With ``layered`` a number at
+    its end is set as W⁽¹⁾, so that an entry's index has room below."""
     return ".".join(_part(part, layered) for part in name.split("."))
 
 

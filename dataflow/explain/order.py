@@ -1,10 +1,11 @@
 """In which order a Jacobian is accumulated, and how many multiplications that takes.
 
-A graph's Jacobian is found by eliminating its inner vertices one after the other: eliminating v connects each node u that
-v depends on with each node w that depends on v, by the product ∂w/∂v · ∂v/∂u, which takes |w|·|v|·|u| multiplications
-(Griewank and Walther, 2008, "Evaluating Derivatives", chapters 9 and 10). Eliminating in topological order is the forward
-mode, in reverse order the reverse mode. The best order is hard to find in general (Naumann, 2008, "Optimal Jacobian
-accumulation is NP-complete"); for a chain it is the order of a product of matrices, by dynamic programming.
+A graph's Jacobian is found by eliminating its inner vertices one after the other: eliminating v connects each node
+u that v depends on with each node w that depends on v, by the product ∂w/∂v · ∂v/∂u, which takes |w|·|v|·|u|
+multiplications (Griewank and Walther, 2008, "Evaluating Derivatives", chapters 9 and 10). Eliminating in
+topological order is the forward mode, in reverse order the reverse mode. The best order is hard to find in general
+(Naumann, 2008, "Optimal Jacobian accumulation is NP-complete"); for a chain it is the order of a product of
+matrices, by dynamic programming.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ class Elimination:
     """Whether no order takes fewer multiplications."""
 
 
-def orders(sizes: Mapping[str, int], edges: Iterable[Edge], wrt: str | Sequence[str], of: str) -> dict[str, Elimination]:
+def orders(
+    sizes: Mapping[str, int], edges: Iterable[Edge], wrt: str | Sequence[str], of: str
+) -> dict[str, Elimination]:
     """Forward, reverse, lowest Markowitz degree and, where it can be found, the best order. ``sizes`` gives each node's
     number of entries, ``edges`` must be in an order in which sources come from nodes met before, or its reverse."""
     elimination = _Graph(sizes, edges, [wrt] if isinstance(wrt, str) else wrt, of)
@@ -57,6 +60,15 @@ def best_order(sizes: Mapping[str, int], edges: Iterable[Edge], wrt: str | Seque
     """The best order, or the cheapest of those that are known where the graph is too large to search."""
     found = orders(sizes, edges, wrt, of)
     return found.get("best") or min(found.values(), key=lambda one: one.multiplications)
+
+
+def price(
+    sizes: Mapping[str, int], edges: Iterable[Edge], wrt: Sequence[str], of: str, order: Sequence[str]
+) -> Elimination:
+    """What an order costs; a ``GraphError`` where it is not one of all inner vertices."""
+    graph = _Graph(sizes, edges, wrt, of)
+    graph.check(order)
+    return graph.priced("chosen", order)
 
 
 def accumulate(
@@ -148,7 +160,7 @@ class _Graph:
         for length in range(2, last + 1):
             for i in range(last - length + 1):
                 j = i + length
-                split[i, j] = min(range(i + 1, j), key=lambda k: cost[i, k] + cost[k, j] + size[i] * size[k] * size[j])  # noqa: B023
+                split[i, j] = min(range(i + 1, j), key=lambda k: cost[i, k] + cost[k, j] + size[i] * size[k] * size[j])
                 k = split[i, j]
                 cost[i, j] = cost[i, k] + cost[k, j] + size[i] * size[k] * size[j]
         order, parts = [], [(0, last)]
@@ -160,8 +172,8 @@ class _Graph:
         return order[::-1]
 
     def exact_order(self) -> list[str]:
-        """Of any graph, by dynamic programming over the sets of vertices that are gone: which nodes meet at a vertex depends
-        on that set alone, not on the order in which it went."""
+        """Of any graph, by dynamic programming over the sets of vertices that are gone: which nodes meet at a
+        vertex depends on that set alone, not on the order in which it went."""
         inner = self.topological
         number = {name: i for i, name in enumerate(inner)}
         best: dict[int, tuple[int, tuple[int, ...]]] = {0: (0, ())}
@@ -180,7 +192,9 @@ class _Graph:
             best = following
         return [inner[i] for i in best[(1 << len(inner)) - 1][1]]
 
-    def _met(self, neighbours: Mapping[str, Mapping[str, None]], name: str, gone: int, number: Mapping[str, int]) -> int:
+    def _met(
+        self, neighbours: Mapping[str, Mapping[str, None]], name: str, gone: int, number: Mapping[str, int]
+    ) -> int:
         """The entries of all nodes that are next to ``name`` once the vertices in ``gone`` are eliminated."""
         found, frontier, total = set(), [name], 0
         while frontier:

@@ -14,7 +14,7 @@ import numpy as np
 
 from dataflow.errors import MissingExtraError, RuleError, ShapeError
 from dataflow.explain.chain import Chain, Edge
-from dataflow.explain.explanation import chain_of
+from dataflow.explain.explainer import chain_of
 from dataflow.explain.names import latex_name
 from dataflow.graph import CONSTANT, OP
 from dataflow.interpret import Interpretation, array_of

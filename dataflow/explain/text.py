@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from dataflow.explain.chain import Factor
-from dataflow.explain.explanation import Explanation, NodeExplanation, PathExplanation, WrtExplanation
+from dataflow.explain.explanation import ChosenOrder, Explanation, NodeExplanation, PathExplanation, WrtExplanation
 
 WIDEST = 8
 """Matrices with more columns, or with more than twice as many rows, are shortened."""
@@ -25,17 +25,26 @@ def frames(explanation: Explanation) -> Iterator[str]:
         yield from _wrt_frames(explanation, one)
     if len(explanation.wrt) > 1:
         yield _shared(explanation)
+    if explanation.chosen is not None:
+        yield _chosen(explanation.chosen)
     if explanation.warnings:
         yield "\n".join(f"Note: {note}" for note in explanation.warnings)
 
 
 def matrix_lines(matrix: np.ndarray) -> list[str]:
     """A matrix in brackets, columns aligned, shortened in the middle where it is large."""
+    found = cells(matrix)
+    widths = [max(map(len, column)) for column in zip(*found, strict=True)]
+    return [
+        "[ " + "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) + " ]" for row in found
+    ]
+
+
+def cells(matrix: np.ndarray) -> list[list[str]]:
+    """The entries as text, shortened in the middle where there are many."""
     rows = np.atleast_2d(matrix)
     down, across = _shortened(len(rows), 2 * WIDEST), _shortened(rows.shape[1], WIDEST)
-    cells = [["…" if i is None or j is None else f"{rows[i, j]:.6g}" for j in across] for i in down]
-    widths = [max((len(row[j]) for row in cells), default=0) for j in range(len(across))]
-    return ["[ " + "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) + " ]" for row in cells]
+    return [["…" if i is None or j is None else f"{rows[i, j]:.6g}" for j in across] for i in down]
 
 
 def _heading(explanation: Explanation) -> str:
@@ -48,8 +57,7 @@ def _heading(explanation: Explanation) -> str:
         where = "one point"
     value = f" = {float(explanation.value):.6g}" if explanation.value.ndim == 0 else ""
     return (
-        f"{names}\n{explanation.of}{value}, at {where}\n"
-        f"Rows are outputs, columns inputs; a matrix is read row by row."
+        f"{names}\n{explanation.of}{value}, at {where}\nRows are outputs, columns inputs; a matrix is read row by row."
     )
 
 
@@ -157,6 +165,13 @@ def _shared(explanation: Explanation) -> str:
         f"  shared prefixes computed once   {explanation.shared:>14,}   {saved:,} fewer",
     ]
     return "\n".join(lines)
+
+
+def _chosen(chosen: ChosenOrder) -> str:
+    return (
+        f"In the order {', '.join(chosen.elimination.order)}: {chosen.elimination.multiplications:,} multiplications;\n"
+        f"the result differs from the products above by at most {chosen.largest_difference:.1e}."
+    )
 
 
 def _gradient_lines(gradient: np.ndarray) -> list[str]:

@@ -92,7 +92,7 @@ def pack_model(model: Model, folder: Path) -> Container:
     parts: list[list[Any]] = []
     header["training"] = _plain_data(model.training, [], parts, tensors)
     header["parts"] = parts
-    header["plugins"] = {name: registry.registry().owners["op", name] for name in _ops_used(graph)}
+    header["plugins"] = {name: str(registry.registry().owners["op", name]) for name in _ops_used(graph)}
     return Container(header, tensors, 1)
 
 

@@ -118,7 +118,9 @@ def cases_of(op: Op, seed: int) -> list[Case]:
         case = _case(op, 1, sample)
         case.run()
     except DataflowError as error:
-        raise PluginError(f"normal numbers of shape (3, 4) are no sample of it ({error}); declare @op.samples") from None
+        raise PluginError(
+            f"normal numbers of shape (3, 4) are no sample of it ({error}); declare @op.samples"
+        ) from None
     return [case]
 
 

@@ -75,7 +75,9 @@ def jacobian(case: Case, rng: np.random.Generator) -> Iterator[str]:
     for i, matrix in enumerate(traced if isinstance(traced, (tuple, list)) else (traced,)):
         if isinstance(matrix, Value) and i in case.floats:
             found = np.asarray(replay(graph, known, [matrix.name])[matrix.name])
-            yield from differs(f"the traced matrix wrt {name_of(case, i)}", found, "called", np.asarray(matrices[i]), EXACT)
+            yield from differs(
+                f"the traced matrix wrt {name_of(case, i)}", found, "called", np.asarray(matrices[i]), EXACT
+            )
 
 
 def traced_gradient(case: Case, rng: np.random.Generator) -> Iterator[str]:
@@ -97,7 +99,9 @@ def traced_gradient(case: Case, rng: np.random.Generator) -> Iterator[str]:
         if name in expected and name in traced.first.cotangents:
             value = np.asarray(found[traced.first.cotangents[name]])
             yield from differs(f"the gradient graph wrt {name_of(case, i)}", value, "backward", expected[name], EXACT)
-            yield from differs(f"the backward pass wrt {name_of(case, i)}", expected[name], "the rule", shares[i], EXACT)
+            yield from differs(
+                f"the backward pass wrt {name_of(case, i)}", expected[name], "the rule", shares[i], EXACT
+            )
 
 
 def jvp(case: Case, rng: np.random.Generator) -> Iterator[str]:
@@ -152,7 +156,9 @@ def broadcasting(case: Case, rng: np.random.Generator) -> Iterator[str]:
             if i in case.floats:
                 expected = np.asarray(lookup("sum_to")(share, shape=spread.arguments[i].shape))
                 what = f"shapes {shapes}: the cotangent of {name_of(case, i)}"
-                yield from differs(what, found, "summed after broadcasting", expected, EXACT, float(np.abs(share).sum()))
+                yield from differs(
+                    what, found, "summed after broadcasting", expected, EXACT, float(np.abs(share).sum())
+                )
 
 
 def structure(case: Case, rng: np.random.Generator) -> Iterator[str]:

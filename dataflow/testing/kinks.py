@@ -41,7 +41,11 @@ def _probed(probe: Case, i: int, y: np.ndarray, mask: np.ndarray, rng: np.random
             entry = place if argument.shape == y.shape else tuple(np.argwhere(direction)[0])
             at = f"at {name_of(probe, i)} = {argument[tuple(entry)]:g} ({probe.label})"
             if not mask[place]:
-                how = "the op jumps" if jumps[place] else f"the derivative is {left:.6g} from below, {right:.6g} from above"
+                how = (
+                    "the op jumps"
+                    if jumps[place]
+                    else f"the derivative is {left:.6g} from below, {right:.6g} from above"
+                )
                 yield f"{how} {at}, and no kink is declared there (@op.kink)"
                 return
             if jumps[place]:
@@ -56,7 +60,9 @@ def _probes(case: Case, rng: np.random.Generator) -> Iterator[Case]:
     numbers = [x for x in case.attributes.values() if type(x) is float]
     values = np.array([*PROBES, *numbers, *(-x for x in numbers)])
     if case.op.elementwise or (case.elementwise and case.arrays):
-        drawn = {i: rng.choice(case.arguments[i].reshape(-1), values.size) for i in case.arrays if case.arguments[i].size}
+        drawn = {
+            i: rng.choice(case.arguments[i].reshape(-1), values.size) for i in case.arrays if case.arguments[i].size
+        }
         for group in dict.fromkeys((case.floats, *((i,) for i in case.floats))):
             which = " = ".join(name_of(case, i) for i in group)
             yield case.changed({**drawn, **dict.fromkeys(group, values)}, f"probing {which}")
@@ -79,9 +85,7 @@ def _directions(probe: Case, i: int, rng: np.random.Generator) -> Iterator[np.nd
         yield direction
 
 
-def _one_sided(
-    probe: Case, i: int, direction: np.ndarray, y: np.ndarray, step: float
-) -> tuple[np.ndarray, np.ndarray]:
+def _one_sided(probe: Case, i: int, direction: np.ndarray, y: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
     def at(signed: float) -> np.ndarray:
         arguments = list(probe.arguments)
         arguments[i] = frozen(arguments[i] + signed * direction)

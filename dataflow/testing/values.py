@@ -14,7 +14,7 @@ from dataflow.errors import DataflowError, DtypeError, OpError, ShapeError
 from dataflow.evaluate import forward
 from dataflow.graph import replay, trace_op
 from dataflow.shapes import Shape, TensorSpec, format_shape, parse_dim, substitute
-from dataflow.testing.cases import Case, frozen
+from dataflow.testing.cases import Case
 from dataflow.value import lookup
 
 SHAPES = ((3, 1), (4,), (), (2, 3, 4))
@@ -65,7 +65,11 @@ def deterministic(case: Case, rng: np.random.Generator) -> Iterator[str]:
     for i in case.floats:
         if shares[1][i] is not None:
             yield from differs(
-                f"the cotangent of {name_of(case, i)} after a run on other numbers", shares[1][i], "before", shares[0][i], 0
+                f"the cotangent of {name_of(case, i)} after a run on other numbers",
+                shares[1][i],
+                "before",
+                shares[0][i],
+                0,
             )
 
 
@@ -102,7 +106,9 @@ def plain_numbers(case: Case, rng: np.random.Generator) -> Iterator[str]:
     for i in case.floats:
         number = float(case.arguments[i].flat[0])
         plain, scalar = case.changed({i: number}), case.changed({i: np.asarray(number)})
-        yield from differs(f"with the number {number!r} as {name_of(case, i)}", plain.run(), "as an array", scalar.run(), 0)
+        yield from differs(
+            f"with the number {number!r} as {name_of(case, i)}", plain.run(), "as an array", scalar.run(), 0
+        )
         narrow = plain.with_arguments([_as_float32(x) for x in plain.arguments])
         if narrow.floats and plain.run().dtype.kind == "f" and narrow.run().dtype != FLOAT32:
             yield f"float32 and the number {number!r} as {name_of(case, i)} give {narrow.run().dtype}"
@@ -172,7 +178,9 @@ def float32(case: Case, rng: np.random.Generator) -> Iterator[str]:
         if i in case.floats:
             if a.dtype != FLOAT32:
                 yield f"the cotangent of a float32 {name_of(case, i)} is {a.dtype}"
-            yield from differs(f"the cotangent of {name_of(case, i)} in float32", a.astype(np.float64), "float64", b, 1e-3)
+            yield from differs(
+                f"the cotangent of {name_of(case, i)} in float32", a.astype(np.float64), "float64", b, 1e-3
+            )
 
 
 def batch_rule(case: Case, rng: np.random.Generator) -> Iterator[str]:
@@ -239,9 +247,7 @@ def name_of(case: Case, position: int) -> str:
     return f"{case.op.inputs[0]}[{position}]" if case.op.variadic else case.op.inputs[position]
 
 
-def _symbolic_gradient(
-    sized: Case, shapes: Mapping[int, Shape], n: int, rng: np.random.Generator
-) -> Iterator[str]:
+def _symbolic_gradient(sized: Case, shapes: Mapping[int, Shape], n: int, rng: np.random.Generator) -> Iterator[str]:
     graph, known, y = sized.graph(shapes)
     u = graph.input("u", y.shape, y.dtype)
     graph.node("f", lookup("sum")(y * u))
@@ -253,7 +259,9 @@ def _symbolic_gradient(
     for i, expected in enumerate(sized.pullback(g)):
         if f"x{i}" in found.cotangents:
             cotangent = values[found.cotangents[f"x{i}"]]
-            yield from differs(f"the gradient graph's cotangent of {name_of(sized, i)}", cotangent, "the rule's", expected, 1e-12)
+            yield from differs(
+                f"the gradient graph's cotangent of {name_of(sized, i)}", cotangent, "the rule's", expected, 1e-12
+            )
 
 
 def _groups(case: Case) -> list[tuple[int, ...]]:

@@ -1,0 +1,36 @@
+"""How long a command takes to start: ``dataflow run models/xor.toml`` against importing numpy, networkx and click alone.
+
+``python tools/startup.py [ROUNDS]`` runs both in turn and prints medians; the command may take 1.2 times the imports and
+150 ms more. Exit status 1 where it takes longer.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+IMPORTS = [sys.executable, "-c", "import numpy, networkx, click"]
+COMMAND = [sys.executable, "-m", "dataflow", "run", str(ROOT / "models" / "xor.toml")]
+
+
+def main() -> int:
+    """Measure, print, and judge."""
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
+    times: dict[str, list[float]] = {"imports": [], "command": []}
+    for _ in range(rounds):
+        for name, command in (("imports", IMPORTS), ("command", COMMAND)):
+            start = time.perf_counter()
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            times[name].append(time.perf_counter() - start)
+    imports, command = (statistics.median(times[name]) for name in ("imports", "command"))
+    allowed = 1.2 * imports + 0.15
+    print(f"imports alone {imports * 1e3:.0f} ms, the command {command * 1e3:.0f} ms, allowed {allowed * 1e3:.0f} ms")
+    return 0 if command < allowed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
