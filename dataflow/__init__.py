@@ -55,6 +55,7 @@ from dataflow.shapes import (
 from dataflow.value import Value
 
 if TYPE_CHECKING:
+    from dataflow.compose import compose
     from dataflow.explain.explainer import explain
     from dataflow.explain.explanation import Explanation
     from dataflow.explain.symbolic import Derivation, derive
@@ -104,6 +105,7 @@ __all__ = [
     "Value",
     "__version__",
     "broadcast_shapes",
+    "compose",
     "derive",
     "element_count",
     "explain",
@@ -128,6 +130,7 @@ _LATER = {
     "Explanation": "dataflow.explain.explanation",
     "History": "dataflow.training",
     "Trainer": "dataflow.training",
+    "compose": "dataflow.compose",
     "derive": "dataflow.explain.symbolic",
     "train": "dataflow.training",
 }

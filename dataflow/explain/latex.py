@@ -39,7 +39,7 @@ def number(value: float) -> str:
     """Up to six digits; powers of ten as such."""
     if not np.isfinite(value):
         return r"\mathrm{nan}" if np.isnan(value) else r"\infty" if value > 0 else r"-\infty"
-    text = f"{value:.6g}"
+    text = f"{value + 0.0:.6g}"  # no -0
     if "e" in text:
         mantissa, exponent = text.split("e")
         return rf"{mantissa}\cdot 10^{{{int(exponent)}}}"

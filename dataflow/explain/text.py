@@ -44,7 +44,7 @@ def cells(matrix: np.ndarray) -> list[list[str]]:
     """The entries as text, shortened in the middle where there are many."""
     rows = np.atleast_2d(matrix)
     down, across = _shortened(len(rows), 2 * WIDEST), _shortened(rows.shape[1], WIDEST)
-    return [["…" if i is None or j is None else f"{rows[i, j]:.6g}" for j in across] for i in down]
+    return [["…" if i is None or j is None else f"{rows[i, j] + 0.0:.6g}" for j in across] for i in down]
 
 
 def _heading(explanation: Explanation) -> str:

@@ -1,0 +1,111 @@
+"""Composition: one model applied to another's outputs, as one model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dataflow.errors import GraphError, ShapeError, nearest
+from dataflow.graph import CONSTANT, INPUT, OP, PARAMETER, Graph
+from dataflow.model import Model
+from dataflow.shapes import Dim, Shape, Size, format_shape
+
+
+def compose(f: Model, g: Model, connect: Mapping[str, str] | None = None) -> Model:
+    """The model f∘g: what f computes of what g computes.
+
+    ``connect`` names, for inputs of f, the nodes of g that take their place. Unless given, f's inputs are g's outputs
+    of the same name, or f's only input is g's only output. What is not connected stays an input. A name of f that g
+    has too gets ``_2`` at its end. Parameters keep their values; outputs and loss are f's. The same ops run in the same
+    order as in f after g, so the results are the same bit for bit.
+    """
+    connected = dict(connect) if connect is not None else _matched(f, g)
+    graph = Graph(f"{f.name}_of_{g.name}", f.graph.dtype)
+    model_of = {name: name for name in g.graph}
+    _copied(g.graph, graph, model_of, set(), {})
+    sizes: dict[str, Dim] = {}
+    for name, source in connected.items():
+        if name not in f.graph or f.graph.nodes[name]["kind"] != INPUT:
+            raise GraphError(f"'{f.name}' has no input '{name}'{nearest(name, f.graph.names(INPUT))}")
+        if source not in g.graph:
+            raise GraphError(f"'{g.name}' has no node '{source}'{nearest(source, g.graph)}")
+        _fit(name, f.graph.nodes[name]["shape"], source, g.graph.nodes[source]["shape"], sizes)
+        if f.graph.nodes[name]["dtype"] != g.graph.nodes[source]["dtype"]:
+            expected, found = f.graph.nodes[name]["dtype"], g.graph.nodes[source]["dtype"]
+            raise GraphError(f"input '{name}' is {expected}, '{source}' is {found}")
+    names = {name: _free(name, graph, f.graph) for name in f.graph if name not in connected}
+    names.update(connected)
+    _copied(f.graph, graph, names, set(connected), sizes)
+    composed = Model(graph, [names[name] for name in f.outputs], None if f.loss is None else names[f.loss])
+    for part, mapping in ((g, model_of), (f, names)):
+        for name in part.parameters:
+            composed.parameters[mapping[name]] = part.parameters[name]
+    return composed
+
+
+def _matched(f: Model, g: Model) -> dict[str, str]:
+    inputs = f.graph.names(INPUT)
+    same = {name: name for name in inputs if name in g.outputs}
+    if same:
+        return same
+    if len(inputs) == 1 and len(g.outputs) == 1:
+        return {inputs[0]: g.outputs[0]}
+    raise GraphError(
+        f"which output of '{g.name}' ({', '.join(g.outputs)}) is which input of '{f.name}' ({', '.join(inputs)})? "
+        "Say so with connect={'INPUT': 'OUTPUT'}"
+    )
+
+
+def _fit(name: str, expected: Shape, source: str, found: Shape, sizes: dict[str, Dim]) -> None:
+    """Learn what the symbolic sizes of f stand for; a ``ShapeError`` names both shapes."""
+    fits = len(expected) == len(found)
+    for left, right in zip(expected, found, strict=False):
+        known = left.substitute(sizes) if isinstance(left, Size) else left
+        symbol = known.as_symbol if isinstance(known, Size) else None
+        if symbol is not None and symbol not in sizes:
+            sizes[symbol] = right
+        elif known != right:
+            fits = False
+    if not fits:
+        raise ShapeError(
+            f"input '{name}' has the shape {format_shape(expected)}, '{source}' has {format_shape(found)}: they do not fit"
+        )
+
+
+def _free(name: str, graph: Graph, own: Graph) -> str:
+    number = 2
+    free = name
+    while free in graph or (free != name and free in own):
+        free, number = f"{name}_{number}", number + 1
+    return free
+
+
+def _copied(
+    source: Graph, target: Graph, names: Mapping[str, str], skipped: set[str], sizes: Mapping[str, Dim]
+) -> None:
+    for name in source.schedule():
+        if name in skipped:
+            continue
+        data = source.nodes[name]
+        shape = tuple(size.substitute(sizes) if isinstance(size, Size) else size for size in data["shape"])
+        if data["kind"] == INPUT:
+            target.input(names[name], shape, data["dtype"])
+        elif data["kind"] == CONSTANT:
+            target.constant(names[name], data["value"], data["dtype"])
+        elif data["kind"] == PARAMETER:
+            target.parameter(
+                names[name],
+                None if data["init"] is None else [int(size) for size in shape if isinstance(size, int)],
+                init=data["init"],
+                value=data["value"],
+                dtype=data["dtype"],
+            )
+        elif data["kind"] == OP:
+            op = source.op_of(name)
+            attributes = dict(data["attributes"])
+            for attribute in op.shape_attributes:
+                if attributes[attribute] is not None:
+                    attributes[attribute] = tuple(
+                        size.substitute(sizes) if isinstance(size, Size) else size for size in attributes[attribute]
+                    )
+            arguments = [target.value(names[a]) if isinstance(a, str) else a for a in source.arguments(name)]
+            target.apply(op, arguments, attributes, name=names[name])
