@@ -3,14 +3,11 @@ from __future__ import annotations
 import copy
 import math
 import time
-import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 import dataflow
 from dataflow import ops
@@ -439,58 +436,6 @@ def test_an_optimizer_that_is_not_installed_does_not_hinder_running(content: Any
     header["train"]["optimizer"] = {"name": "lion", "power": 9000}
     write_container(tmp_path / "m.msgpack", header, tensors)
     assert dataflow.load(tmp_path / "m.msgpack").run()["k"] == 5
-
-
-# ------------------------------------------------------------------------------------------------ any graph
-
-
-@st.composite
-def graphs(draw: st.DrawFn) -> dataflow.Model:
-    """Graphs of ops on (n, 3) arrays, with literals, attributes, constants and unnamed nodes."""
-    graph = Graph(draw(st.sampled_from(["", "net", "µ"])), draw(st.sampled_from(["float64", "float32"])))
-    values = [graph.input("x", ("n", 3)), graph.parameter("W", (3,), init="normal")]
-    values.append(graph.constant("c", draw(st.lists(st.floats(width=32), min_size=3, max_size=3))))
-    number = st.one_of(st.integers(-(2**63), 2**63 - 1), st.floats(), st.booleans())
-    for i in range(draw(st.integers(1, 12))):
-        a, b = draw(st.sampled_from(values)), draw(st.sampled_from(values))
-        match draw(st.integers(0, 8)):
-            case 0:
-                value = a + b
-            case 1:
-                value = a * draw(number)
-            case 2:
-                value = ops.where(a > draw(st.floats()), b, draw(number))
-            case 3:
-                value = ops.softmax(a, axis=draw(st.sampled_from([-1, 0])) if a.ndim == 2 else -1)
-            case 4:
-                value = ops.sum(a, axis=-1, keepdims=True) + b
-            case 5:
-                value = ops.reshape(a, shape=a.shape)
-            case 6:
-                value = a[..., ::-1] - draw(st.floats(allow_nan=False))
-            case 7:
-                value = graph.apply(ops.exp, [draw(st.floats(-3, 3))]) * a
-            case _:
-                value = ops.concatenate(a, b, axis=-1)[..., :3] if a.ndim == b.ndim else ops.sin(a)
-        if draw(st.booleans()):
-            value = graph.node(f"n{i}", value)
-        values.append(value)
-    return dataflow.Model(graph, [values[-1].name], doc=draw(st.text(max_size=20)))
-
-
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(model=graphs())
-def test_any_graph_comes_back(model: dataflow.Model, tmp_path: Path) -> None:
-    first = saved(model, tmp_path / "a.msgpack")
-    back = dataflow.load(tmp_path / "a.msgpack")
-    assert saved(back, tmp_path / "b.msgpack") == first
-    assert_same(model, back)
-    x = np.linspace(-2, 2, 12).reshape(4, 3)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        left, right = model.run(x=x), back.run(x=x)
-    for name, array in left.items():
-        assert array.tobytes() == right[name].tobytes()
 
 
 # ------------------------------------------------------------------------------------------------ large models
