@@ -53,7 +53,6 @@ WRONG = [
     ("h = ", 'x = "relu(z)"', None, "'x'"),
     ("h = ", '"a.b" = "relu(z)"', None, "a.b"),
     ('loss = "mse', "loss = \"mse(yhat, y, reduction='avg')\"", None, '"sum" or "mean"'),
-    
     ("W1 = ", "W1 = { value = [[0.9, 1.1], [0.8]] }", None, "rows of one length"),
     ("W1 = ", 'W1 = { value = [["a"]] }', None, "'a' is no number"),
     ("W1 = ", "W1 = { }", None, "init"),
