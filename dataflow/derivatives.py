@@ -41,13 +41,13 @@ class Derivatives:
         rows, columns = self._shapes(point, [point.of]), self._shapes(point, point.wrt)
         fewer_rows = math.prod(rows[point.of]) <= sum(math.prod(shape) for shape in columns.values())
         if mode == "reverse" or (mode is None and fewer_rows):
-            return matrix(self._program("vjp", point), point.known, rows, columns, self._dtype(point))
-        return matrix(self._program("jvp", point), point.known, columns, rows, self._dtype(point)).T
+            return matrix(self._program("vjp", point), point.known, rows, columns, self._dtype(point), point.sizes)
+        return matrix(self._program("jvp", point), point.known, columns, rows, self._dtype(point), point.sizes).T
 
     def hessian(self, point: Point) -> np.ndarray:
         """Of ``sum(of)``: rows and columns are the entries of the wrts side by side."""
         shapes = self._shapes(point, point.wrt)
-        return matrix(self._program("hvp", point), point.known, shapes, shapes, self._dtype(point))
+        return matrix(self._program("hvp", point), point.known, shapes, shapes, self._dtype(point), point.sizes)
 
     def vjp(self, point: Point, cotangent: Any) -> dict[str, np.ndarray]:
         """``cotangent · J`` by wrt."""
@@ -77,7 +77,7 @@ class Derivatives:
                 found = format_shape(directions[name].shape)
                 raise DataError(f"the {what} of '{name}' has its shape, {format_shape(shape)}, not {found}")
         program = self._program(kind, point)
-        found_by_name = program.apply(point.known, directions) if program.names else {}
+        found_by_name = program.apply(point.known, directions, point.sizes) if program.names else {}
         return {name: found_by_name.get(name, zeros(self.graph, name, point.sizes)) for name in outputs}
 
     def _program(self, kind: str, point: Point) -> LinearProgram:

@@ -285,7 +285,7 @@ class Model:
         def compiled(data: Mapping[str, Any] | None = None, **inputs: Any) -> Any:
             known, sizes = self.feed(self.given(data, inputs))
             self._require(known, program.arguments)
-            results = [np.array(result) for result in program.run(known)]
+            results = [np.array(result) for result in program.run(known, sizes)]
             found = dict(zip(connected, results[len(wanted) :], strict=True))
             for name in gradients:
                 if name not in found:

@@ -78,13 +78,15 @@ class LinearProgram:
         self._batched: Program | None = None
         self._looped = False
 
-    def apply(self, known: Mapping[str, np.ndarray], directions: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def apply(
+        self, known: Mapping[str, np.ndarray], directions: Mapping[str, np.ndarray], sizes: Mapping[str, int]
+    ) -> dict[str, np.ndarray]:
         """The results for one set of directions, by name; a missing one is zero."""
         given = {self.linear.directions[name]: value for name, value in directions.items()}
-        return {n: np.array(v) for n, v in zip(self.names, self._single.run({**known, **given}), strict=True)}
+        return {n: np.array(v) for n, v in zip(self.names, self._single.run({**known, **given}, sizes), strict=True)}
 
     def apply_many(
-        self, known: Mapping[str, np.ndarray], directions: Mapping[str, np.ndarray]
+        self, known: Mapping[str, np.ndarray], directions: Mapping[str, np.ndarray], sizes: Mapping[str, int]
     ) -> dict[str, np.ndarray]:
         """The same for directions with a leading axis, in one pass; the results have that axis too."""
         given = {self.linear.directions[name]: value for name, value in directions.items()}
@@ -100,9 +102,12 @@ class LinearProgram:
             except NoBatchRuleError:
                 self._looped = True
         if self._batched is not None:
-            return dict(zip(self.names, self._batched.run({**known, **given}), strict=True))
+            return dict(zip(self.names, self._batched.run({**known, **given}, sizes), strict=True))
         count = len(next(iter(given.values())))
-        rows = [self._single.run({**known, **{name: value[i] for name, value in given.items()}}) for i in range(count)]
+        rows = [
+            self._single.run({**known, **{name: value[i] for name, value in given.items()}}, sizes)
+            for i in range(count)
+        ]
         return {name: np.stack([row[i] for row in rows]) for i, name in enumerate(self.names)}
 
 
@@ -112,6 +117,7 @@ def matrix(
     directions: Mapping[str, tuple[int, ...]],
     results: Mapping[str, tuple[int, ...]],
     dtype: np.dtype,
+    symbols: Mapping[str, int],
 ) -> np.ndarray:
     """The linear map as a matrix: a row for each entry of the directions, a column for each of the results, in
     row-major order, names side by side. (The transpose of the map's own matrix, as each direction gives a row.)"""
@@ -133,7 +139,7 @@ def matrix(
             )
             given[name] = block.reshape(count, *shape)
             offset += inputs[name]
-        found = program.apply_many(known, given)
+        found = program.apply_many(known, given, symbols)
         column = 0
         for name, width in outputs.items():
             if name in found:

@@ -46,13 +46,15 @@ class Plan:
     """For each instruction the slots that nothing needs after it."""
 
 
-def make_plan(graph: Graph, outputs: Sequence[str], arguments: Mapping[str, TensorSpec]) -> Plan:
+def make_plan(
+    graph: Graph, outputs: Sequence[str], arguments: Mapping[str, TensorSpec], known: Mapping[str, int] | None = None
+) -> Plan:
     """Compile what ``outputs`` need, for arguments of these concrete shapes.
 
     An input or parameter that is needed and not among the arguments is a ``GraphError``; shapes that do not fit the
     declared ones are refused, as is a size that no argument determines.
     """
-    sizes: dict[str, int] = {}
+    sizes: dict[str, int] = dict(known or {})
     for name, spec in arguments.items():
         problem = bind(graph.value(name).shape, substitute(spec.shape, {}), sizes)
         if problem is not None:

@@ -22,15 +22,16 @@ class Program:
         needed = graph.needed_for(outputs)
         self.arguments = [n for n in graph if n in needed and graph.nodes[n]["kind"] in (INPUT, PARAMETER)]
         self._backend = registry.backend(backend)
-        self._runners: dict[tuple[tuple[int, ...], ...], Runner] = {}
+        self._runners: dict[object, Runner] = {}
 
-    def run(self, known: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """The outputs, which may share memory with the arguments."""
+    def run(self, known: Mapping[str, np.ndarray], sizes: Mapping[str, int] | None = None) -> list[np.ndarray]:
+        """The outputs, which may share memory with the arguments. ``sizes`` says what symbolic sizes stand for that no
+        argument has."""
         arrays = [known[name] for name in self.arguments]
-        key = tuple(array.shape for array in arrays)
+        key = (tuple(array.shape for array in arrays), *sorted((sizes or {}).items()))
         if key not in self._runners:
             specs = {
                 name: TensorSpec(array.shape, array.dtype) for name, array in zip(self.arguments, arrays, strict=True)
             }
-            self._runners[key] = self._backend.prepare(make_plan(self.graph, self.outputs, specs))
+            self._runners[key] = self._backend.prepare(make_plan(self.graph, self.outputs, specs, sizes))
         return self._runners[key].run(arrays)
