@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 GROUP = "dataflow"
 _builtin: list[tuple[object, str]] = []
+_current: list[Registry] = []
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,8 @@ class Registry:
     commands: dict[str, click.Command] = field(default_factory=dict)
     owners: dict[tuple[str, str], Owner] = field(default_factory=dict)
     """Which plugin registered what: ``str(owners["op", "relu"])``."""
+    pending: list[EntryPoint] = field(default_factory=list)
+    """Plugins that are still to be loaded."""
 
     def add(self, plugin: object, owner: Owner | str) -> None:
         """Take in all that one plugin offers, or nothing of it: a fault is a ``PluginError``."""
@@ -93,22 +95,37 @@ class ClashError(PluginError):
     """Two plugins claim one name, which no order of loading may decide."""
 
 
-@lru_cache(maxsize=1)
 def registry() -> Registry:
-    """What all installed plugins offer. They are loaded when this is first called."""
-    found = Registry()
+    """What all installed plugins offer. They are loaded when this is first called; while they are, it is what has been
+    loaded so far, so that a plugin may look up another's ops when it is imported."""
+    if not _current:
+        _current.append(Registry())
+        try:
+            load_plugins(_current[0])
+        except BaseException:
+            _current.clear()
+            raise
+    return _current[0]
+
+
+def load_plugins(found: Registry) -> None:
+    """Fill a registry with what is built in and with what all entry points offer."""
     for plugin, name in _builtin:
         found.add(plugin, name)
-    for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
-        owner = Owner(point.name, point)
-        try:
-            found.add(point.load(), owner)
-        except ClashError:
-            raise
-        except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever a plugin does, the rest go on)
-            reason = f"{type(error).__name__}: {error}".removeprefix("PluginError: ").removeprefix(f"{owner}: ")
-            warnings.warn(f"{owner} is broken and was left out: {reason}", DataflowWarning, stacklevel=2)
-    return found
+    found.pending = sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value))
+    while found.pending:
+        _load(found, found.pending.pop(0))
+
+
+def _load(found: Registry, point: EntryPoint) -> None:
+    owner = Owner(point.name, point)
+    try:
+        found.add(point.load(), owner)
+    except ClashError:
+        raise
+    except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever a plugin does, the rest go on)
+        reason = f"{type(error).__name__}: {error}".removeprefix("PluginError: ").removeprefix(f"{owner}: ")
+        warnings.warn(f"{owner} is broken and was left out: {reason}", DataflowWarning, stacklevel=2)
 
 
 def register_builtin(plugin: object, name: str) -> None:
@@ -124,7 +141,10 @@ def describe(point: EntryPoint) -> str:
 
 def lookup(name: str) -> Op:
     """The op of that name; an ``OpError`` gives the nearest names."""
-    return registry().find("op", registry().ops, name, OpError)
+    found = registry()
+    while name not in found.ops and found.pending:  # asked by a plugin that is being loaded
+        _load(found, found.pending.pop(0))
+    return found.find("op", found.ops, name, OpError)
 
 
 def all_ops() -> dict[str, Op]:
