@@ -67,7 +67,7 @@ def _fit(name: str, expected: Shape, source: str, found: Shape, sizes: dict[str,
             fits = False
     if not fits:
         raise ShapeError(
-            f"input '{name}' has the shape {format_shape(expected)}, '{source}' has {format_shape(found)}: they do not fit"
+            f"input '{name}' has the shape {format_shape(expected)}, '{source}' has {format_shape(found)} instead"
         )
 
 

@@ -73,7 +73,7 @@ def _sliced(size: Dim, item: slice) -> Dim:
         return -(-max(0, length) // abs(step))
     if length.linear is not None and length.linear[1] < 0:
         raise ShapeError(
-            f"how long the slice {_format_item(item)} of an axis of size {size} is depends on the size in a way that no "
+            f"how long the slice {_format_item(item)} of an axis of size {size} is depends on that size in a way no "
             f"formula says; count both its ends from the same side, or give the axis a number"
         )
     return length if abs(step) == 1 else (length + (abs(step) - 1)) // abs(step)

@@ -118,8 +118,8 @@ class Size:
                 return name
         return None
 
-    def substitute(self, sizes: Mapping[str, int]) -> Dim:
-        """The size with names replaced by numbers; still symbolic where one is missing."""
+    def substitute(self, sizes: Mapping[str, Dim]) -> Dim:
+        """The size with names replaced by numbers or sizes; still symbolic where one is missing."""
         total: Dim = 0
         for atoms, coefficient in self._terms:
             product: Dim = coefficient
@@ -373,7 +373,8 @@ def bind(shape: Shape, concrete: Sequence[int], sizes: MutableMapping[str, int])
                 sizes[name] = solution
         elif known != found:
             value = f"{expected} = {known}" if isinstance(expected, Size) else str(expected)
-            return f"shape {format_shape(shape)} is expected, {format_shape(concrete)} found: axis {axis} should be {value}"
+            wanted, given = format_shape(shape), format_shape(concrete)
+            return f"shape {wanted} is expected, {given} found: axis {axis} should be {value}"
     return None
 
 

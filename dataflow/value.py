@@ -144,20 +144,17 @@ class Value(Traced):
 
 def register_lookup(lookup: Callable[[str], Op]) -> None:
     """Tell the operators where ops are found by name. The registry, which stands above this module, does so."""
-    global _lookup
-    _lookup = lookup
+    _lookup.append(lookup)
 
 
 def lookup(name: str) -> Op:
     """The registered op of that name."""
-    return _lookup(name)
+    if not _lookup:
+        raise GraphError(f"op '{name}' was asked for before the registry was there; import dataflow first")
+    return _lookup[-1](name)
 
 
-def _not_registered(name: str) -> Op:
-    raise GraphError(f"op '{name}' was asked for before the registry was there; import dataflow first")
-
-
-_lookup: Callable[[str], Op] = _not_registered
+_lookup: list[Callable[[str], Op]] = []
 
 
 def _apply(name: str, *arguments: Any, **attributes: Any) -> Value:

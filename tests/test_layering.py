@@ -112,7 +112,7 @@ def test_imports_point_down(path: Path) -> None:
         if not module.startswith("dataflow"):
             continue
         assert not module.startswith(("dataflow_ops", "dataflow_nn")), f"the engine imports the plugin {module}"
-        target = (module.split(".") + [""])[1]
+        target = [*module.split("."), ""][1]
         if target in TIER and part != "cli":
             assert TIER[target] <= TIER[part], f"{part} imports {target}, which stands above it"
             assert not local, f"{module} is imported inside a function"

@@ -362,7 +362,7 @@ def test_a_faulty_op_is_caught(make) -> None:
         assert_op(make())
 
 
-# ------------------------------------------------------------------------------------------------ conventions and numbers
+# ------------------------------------------------------------------------------------------------ conventions, numbers
 
 
 def test_conventions_at_kinks() -> None:

@@ -1,7 +1,8 @@
-"""How long a command takes to start: ``dataflow run models/xor.toml`` against importing numpy, networkx and click alone.
+"""How long a command takes to start: ``dataflow run models/xor.toml`` against importing numpy, networkx and click
+alone.
 
-``python tools/startup.py [ROUNDS]`` runs both in turn and prints medians; the command may take 1.2 times the imports and
-150 ms more. Exit status 1 where it takes longer.
+``python tools/startup.py [ROUNDS]`` runs both in turn and prints medians; the command may take 1.2 times the
+imports and 150 ms more. Exit status 1 where it takes longer.
 """
 
 from __future__ import annotations

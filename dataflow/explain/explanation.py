@@ -111,22 +111,22 @@ class Explanation:
     chosen: ChosenOrder | None = None
 
     def __str__(self) -> str:
-        return self._written("text", "text")
+        return str(self._written("text", "text"))
 
     def _repr_html_(self) -> str:
-        return self._written("page", "body")
+        return str(self._written("page", "body"))
 
     def to_json(self, *, dense: bool = False) -> dict[str, Any]:
         """Plain data; a Jacobian of over 10⁶ entries is ``None`` unless ``dense``."""
-        return self._written("document", "document", dense=dense)
+        return dict(self._written("document", "document", dense=dense))
 
     def to_latex(self) -> str:
         """A LaTeX document that compiles with amsmath."""
-        return self._written("latex", "latex")
+        return str(self._written("latex", "latex"))
 
     def to_html(self) -> str:
         """One self-contained page."""
-        return self._written("page", "page")
+        return str(self._written("page", "page"))
 
     def _written(self, module: str, function: str, **options: Any) -> Any:
         # the writers know this class, so it finds them when it is asked

@@ -62,7 +62,8 @@ def _one(explanation: Explanation, one: WrtExplanation) -> str:
     whole = _partial(one.of, one.wrt)
     title = f"\\section*{{$\\partial {latex_name(one.of)} / \\partial {latex_name(one.wrt)}$}}\n"
     if not one.path_count:
-        return f"{title}There is no path from ${latex_name(one.of)}$ back to ${latex_name(one.wrt)}$: the gradient is zero.\n"
+        of, wrt = latex_name(one.of), latex_name(one.wrt)
+        return f"{title}There is no path from ${of}$ back to ${wrt}$: the gradient is zero.\n"
     lines: list[str] = []
     if one.paths is None:
         lead = f"{one.path_count} paths lead there, too many to list; by node instead.\n"

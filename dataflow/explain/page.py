@@ -16,7 +16,8 @@ font:16px/1.5 system-ui,sans-serif;max-width:60rem}
 @media(prefers-color-scheme:dark){.dataflow-explanation{--ink:#e6edf3;--soft:#9da7b3;--line:#3d444d;--tint:#1c2330;
 --mark:#79c0ff}}
 .dataflow-explanation h2{border-bottom:1px solid var(--line);font-size:1.25rem;margin:2rem 0 .5rem}
-.dataflow-explanation .factor{background:var(--tint);border-left:4px solid var(--mark);margin:.75rem 0;padding:.5rem .75rem}
+.dataflow-explanation .factor{background:var(--tint);border-left:4px solid var(--mark);margin:.75rem 0;
+padding:.5rem .75rem}
 .dataflow-explanation .name{color:var(--mark);font-weight:600}
 .dataflow-explanation .soft{color:var(--soft);font-size:.9rem}
 .dataflow-explanation .scroll{overflow-x:auto}
@@ -52,8 +53,8 @@ def body(explanation: Explanation) -> str:
     value = f" = {float(explanation.value):.6g}" if explanation.value.ndim == 0 else ""
     parts = [
         f"<h1>{escape(names)}</h1>",
-        f'<p>{escape(explanation.of)}{value}, at {where}. <span class="soft">Rows are outputs, columns inputs; a matrix '
-        "is read row by row.</span></p>",
+        f"<p>{escape(explanation.of)}{value}, at {where}.</p>",
+        '<p class="soft">Rows are outputs, columns inputs; a matrix is read row by row.</p>',
         *(_one(explanation, one) for one in explanation.explained.values()),
     ]
     if len(explanation.wrt) > 1:

@@ -69,8 +69,8 @@ def _wrt_frames(explanation: Explanation, one: WrtExplanation) -> Iterator[str]:
         return
     if one.paths is None:
         yield (
-            f"{one.path_count} paths lead from {one.of} to {one.wrt}, too many to list; by node instead: the cotangent of a\n"
-            f"node is the sum of what each node that uses it hands back."
+            f"{one.path_count} paths lead from {one.of} to {one.wrt}, too many to list; by node instead: the\n"
+            f"cotangent of a node is the sum of what each node that uses it hands back."
         )
         for node in one.nodes[1:]:
             yield _node_frame(node)

@@ -72,12 +72,8 @@ class Builder:
         known: Any = scope  # a block's input may be a number, which an expression takes as well as a value
         if node.text is None:
             return self._apply(node, scope, site, namer)
-        if not node.calls:
-            return build(node.text, self.graph, known)
-        pending = iter(node.calls)
-        functions: dict[str, Callable[..., Value]] = {
-            call.block: partial(self._next_call, pending, site, namer) for call in node.calls
-        }
+        call = partial(self._next_call, iter(node.calls), site, namer)
+        functions: dict[str, Callable[..., Value]] = dict.fromkeys(self.blocks, call)
         return build(node.text, self.graph, known, functions)
 
     def _apply(self, node: Node, scope: Mapping[str, Result], site: Site, namer: _Namer) -> Value:

@@ -8,8 +8,8 @@
     def test_op(op):
         dataflow.testing.assert_op(op)
 
-The op is run on its own samples (``@op.samples``); one that is elementwise, or composite and happy with normal numbers of
-shape (3, 4), needs none.
+The op is run on its own samples (``@op.samples``); one that is elementwise, or composite and happy with normal
+numbers of shape (3, 4), needs none.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ class Case:
         return self.with_arguments([changes.get(i, x) for i, x in enumerate(self.arguments)], label)
 
     def graph(self, shapes: Mapping[int, Any] | None = None) -> tuple[Graph, dict[str, np.ndarray], Value]:
-        """The op as a node of a graph whose inputs ``x0``, ``x1``, ... are the arrays; their values; and the node ``y``.
+        """The op as a node of a graph whose inputs ``x0``, ``x1``, ... are the arrays; their values; the node ``y``.
 
         ``shapes`` gives shapes, such as symbolic ones, that stand in place of the arrays' own.
         """

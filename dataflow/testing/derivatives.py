@@ -12,6 +12,7 @@ from dataflow.autodiff import GradientGraph, backward, gradient_graph
 from dataflow.differences import Difference, central_difference
 from dataflow.explain.local import Call, local_jacobian
 from dataflow.graph import Graph, replay
+from dataflow.shapes import substitute
 from dataflow.testing.cases import Case, along, entries, frozen
 from dataflow.testing.values import broadcast_pairs, differs, name_of
 from dataflow.value import Value, lookup
@@ -119,7 +120,7 @@ def jvp(case: Case, rng: np.random.Generator) -> Iterator[str]:
     left, right = float(np.sum(u * tangent)), float(sum(np.sum(product) for product in products))
     scale = float(np.sum(np.abs(u * tangent)) + sum(np.sum(np.abs(product)) for product in products))
     if not abs(left - right) <= EXACT * scale:
-        yield f"⟨u, Jv⟩ = {left:.12g}, ⟨Jᵀu, v⟩ = {right:.12g}: the rule is not linear in g, or is not its own transpose's"
+        yield f"⟨u, Jv⟩ = {left:.12g}, ⟨Jᵀu, v⟩ = {right:.12g}: the rule is not linear in g, or no transpose"
     if touched(case).any():
         return
     for place in entries(y, rng, ENTRIES):
@@ -211,7 +212,7 @@ class _Traced:
     def __init__(self, case: Case, rng: np.random.Generator) -> None:
         self.graph, self.known, y = case.graph()
         self.wrt = [f"x{i}" for i in case.floats]
-        self._put(self.graph, "u", rng.normal(size=tuple(map(int, y.shape))))
+        self._put(self.graph, "u", rng.normal(size=substitute(y.shape, {})))
         self.graph.node("f", lookup("sum")(y * self.graph.value("u")))
         self.first: GradientGraph = gradient_graph(self.graph, "f", self.wrt)
         self.twice = self.first.graph.copy()

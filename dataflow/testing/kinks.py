@@ -17,8 +17,9 @@ ENTRIES = 6
 
 
 def undeclared(case: Case, rng: np.random.Generator) -> Iterator[str]:
-    """At 0, at small whole numbers, at the values of attributes and at ties: where the derivatives from the left and from
-    the right differ, or the op jumps, its kink is declared and true, and its derivative lies between the two."""
+    """At 0, at small whole numbers, at the values of attributes and at ties: where the derivatives from the left
+    and from the right differ, or the op jumps, its kink is declared and true, and its derivative lies between the
+    two."""
     if not has_derivative(case):
         return
     for probe in _probes(case, rng):

@@ -96,7 +96,8 @@ def broadcasting(case: Case, rng: np.random.Generator) -> Iterator[str]:
         said, found, expected = spread.infer(), spread.run(), whole.run()
         yield from differs(f"shapes {_shapes(spread)}: broadcast by the op", found, "beforehand", expected, 0)
         if said.shape != found.shape:
-            yield f"shapes {_shapes(spread)}: the result has {format_shape(found.shape)}, said is {format_shape(said.shape)}"
+            shapes = f"the result has {format_shape(found.shape)}, said is {format_shape(said.shape)}"
+            yield f"shapes {_shapes(spread)}: {shapes}"
 
 
 def plain_numbers(case: Case, rng: np.random.Generator) -> Iterator[str]:
