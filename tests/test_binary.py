@@ -3,11 +3,14 @@ from __future__ import annotations
 import copy
 import math
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from any_graph import graphs
+from hypothesis import HealthCheck, given, settings
 
 import dataflow
 from dataflow import ops
@@ -436,6 +439,24 @@ def test_an_optimizer_that_is_not_installed_does_not_hinder_running(content: Any
     header["train"]["optimizer"] = {"name": "lion", "power": 9000}
     write_container(tmp_path / "m.msgpack", header, tensors)
     assert dataflow.load(tmp_path / "m.msgpack").run()["k"] == 5
+
+
+# ------------------------------------------------------------------------------------------------ any graph
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(model=graphs())
+def test_any_graph_comes_back(model: dataflow.Model, tmp_path: Path) -> None:
+    first = saved(model, tmp_path / "a.msgpack")
+    back = dataflow.load(tmp_path / "a.msgpack")
+    assert saved(back, tmp_path / "b.msgpack") == first
+    assert_same(model, back)
+    x = np.linspace(-2, 2, 12).reshape(4, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        left, right = model.run(x=x), back.run(x=x)
+    for name, array in left.items():
+        assert array.tobytes() == right[name].tobytes()
 
 
 # ------------------------------------------------------------------------------------------------ large models

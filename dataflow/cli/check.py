@@ -64,7 +64,7 @@ def command(
 
     Checksums are verified where the format has them. Gradients are those of the loss (of each output where there is
     none) with respect to every parameter (every input where there is none), compared with central finite differences
-    in float64. Entries at which a kink is touched are left out: what the derivative is there is a convention. The exit
+    in float64 and, with the extra [symbolic], with an evaluation of 50 digits that uses no derivative rule. Entries at which a kink is touched are left out: what the derivative is there is a convention. The exit
     status is 1 if a gradient is wrong.
     """
     with about(model_file):
@@ -162,8 +162,10 @@ def _gradient_table(report: GradientReport) -> str:
         notes += ["WRONG"] if check.faults else []
         digits = "" if not check.checked else "all" if math.isinf(check.digits) else f"{check.digits:.1f}"
         error = f"{check.error:.1e}" if check.checked else ""
-        rows.append((check.wrt, f"{check.checked} of {check.size}", digits, error, ", ".join(notes)))
-    return table((f"gradient of {report.of} wrt", "checked", "digits", "largest error", ""), rows)
+        exact = check.precise_digits
+        precise = "" if exact is None else "all" if math.isinf(exact) else f"{exact:.1f}"
+        rows.append((check.wrt, f"{check.checked} of {check.size}", digits, error, precise, ", ".join(notes)))
+    return table((f"gradient of {report.of} wrt", "checked", "digits", "largest error", "with 50 digits", ""), rows)
 
 
 def _compared(report: GradientReport) -> bool:
@@ -229,6 +231,7 @@ def _check_document(check: GradientCheck) -> dict[str, Any]:
     document = asdict(check)
     document.pop("wrt")
     document["digits"] = None if math.isinf(check.digits) else check.digits
+    document["precise_digits"] = plain_numbers(check.precise_digits)
     document["error"] = plain_numbers(check.error)
     document["faults"] = [
         {
