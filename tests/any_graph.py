@@ -1,4 +1,5 @@
-"""Random models for property tests: ops on (n, 3) arrays, with literals, attributes, constants, blocks, unnamed nodes."""
+"""Random models for property tests: ops on (n, 3) arrays, with literals, attributes, constants, blocks, unnamed
+nodes."""
 
 from __future__ import annotations
 

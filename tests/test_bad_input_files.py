@@ -272,8 +272,10 @@ BLOCKS = [
         *(ShapeError, 4, 28, "parameter 'W' takes numbers as sizes, not 'k'"),
     ),
     (
-        "dataflow = 1\n[blocks.b]\ninputs = ['x']\noutput = 'y'\nnodes.y = 'c(x)'\n"
-        "[blocks.c]\ninputs = ['x']\noutput = 'y'\nnodes.y = 'relu(b(x))'",
+        (
+            "dataflow = 1\n[blocks.b]\ninputs = ['x']\noutput = 'y'\nnodes.y = 'c(x)'\n"
+            "[blocks.c]\ninputs = ['x']\noutput = 'y'\nnodes.y = 'relu(b(x))'"
+        ),
         *(GraphError, 2, 9, "block 'b' calls itself: b -> c -> b; a block is no loop"),
     ),
     ("dataflow = 1\n[blocks.b]\noutput = 'y'\nnodes.y = 'b()'", GraphError, 2, 9, "block 'b' calls itself: b -> b"),
@@ -331,7 +333,7 @@ SETTINGS = [
     (X + '[data]\nfile = "a\\u0000.csv"', DataError, 5, 9, "the name of a data file"),
     (X + "[data]\nfile = ''", DataError, 5, 9, "the name of a data file"),
     (X + "[data]\nfile = 3", FileFormatError, 5, 8, "file takes the name of a data file, not 3"),
-    (X + "[data]\ncolumns = { x = 'a' }", FileFormatError, 5, 1, "columns are those of a file"),
+    (X + "[data]\nx = [[1, 2]]\ncolumns = { x = 'a' }", FileFormatError, 6, 1, "columns are those of a file"),
     (X + "[data]\nfile = 'a.csv'\ncolumns = { z = 'a' }", FileFormatError, 6, 13, "no input 'z', which columns names"),
     (
         X + "[data]\nfile = 'a.csv'\ncolumns = { x = 3 }",

@@ -62,9 +62,10 @@ def command(
 ) -> None:
     """Check MODEL: that the file is sound, that shapes are what they should be, and that gradients are right.
 
-    Checksums are verified where the format has them. Gradients are those of the loss (of each output where there is
-    none) with respect to every parameter (every input where there is none), compared with central finite differences
-    in float64 and, with the extra [symbolic], with an evaluation of 50 digits that uses no derivative rule. Entries at which a kink is touched are left out: what the derivative is there is a convention. The exit
+    Checksums are verified where the format has them. Gradients are those of the loss (of each output where there
+    is none) with respect to every parameter (every input where there is none), compared with central finite
+    differences in float64 and, with the extra [symbolic], with an evaluation of 50 digits that uses no derivative
+    rule. Entries at which a kink is touched are left out: what the derivative is there is a convention. The exit
     status is 1 if a gradient is wrong.
     """
     with about(model_file):

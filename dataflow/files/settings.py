@@ -57,9 +57,9 @@ def read_data_source(fields: Fields, graph: Graph, folder: Path) -> DataSource:
     path = fields.text("file", "the name of a data file")
     if path is not None and arrays:
         fields.fail("[data] has arrays and a file; leave out one", next(iter(keys.values())))
-    if "columns" in fields.data and "file" not in fields.data:
+    if arrays and "columns" in fields.data:
         # Without arrays and a file they are for the file that --data will name.
-        fields.fail("columns are those of a file, and [data] names none", "columns")
+        fields.fail("columns are those of a file, and [data] has arrays", "columns")
     source = DataSource(
         arrays=arrays if path is None else None,
         file=None if path is None else Path(path),

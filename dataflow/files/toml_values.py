@@ -31,11 +31,13 @@ def string(text: str) -> str:
 
 def paragraph(text: str) -> str:
     """A string that may go over several lines, if it has several or is long."""
-    if "\n" not in text and len(text) < WIDTH - 10:
+    if "\r" in text or ("\n" not in text and len(text) < WIDTH - 10):
         return string(text)
     from tomlkit import string as make
 
-    return '"""\n' + make(text, multiline=True).as_string()[3:]
+    written = make(text, multiline=True).as_string()
+    # a line break right after the quotes is dropped by whoever reads it; one is there already if the text begins so
+    return written if text.startswith("\n") else '"""\n' + written[3:]
 
 
 def value(data: Any) -> str:
