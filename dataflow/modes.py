@@ -33,6 +33,8 @@ class LinearMap:
     graph: Graph
     directions: dict[str, str]
     results: dict[str, str]
+    unused: tuple[str, ...] = ()
+    """Inputs on which the results do not depend, though some op may look at their shape."""
 
 
 def vjp_map(graph: Graph, of: Sequence[str], wrt: Sequence[str]) -> LinearMap:
@@ -51,7 +53,8 @@ def jvp_map(graph: Graph, of: Sequence[str], wrt: Sequence[str]) -> LinearMap:
     directions = {name: _direction(extended, "tangent", name) for name in dict.fromkeys(wrt)}
     seeds = _summed_seeds(extended, [(transposed.results[name], directions[name]) for name in transposed.results])
     found = _swept(extended, seeds, list(transposed.directions.values()))
-    return LinearMap(extended, directions, {name: found[c] for name, c in transposed.directions.items() if c in found})
+    results = {name: found[c] for name, c in transposed.directions.items() if c in found}
+    return LinearMap(extended, directions, results, tuple(transposed.directions.values()))
 
 
 def hvp_map(graph: Graph, of: str, wrt: Sequence[str]) -> LinearMap:
@@ -82,14 +85,23 @@ class LinearProgram:
         self, known: Mapping[str, np.ndarray], directions: Mapping[str, np.ndarray], sizes: Mapping[str, int]
     ) -> dict[str, np.ndarray]:
         """The results for one set of directions, by name; a missing one is zero."""
-        given = {self.linear.directions[name]: value for name, value in directions.items()}
+        given = self._given(directions, sizes)
         return {n: np.array(v) for n, v in zip(self.names, self._single.run({**known, **given}, sizes), strict=True)}
+
+    def _given(self, directions: Mapping[str, np.ndarray], sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
+        """The directions by the inputs that stand for them, and zeros for inputs of which only the shape counts."""
+        graph = self.linear.graph
+        given = {self.linear.directions[name]: value for name, value in directions.items()}
+        for name in self.linear.unused:
+            given[name] = np.zeros(concrete_shape(graph, name, sizes), graph.nodes[name]["dtype"])
+        return given
 
     def apply_many(
         self, known: Mapping[str, np.ndarray], directions: Mapping[str, np.ndarray], sizes: Mapping[str, int]
     ) -> dict[str, np.ndarray]:
         """The same for directions with a leading axis, in one pass; the results have that axis too."""
         given = {self.linear.directions[name]: value for name, value in directions.items()}
+        known = {**known, **self._given({}, sizes)}
         if self._batched is None and not self._looped:
             try:
                 graph, nodes = batched_graph(

@@ -41,10 +41,14 @@ class Precise:
     def slope(self, name: str, direction: np.ndarray) -> Any:
         """The derivative of ``sum(of)`` along a direction in the shape of ``name``, which may be any node."""
         mpmath = self._functions.mpmath
+        if name not in self._order:
+            return mpmath.mpf(0)
         with mpmath.workdps(DIGITS):
             start = self._values({})[name]
             step = mpmath.mpf(STEP)
-            moved = [start + sign * step * self._entries.entries(direction) for sign in (1, -1)]
+            entries = self._entries.entries(direction)
+            # the sum of two arrays of one number is a number, no array
+            moved = [np.asarray(start + sign * step * entries, dtype=object) for sign in (1, -1)]
             up, down = (self.value({name: one}) for one in moved)
             return (up - down) / (2 * step)
 
