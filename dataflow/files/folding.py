@@ -17,6 +17,7 @@ import numpy as np
 from dataflow.attributes import plain
 from dataflow.errors import ExpressionError
 from dataflow.expression import MAX_LENGTH
+from dataflow.files.nodes import sort
 from dataflow.files.toml_values import float32
 from dataflow.graph import CONSTANT, INPUT, OP, Graph
 from dataflow.render import Piece, piece_of_name, piece_of_number, piece_of_op
@@ -49,7 +50,8 @@ class Line:
 
 @dataclass
 class Folded:
-    """The declared nodes in the graph's order, and new names by old ones, of all that is declared."""
+    """The declared nodes, in the graph's order as far as each comes after what it needs, as it will when it is read;
+    and new names by old ones, of all that is declared."""
 
     lines: list[Line] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)
@@ -101,11 +103,24 @@ class _Folding:
         for name in reversed(self.graph.schedule()):  # what uses a node comes before it
             if name in self.terms and name not in self.result.folded:
                 lines[name] = self.line(name)
-        self.result.lines = [lines[name] for name in self.visible if name in lines]
+        order, _ = sort({name: self.needs(name, lines) for name in self.visible if name in lines})
+        self.result.lines = [lines[name] for name in order]
         for name in self.visible:
             if name not in self.result.folded:
                 self.name(name)
+        self.result.names = {name: self.result.names[name] for name in self.visible if name in self.result.names}
         return self.result
+
+    def needs(self, root: str, lines: Collection[str]) -> list[str]:
+        """The nodes with a line that the line of ``root`` mentions."""
+        found, frontier = [], [root]
+        while frontier:
+            for argument in self.terms[frontier.pop()].arguments:
+                if argument in lines:
+                    found.append(str(argument))
+                elif argument in self.result.folded and argument in self.terms:
+                    frontier.append(str(argument))
+        return found
 
     def line(self, root: str) -> Line:
         """The expression of a node, with as many inner nodes as possible, else with none, else the long form."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -69,7 +70,7 @@ def number(data: Any) -> str:
             raise FileFormatError("a number of more than 64 bits cannot be written in TOML; save the model as .msgpack")
         return str(data)
     if isinstance(data, float):
-        return repr(data)
+        return "-nan" if math.isnan(data) and math.copysign(1, data) < 0 else repr(data)
     raise FileFormatError(f"{type(data).__name__} cannot be written in TOML; save the model as .msgpack")
 
 
@@ -88,8 +89,7 @@ def array(data: np.ndarray) -> str:
 def float32(item: np.float32) -> str:
     """The shortest text that gives this float32 when it is read as a float64 and rounded."""
     text = str(item)
-    exact = repr(float(item))
-    return text if not np.isfinite(item) or np.float32(float(text)) == item else exact
+    return text if np.isfinite(item) and np.float32(float(text)) == item else number(float(item))
 
 
 def _nested(flat: list[str], shape: tuple[int, ...]) -> Any:

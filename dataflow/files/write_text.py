@@ -189,18 +189,18 @@ def _declared(line: Line) -> str:
     if line.expression is not None:
         return string(line.expression)
     term = line.term
-    pairs = [("op", string(term.op)), ("inputs", "[" + ", ".join(_operand(x, line.name) for x in term.arguments) + "]")]
-    if term.attributes:
-        pairs.append(("attributes", value({name: plain(item) for name, item in term.attributes.items()})))
     try:
-        return table(pairs)
+        pairs = [("op", string(term.op)), ("inputs", "[" + ", ".join(map(_operand, term.arguments)) + "]")]
+        if term.attributes:
+            pairs.append(("attributes", value({name: plain(item) for name, item in term.attributes.items()})))
     except DataflowError as error:
         raise error.at(node=line.name) from None
+    return table(pairs)
 
 
-def _operand(argument: Any, node: str) -> str:
+def _operand(argument: Any) -> str:
     if argument is None:
-        raise FileFormatError("an input that is left out before others cannot be written in TOML", node=node)
+        raise FileFormatError("an input that is left out before others cannot be written in TOML")
     return string(argument) if isinstance(argument, str) else number(argument)
 
 
