@@ -150,8 +150,6 @@ def check_differentiable(graph: Graph, of: str, wrt: Iterable[str]) -> None:
 def _call(op: Op, rule: Any, arguments: Sequence[Any], attributes: Mapping[str, Any]) -> Any:
     try:
         return rule(*arguments, **attributes)
-    except DataflowError:
-        raise
     except (TypeError, ValueError, AttributeError, IndexError) as error:
         traced = any(isinstance(argument, Value) for argument in arguments)
         hint = "; to be traced, a rule must call ops such as dataflow.ops.exp, not numpy" if traced else ""
@@ -212,8 +210,8 @@ def _through_body(
 
 def _fitted(op: Op, share: Any, argument: Any) -> Any:
     """A cotangent in its argument's shape and dtype."""
-    if isinstance(argument, Value) and not isinstance(share, Value):
-        share = lookup("where")(False, argument, share)  # a plain number, such as 0, becomes a value like the argument
+    if type(share) in (int, float) or (isinstance(argument, Value) and not isinstance(share, Value)):
+        share = lookup("where")(False, argument, share)  # a plain number, such as 0, becomes like the argument
     if not isinstance(argument, Value):
         share, argument = np.asarray(share), np.asarray(argument)
     if share.shape != argument.shape:

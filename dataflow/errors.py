@@ -116,11 +116,18 @@ class DataflowWarning(UserWarning):
     path."""
 
 
+MANY = 5000
+"""So many names at most are compared with one that is unknown."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """``"; did you mean 'matmul'?"`` for the nearest of ``known``, else what there is (at most 12 names), else
     nothing."""
     names = sorted(set(known))
-    close = difflib.get_close_matches(name, names, n=2, cutoff=0.6)
+    alike = names
+    if len(names) > MANY:  # comparing each would take seconds
+        alike = [other for other in names if other[:1] == name[:1] and abs(len(other) - len(name)) <= 2][:MANY]
+    close = difflib.get_close_matches(name, alike, n=2, cutoff=0.6)
     if close:
         return "; did you mean " + " or ".join(f"'{candidate}'" for candidate in close) + "?"
     if not names:

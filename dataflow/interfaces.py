@@ -13,7 +13,7 @@ import numpy as np
 
 from dataflow import attributes as attribute_module
 from dataflow.attributes import Attribute
-from dataflow.errors import PluginError
+from dataflow.errors import OpError, PluginError
 
 if TYPE_CHECKING:
     from dataflow.model import Model
@@ -42,7 +42,11 @@ class Initializer:
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...], given: Mapping[str, Any]) -> np.ndarray:
         """An array of ``shape``."""
-        value = np.asarray(self.function(rng, shape, **self.bind(given)))
+        bound = self.bind(given)
+        try:
+            value = np.asarray(self.function(rng, shape, **bound))
+        except (ValueError, TypeError, ArithmeticError) as error:  # such as a negative standard deviation
+            raise OpError(f"initializer '{self.name}' cannot draw: {error}") from error
         if value.shape != shape:
             raise PluginError(f"initializer '{self.name}' gave the shape {value.shape} where {shape} was asked for")
         return value

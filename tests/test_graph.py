@@ -90,6 +90,42 @@ def test_arrays_at_either_side_of_a_value_become_constants() -> None:
     np.testing.assert_array_equal(Model(graph, ["y"]).run(x=[3, 4])["y"], [2, 3])
 
 
+def test_a_value_has_no_numbers_for_numpy() -> None:
+    graph = Graph("g")
+    x = graph.input("x", (2,))
+    for ask in (np.asarray, np.exp, np.sum, float, lambda v: np.where(v > 0, 1, 0)):
+        with pytest.raises(TypeError):
+            ask(x)
+    assert (np.ones((3, 2)) @ x).shape == (3,)
+    assert (np.float32(2) * x).dtype == np.float64
+
+
+def test_errors_name_arguments_on_one_line() -> None:
+    graph = Graph("g")
+    x = graph.input("x", (3,))
+    with pytest.raises(ShapeError) as caught:
+        x @ np.ones((4, 4))
+    assert str(caught.value).startswith("matmul(x, array (4, 4)): (3,) @ (4, 4) does not fit")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_copy_has_ops_of_its_own() -> None:
+    graph = Graph("g")
+    graph.node("y", relu(graph.input("x", ())))
+    duplicate = graph.copy()
+    duplicate.node("z", tanh(duplicate.value("y")))
+    assert "z" not in graph
+    assert set(graph.graph["ops"]) == {"relu"}
+    assert set(duplicate.graph["ops"]) == {"relu", "tanh"}
+
+
+def test_a_schedule_of_what_is_not_there() -> None:
+    graph = Graph("g")
+    graph.input("x", ())
+    with pytest.raises(GraphError, match="there is no node 'z'"):
+        graph.schedule(["z"])
+
+
 def chain(length: int) -> Model:
     graph = Graph("chain")
     value = graph.input("x", ())

@@ -555,3 +555,52 @@ def test_a_jacobian_rule_alone_is_enough() -> None:
     model = dataflow.Model(graph, ["y"])
     np.testing.assert_array_equal(model.jacobian(of="y", wrt=["x"], x=[1, 2, 3]), 2 * np.eye(3))
     assert model.gradients(of="y", wrt=["x"], x=[1, 2, 3])["x"].tolist() == [2, 2, 2]
+
+
+def test_a_sum_to_a_shape_that_does_not_fit_is_refused_though_the_number_of_elements_does() -> None:
+    with pytest.raises(ShapeError, match=r"\(2, 6\)"):
+        dataflow.ops.sum_to(np.ones((3, 4)), shape=(2, 6))
+    with pytest.raises(ShapeError):
+        dataflow.ops.sum_to(np.ones(4), shape=(1, 4))
+
+
+def test_losses_of_integers_are_floats_and_said_to_be() -> None:
+    graph = dataflow.Graph("g")
+    a, b = graph.input("a", (2,), "int64"), graph.input("b", (2,), "int32")
+    assert mse(a, b).dtype == mse(np.arange(2), np.arange(2, dtype="int32")).dtype == np.float64
+    narrow = graph.input("c", (2,), "float32")
+    assert mse(narrow, b).dtype == mse(np.ones(2, "float32"), np.arange(2, dtype="int32")).dtype
+
+
+@pytest.mark.parametrize("labels", [[[0.1], [0.2]], [0.3], 0.4, [[0.5, 0.25, 0.25]]])
+def test_cross_entropy_with_labels_that_broadcast_over_the_classes(labels) -> None:
+    """Its derivative is softmax · Σ labels − labels, with the labels written out."""
+    logits = np.array([[1.0, 2.0, -1.0], [0.5, 0.0, 3.0]])
+    out = np.broadcast_to(np.asarray(labels, float), logits.shape)
+    arguments = [logits, labels if isinstance(labels, float) else np.asarray(labels)]
+    y = softmax_cross_entropy(*arguments)
+    given = softmax_cross_entropy.bind({})
+    share = dataflow.autodiff.pullback(softmax_cross_entropy, np.ones(()), y, arguments, given, [True, False])[0]
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True) * out.sum(axis=1, keepdims=True) - out
+    np.testing.assert_allclose(share, expected, rtol=1e-13, atol=1e-15)
+
+
+def test_an_input_that_must_be_there() -> None:
+    with pytest.raises(OpError, match="input 'x' is None"):
+        relu(None)
+    with pytest.raises(OpError, match="input number 2 is None"):
+        concatenate([1.0], None)
+
+
+def test_a_number_too_large_for_its_dtype() -> None:
+    with pytest.raises(RuleError, match="op 'add' failed on arrays"):
+        dataflow.ops.add(np.ones(2, "int32"), 2**40)
+
+
+def test_a_kink_of_power_is_told_where_it_is_one() -> None:
+    def told(a, b) -> bool:
+        return bool(np.any(power.kink_rule.touched(np.asarray(a), b)))
+
+    assert told(0.0, 0.5)
+    assert told(0.0, np.asarray(0.0))
+    assert not any(told(*at) for at in [(0.0, 2), (0.0, 1), (1.0, 0.5), (0.0, np.asarray(1.0))])

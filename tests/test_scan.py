@@ -205,7 +205,7 @@ def test_memory_is_within_what_the_scan_adds_up(data):
     while high - low > 4096:
         middle = (low + high) // 2
         low, high = (low, middle) if passes(middle) else (middle, high)
-    # The least of three, because the interpreter's table of interned names, which is the whole process's, grows in leaps.
+    # The least of three: the table of interned names, which is the whole process's, grows in leaps.
     peaks = []
     for _ in range(3):
         tracemalloc.start()
