@@ -55,7 +55,9 @@ from dataflow.shapes import (
 from dataflow.value import Value
 
 if TYPE_CHECKING:
-    from dataflow.compose import compose
+    from dataflow.composition import compose
+    from dataflow.draw.drawer import draw
+    from dataflow.draw.drawing import Drawing
     from dataflow.explain.explainer import explain
     from dataflow.explain.explanation import Explanation
     from dataflow.explain.symbolic import Derivation, derive
@@ -63,6 +65,19 @@ if TYPE_CHECKING:
 
 registry.register_builtin(numpy_backend, "dataflow")
 registry.register_builtin(files, "dataflow")
+
+
+def _in_notebook(self: Model | Graph, include: Any = None, exclude: Any = None) -> Any:
+    """What Jupyter shows of a model or a graph: its picture, or what it says of itself where there can be none."""
+    try:
+        return import_module("dataflow.draw").draw(self)._repr_mimebundle_(include, exclude)
+    except DataflowError:
+        return {"text/plain": repr(self)}
+
+
+for _shown in (Model, Graph):  # they know nothing of pictures, which stand above them
+    setattr(_shown, "_repr_mimebundle_", _in_notebook)  # noqa: B010
+del _shown
 
 __all__ = [
     "DTYPES",
@@ -73,6 +88,7 @@ __all__ = [
     "DataflowWarning",
     "Dense",
     "Derivation",
+    "Drawing",
     "DtypeError",
     "Evaluation",
     "Explanation",
@@ -107,6 +123,7 @@ __all__ = [
     "broadcast_shapes",
     "compose",
     "derive",
+    "draw",
     "element_count",
     "explain",
     "format_shape",
@@ -127,10 +144,11 @@ __all__ = [
 
 _LATER = {
     "Derivation": "dataflow.explain.symbolic",
+    "Drawing": "dataflow.draw.drawing",
     "Explanation": "dataflow.explain.explanation",
     "History": "dataflow.training",
     "Trainer": "dataflow.training",
-    "compose": "dataflow.compose",
+    "compose": "dataflow.composition",
     "derive": "dataflow.explain.symbolic",
     "train": "dataflow.training",
 }
@@ -140,7 +158,7 @@ _LATER = {
 def __getattr__(name: str) -> Any:
     if name in _LATER:
         return getattr(import_module(_LATER[name]), name)
-    if name in ("explain", "testing"):  # modules; that of explanations can be called
+    if name in ("draw", "explain", "testing"):  # modules; the first two can be called
         return import_module(f"dataflow.{name}")
     if name == "__version__":
         metadata = import_module("importlib.metadata")

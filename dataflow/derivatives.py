@@ -12,8 +12,11 @@ import numpy as np
 from dataflow.errors import DataError, nearest
 from dataflow.feeding import as_input
 from dataflow.graph import Graph
-from dataflow.modes import LinearProgram, concrete_shape, hvp_map, jvp_map, matrix, vjp_map
+from dataflow.modes import LinearProgram, concrete_shape, directional_map, hvp_map, matrix, vjp_map
 from dataflow.shapes import format_shape
+
+MOST_ORDERS = 8
+"""Of a derivative along a tangent: the graph grows about threefold with each."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Derivatives:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self._programs: dict[tuple[str, str, tuple[str, ...]], LinearProgram] = {}
+        self._programs: dict[tuple[str, str, tuple[str, ...], int], LinearProgram] = {}
 
     def jacobian(self, point: Point, mode: str | None = None) -> np.ndarray:
         """Rows are the entries of ``of``, columns those of the wrts side by side; by the mode with fewer passes
@@ -53,9 +56,11 @@ class Derivatives:
         """``cotangent · J`` by wrt."""
         return self._applied("vjp", point, {point.of: cotangent}, [point.of], point.wrt)
 
-    def jvp(self, point: Point, tangents: Mapping[str, Any]) -> np.ndarray:
-        """``J · tangent``, in the shape of ``of``."""
-        return self._applied("jvp", point, tangents, point.wrt, [point.of])[point.of]
+    def jvp(self, point: Point, tangents: Mapping[str, Any], order: int = 1) -> np.ndarray:
+        """``J · tangent``, in the shape of ``of``; of a higher order the derivative along the tangent taken again."""
+        if type(order) is not int or not 1 <= order <= MOST_ORDERS:
+            raise DataError(f"the order of a derivative is a number from 1 to {MOST_ORDERS}, not {order!r}")
+        return self._applied("jvp", point, tangents, point.wrt, [point.of], order)[point.of]
 
     def hvp(self, point: Point, tangents: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """``H · tangent`` by wrt, where H is the Hessian of ``sum(of)``."""
@@ -64,7 +69,13 @@ class Derivatives:
     # -------------------------------------------------------------------------------------------- internals
 
     def _applied(
-        self, kind: str, point: Point, given: Mapping[str, Any], inputs: Sequence[str], outputs: Sequence[str]
+        self,
+        kind: str,
+        point: Point,
+        given: Mapping[str, Any],
+        inputs: Sequence[str],
+        outputs: Sequence[str],
+        order: int = 1,
     ) -> dict[str, np.ndarray]:
         what = "cotangent" if kind == "vjp" else "tangent"
         for name in given:
@@ -76,17 +87,19 @@ class Derivatives:
             if directions[name].shape != shape:
                 found = format_shape(directions[name].shape)
                 raise DataError(f"the {what} of '{name}' has its shape, {format_shape(shape)}, not {found}")
-        program = self._program(kind, point)
+        program = self._program(kind, point, order)
         found_by_name = program.apply(point.known, directions, point.sizes) if program.names else {}
         return {name: found_by_name.get(name, zeros(self.graph, name, point.sizes)) for name in outputs}
 
-    def _program(self, kind: str, point: Point) -> LinearProgram:
-        key = (kind, point.of, tuple(point.wrt))
+    def _program(self, kind: str, point: Point, order: int = 1) -> LinearProgram:
+        key = (kind, point.of, tuple(point.wrt), order)
         if key not in self._programs:
             if kind == "hvp":
                 linear = hvp_map(self.graph, point.of, point.wrt)
+            elif kind == "vjp":
+                linear = vjp_map(self.graph, [point.of], point.wrt)
             else:
-                linear = (vjp_map if kind == "vjp" else jvp_map)(self.graph, [point.of], point.wrt)
+                linear = directional_map(self.graph, point.of, point.wrt, order)
             self._programs[key] = LinearProgram(linear)
         return self._programs[key]
 

@@ -1,12 +1,18 @@
-"""Central finite differences with a step that is found by extrapolation."""
+"""Central finite differences with a step that is found by extrapolation, and the node at which a rule disagrees."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+
+from dataflow.autodiff import pullback
+from dataflow.errors import DataflowError
+from dataflow.graph import OP, Graph, concrete_attributes
+from dataflow.op import Op
 
 RATIO = 2.5
 STEPS = 10
@@ -43,9 +49,9 @@ def central_difference(function: Callable[[float], np.ndarray], start: float = 1
             factor *= RATIO**2
             row.append((row[-1] * factor - older) / (factor - 1))
             change = max(abs(row[-1] - row[-2]), abs(row[-1] - older))
-            uncertainty = change + rounding if above is not below else change
+            uncertainty = float(change + rounding)
             if uncertainty < best.uncertainty:
-                best = Difference(row[-1], uncertainty)
+                best = Difference(float(row[-1]), uncertainty)
         if best.uncertainty <= ENOUGH * abs(best.value) or (len(row) == 3 and not any(row) and not any(previous)):
             break
         previous = row
@@ -72,4 +78,58 @@ def has_kink(function: Callable[[float], np.ndarray], found: float) -> bool:
         gaps[-1] > 1e-4 * max(abs(left), abs(right))
         and gaps[-1] > 0.5 * gaps[0]
         and low - slack <= found <= high + slack
+    )
+
+
+def faulty_node(
+    graph: Graph,
+    on_path: Sequence[str],
+    values: Mapping[str, np.ndarray],
+    active: set[str],
+    sizes: Mapping[str, int],
+) -> tuple[str, str] | None:
+    """The first op node whose own vector-Jacobian product disagrees with finite differences of the op alone."""
+    rng = np.random.default_rng(0)
+    for name in on_path:
+        if graph.nodes[name]["kind"] != OP:
+            continue
+        op = graph.op_of(name)
+        attributes = concrete_attributes(op, graph.nodes[name]["attributes"], sizes)
+        arguments: list[Any] = [values[x] if isinstance(x, str) else x for x in graph.arguments(name)]
+        wanted = [isinstance(x, str) and x in active for x in graph.arguments(name)]
+        g = rng.normal(size=values[name].shape)
+        try:
+            with np.errstate(all="ignore"):
+                shares = pullback(op, g, values[name], arguments, attributes, wanted)
+        except DataflowError:
+            return name, op.name
+        for i in np.flatnonzero(wanted):
+            direction = rng.normal(size=arguments[i].shape)
+
+            moved = _moving(op, arguments, attributes, int(i), direction, g)
+            share = shares[i]
+            found = 0.0 if share is None else float(np.sum(share * direction))
+            if not any(_agree(central_difference(moved, start), found) for start in (1e-2, 1e-5)):
+                return name, op.name
+    return None
+
+
+def _moving(
+    op: Op, arguments: list[Any], attributes: Mapping[str, Any], i: int, direction: np.ndarray, g: np.ndarray
+) -> Callable[[float], np.ndarray]:
+    """The op's result, weighted with ``g``, as argument ``i`` moves along ``direction``."""
+
+    def moved(step: float) -> np.ndarray:
+        changed = [*arguments]
+        changed[i] = arguments[i] + step * direction
+        with np.errstate(all="ignore"):
+            return np.asarray(g * op.compute(op.complete(changed), attributes))
+
+    return moved
+
+
+def _agree(measured: Difference, found: float) -> bool:
+    size = max(abs(measured.value), abs(found))
+    return not measured.uncertainty <= 1e-3 * size or bool(
+        abs(measured.value - found) <= 1e-6 * size + 10 * measured.uncertainty
     )

@@ -212,12 +212,14 @@ class Model:
         of: str,
         wrt: Sequence[str] | str,
         tangents: Mapping[str, Any],
+        order: int = 1,
         data: Mapping[str, Any] | None = None,
         **inputs: Any,
     ) -> np.ndarray:
         """``J · tangent``, in the shape of ``of``: its derivative along ``tangents``, which has an array in the
-        shape of each wrt; one left out is zero."""
-        return self._derivatives.jvp(self._point(of, wrt, self.given(data, inputs)), tangents)
+        shape of each wrt; one left out is zero. With ``order`` k it is the k-th derivative along them,
+        d^k/dt^k of(wrt + t·tangent) at t = 0."""
+        return self._derivatives.jvp(self._point(of, wrt, self.given(data, inputs)), tangents, order)
 
     def hvp(
         self,

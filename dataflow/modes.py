@@ -46,15 +46,32 @@ def vjp_map(graph: Graph, of: Sequence[str], wrt: Sequence[str]) -> LinearMap:
     return LinearMap(extended, directions, _swept(extended, {name: directions[name] for name in directions}, wrt))
 
 
-def jvp_map(graph: Graph, of: Sequence[str], wrt: Sequence[str]) -> LinearMap:
-    """From tangents of ``wrt`` to tangents of ``of``: ``J``, as the vjp of the vjp."""
+def jvp_map(
+    graph: Graph, of: Sequence[str], wrt: Sequence[str], tangents: Mapping[str, str] | None = None
+) -> LinearMap:
+    """From tangents of ``wrt`` to tangents of ``of``: ``J``, as the vjp of the vjp. ``tangents`` names inputs of the
+    graph that are to be the directions; unless given they are added."""
     transposed = vjp_map(graph, of, wrt)
     extended = transposed.graph
-    directions = {name: _direction(extended, "tangent", name) for name in dict.fromkeys(wrt)}
+    directions = dict(tangents or {name: _direction(extended, "tangent", name) for name in dict.fromkeys(wrt)})
     seeds = _summed_seeds(extended, [(transposed.results[name], directions[name]) for name in transposed.results])
     found = _swept(extended, seeds, list(transposed.directions.values()))
     results = {name: found[c] for name, c in transposed.directions.items() if c in found}
     return LinearMap(extended, directions, results, tuple(transposed.directions.values()))
+
+
+def directional_map(graph: Graph, of: str, wrt: Sequence[str], order: int) -> LinearMap:
+    """From a tangent of ``wrt`` to the derivative of that order of ``of`` along it, d^k/dt^k of(wrt + t·tangent) at
+    t = 0: a jvp of a jvp and so on, along one tangent. Linear in the tangent for order 1 only."""
+    found = jvp_map(graph, [of], wrt)
+    for _ in range(order - 1):
+        if of not in found.results:
+            break
+        last = found.results[of]
+        following = jvp_map(found.graph, [last], wrt, found.directions)
+        results = {of: following.results[last]} if last in following.results else {}
+        found = LinearMap(following.graph, found.directions, results)
+    return found
 
 
 def hvp_map(graph: Graph, of: str, wrt: Sequence[str]) -> LinearMap:

@@ -375,8 +375,10 @@ def primitive(
 
 
 def ops_in(module: ModuleType) -> list[Op]:
-    """The ops that a module defines itself, in order, for a plugin's ``register_ops``."""
-    return [value for value in vars(module).values() if isinstance(value, Op) and value.module == module.__name__]
+    """The ops that a module defines itself, in order, for a plugin's ``register_ops``; each once, whatever else refers
+    to it."""
+    own = (value for value in vars(module).values() if isinstance(value, Op) and value.module == module.__name__)
+    return list(dict.fromkeys(own))
 
 
 def specs_of(arguments: Sequence[Any]) -> list[TensorSpec | None]:

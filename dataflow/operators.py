@@ -40,7 +40,8 @@ class Jacobian(ABC):
 
     def dense(self) -> np.ndarray:
         """The matrix, rows × columns."""
-        return self.left(np.eye(self.shape[0]))
+        with np.errstate(all="ignore"):
+            return self.left(np.eye(self.shape[0]))
 
     @property
     def dense_bytes(self) -> int:
@@ -112,6 +113,13 @@ class OnePerRow(Jacobian):
         np.add.at(result, self.columns[used], scaled.T[used])
         return result.T
 
+    def dense(self) -> np.ndarray:
+        """The matrix; where an entry is infinite the others of its row are 0 all the same, not 0 · ∞."""
+        result = np.zeros(self.shape)
+        used = np.flatnonzero(self.columns >= 0)
+        result[used, self.columns[used]] = 1 if self.plain else np.asarray(self.values).reshape(-1)[used]
+        return result
+
 
 @dataclass(frozen=True, eq=False)
 class OnePerColumn(Jacobian):
@@ -139,6 +147,10 @@ class OnePerColumn(Jacobian):
         inner = self.transposed
         taken = np.where(inner.columns >= 0, rows[:, inner.columns], 0)
         return taken if inner.plain else taken * inner.values
+
+    def dense(self) -> np.ndarray:
+        """The matrix."""
+        return self.transposed.dense().T
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,6 +192,15 @@ class Kronecker(Jacobian):
             product = np.swapaxes(product, 1, 2)
         return product.reshape(len(rows), inner * self.size)
 
+    def dense(self) -> np.ndarray:
+        """The matrix, with the factor at each place where the identity has its ones."""
+        outer, inner = self.matrix.shape
+        result = np.zeros((self.size, outer, self.size, inner))
+        each = np.arange(self.size)
+        result[each, :, each, :] = self.matrix
+        rows, columns = ((0, 1) if self.identity_first[0] else (1, 0)), ((2, 3) if self.identity_first[1] else (3, 2))
+        return result.transpose(*rows, *columns).reshape(self.shape)
+
 
 @dataclass(frozen=True, eq=False)
 class BlockByExample(Jacobian):
@@ -204,6 +225,14 @@ class BlockByExample(Jacobian):
         count, height, _ = self.blocks.shape
         pieces: np.ndarray = np.swapaxes(rows.reshape(len(rows), count, height), 0, 1) @ self.blocks
         return np.swapaxes(pieces, 0, 1).reshape(len(rows), -1)
+
+    def dense(self) -> np.ndarray:
+        """The matrix, blocks on its diagonal."""
+        count, rows, columns = self.blocks.shape
+        result = np.zeros((count, rows, count, columns))
+        each = np.arange(count)
+        result[each, :, each, :] = self.blocks
+        return result.reshape(self.shape)
 
 
 @dataclass(frozen=True, eq=False)

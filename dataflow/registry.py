@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -50,6 +51,8 @@ class Registry:
     """Which plugin registered what: ``str(owners["op", "relu"])``."""
     pending: list[EntryPoint] = field(default_factory=list)
     """Plugins that are still to be loaded."""
+    waiting: list[EntryPoint] = field(default_factory=list)
+    """Plugins that are being imported by somebody else, who asked for an op meanwhile: they offer nothing yet."""
 
     def add(self, plugin: object, owner: Owner | str) -> None:
         """Take in all that one plugin offers, or nothing of it: a fault is a ``PluginError``."""
@@ -105,7 +108,15 @@ def registry() -> Registry:
         except BaseException:
             _current.clear()
             raise
-    return _current[0]
+    found = _current[0]
+    for point in [point for point in found.waiting if not _is_being_imported(point)]:
+        found.waiting.remove(point)  # before it is loaded, which may lead here again
+        try:
+            _load(found, point)
+        except BaseException:
+            found.waiting.append(point)
+            raise
+    return found
 
 
 def load_plugins(found: Registry) -> None:
@@ -118,6 +129,9 @@ def load_plugins(found: Registry) -> None:
 
 
 def _load(found: Registry, point: EntryPoint) -> None:
+    if _is_being_imported(point):
+        found.waiting.append(point)
+        return
     owner = Owner(point.name, point)
     try:
         found.add(point.load(), owner)
@@ -126,6 +140,12 @@ def _load(found: Registry, point: EntryPoint) -> None:
     except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever a plugin does, the rest go on)
         reason = f"{type(error).__name__}: {error}".removeprefix("PluginError: ").removeprefix(f"{owner}: ")
         warnings.warn(f"{owner} is broken and was left out: {reason}", DataflowWarning, stacklevel=2)
+
+
+def _is_being_imported(point: EntryPoint) -> bool:
+    """Whether a program imports the plugin's module right now: what it will define is not all there."""
+    spec = getattr(sys.modules.get(point.module), "__spec__", None)
+    return bool(getattr(spec, "_initializing", False))
 
 
 def register_builtin(plugin: object, name: str) -> None:
@@ -172,6 +192,8 @@ def file_format(ending: str) -> FileFormat:
     formats = registry().file_formats
     if ending.lower() not in formats:
         known = ", ".join(sorted(formats))
+        if not ending:
+            raise FileFormatError(f"the name has no ending, which would tell the format; there is {known}")
         raise FileFormatError(f"files ending in '{ending}' are of no known format; there is {known}")
     return formats[ending.lower()]
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import dataflow
 from dataflow import registry
-from dataflow.compose import compose
+from dataflow.composition import compose
 from dataflow.errors import DataError, DataflowError, GraphError, ShapeError
 from dataflow.explain.chain import Chain
 from dataflow.explain.document import document

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import networkx as nx
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -44,7 +45,7 @@ TIERS = [
         "perexample",
         "model",
     ],
-    ["files", "check", "differences", "digests", "explain", "compose", "draw", "testing"],
+    ["files", "check", "differences", "digests", "explain", "composition", "draw", "testing"],
     ["training", "plot"],
     ["cli", "results"],
 ]
@@ -56,6 +57,7 @@ OPTIONAL = {
     "mpmath",
     "tomlkit",
     "graphviz",
+    "pygraphviz",
     "scipy",
     "sklearn",
     "click",
@@ -87,7 +89,9 @@ def imports(path: Path) -> list[tuple[str, bool]]:
             found += [(alias.name, id(node) in inside) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             names = (
-                [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "dataflow" else [node.module]
+                [f"{node.module}.{alias.name}" for alias in node.names]
+                if str(node.module).startswith("dataflow")
+                else [node.module]
             )
             found += [(str(name), id(node) in inside) for name in names]
     return found
@@ -127,3 +131,46 @@ def test_importing_dataflow_imports_no_optional_package() -> None:
     code = f"import sys, dataflow; dataflow.ops.relu; print(sorted(set(sys.modules) & {OPTIONAL!r}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def modules_at_the_top() -> nx.DiGraph:
+    """Which module of the engine imports which when it is imported itself."""
+    names = {"dataflow." + ".".join(path.relative_to(ENGINE).with_suffix("").parts): path for path in FILES}
+    names = {name.removesuffix(".__init__"): path for name, path in names.items()}
+    graph = nx.DiGraph()
+    for name, path in names.items():
+        for module, local in imports(path):
+            target = module
+            while target not in names and "." in target:
+                target = target.rpartition(".")[0]
+            if target in names and target != name and not local:
+                graph.add_edge(name, target)
+    return graph
+
+
+def test_no_module_imports_itself_by_a_detour() -> None:
+    graph = modules_at_the_top()
+    assert graph.number_of_edges() > 150
+    assert list(nx.simple_cycles(graph)) == []
+
+
+EVERYWHERE = {"dataflow", "numpy"}
+ONLY_IN = {
+    "networkx": {"graph"},
+    "pluggy": {"hookspecs", "registry"},
+    "msgpack": {"files", "training"},
+    "click": {"cli"},
+}
+"""Other packages that may be imported at the top of a module, and where; all others wait until they are used."""
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ENGINE)))
+def test_other_packages_are_imported_where_they_are_used(path: Path) -> None:
+    for module, local in imports(path):
+        package = module.split(".")[0]
+        if package in sys.stdlib_module_names or package in EVERYWHERE:
+            continue
+        if local:
+            assert package in OPTIONAL, f"{package} is imported inside a function, though it is always there"
+        else:
+            assert part_of(path) in ONLY_IN.get(package, set()), f"{package} is imported at the top of {path.name}"

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
+import tomllib
 import venv
 import zipfile
+from email import message_from_string
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
+FOLDERS = ("dataflow", "plugins", "models", "docs", "tests", "tools")
 
 MODULE = '''
 import sys
@@ -82,11 +87,27 @@ def built(source: Path, target: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def project_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution, made from a copy of the checkout: setuptools leaves traces where it works."""
     copy = tmp_path_factory.mktemp("project")
-    for name in ("pyproject.toml", "README.md", "LICENSE", "MANIFEST.in", "dataflow", "plugins"):
-        run("cp", "-r", ROOT / name, copy)
-    return built(copy, copy / "dist")
+    for name in ("pyproject.toml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "MANIFEST.in"):
+        shutil.copy(ROOT / name, copy)
+    for name in FOLDERS:
+        shutil.copytree(ROOT / name, copy / name)
+    run(sys.executable, "-m", "build", "--sdist", "--no-isolation", "-o", copy / "dist", copy)
+    (found,) = (copy / "dist").iterdir()
+    return found
+
+
+@pytest.fixture(scope="module")
+def project_wheel(tmp_path_factory: pytest.TempPathFactory, sdist: Path) -> Path:
+    """The wheel, made from what is in the source distribution."""
+    folder = tmp_path_factory.mktemp("sdist")
+    with tarfile.open(sdist) as archive:
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # there is none before Python 3.11.4
+        archive.extractall(folder)
+    (source,) = folder.iterdir()
+    return built(source, folder / "dist")
 
 
 @pytest.fixture(scope="module")
@@ -112,20 +133,38 @@ def install(python: Path, file: Path) -> None:
     run(sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-compile", "--target", site, file)
 
 
+def test_what_is_in_the_source_distribution(sdist: Path) -> None:
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    files = {path.relative_to(ROOT).as_posix() for folder in FOLDERS for path in (ROOT / folder).rglob("*")}
+    wanted = {name for name in files if "__pycache__" not in name}
+    assert len(wanted) > 150
+    assert wanted | {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "pyproject.toml"} <= names
+    assert not [name for name in names if "__pycache__" in name or name.endswith((".pyc", ".so"))]
+
+
 def test_what_is_in_the_wheel(project_wheel: Path) -> None:
     with zipfile.ZipFile(project_wheel) as archive:
         names = archive.namelist()
-        points = next(name for name in names if name.endswith("entry_points.txt"))
-        text = archive.read(points).decode()
-    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {
-        "dataflow",
-        "dataflow_ops",
-        "dataflow_nn",
-    }
-    assert "dataflow/files/schema.json" in names
-    assert "dataflow/py.typed" in names
-    assert "ops = dataflow_ops" in text
-    assert "dataflow = dataflow.cli:main" in text
+        (info,) = {name.split("/")[0] for name in names if ".dist-info" in name}
+        points = archive.read(f"{info}/entry_points.txt").decode()
+        about = message_from_string(archive.read(f"{info}/METADATA").decode())
+        assert archive.read("dataflow/files/schema.json") == (ROOT / "dataflow" / "files" / "schema.json").read_bytes()
+    assert {name.split("/")[0] for name in names} == {"dataflow", "dataflow_ops", "dataflow_nn", info}
+    assert {"dataflow/files/schema.json", "dataflow/py.typed", f"{info}/licenses/LICENSE"} <= set(names)
+    own = {path.relative_to(ROOT).as_posix() for path in (ROOT / "dataflow").rglob("*.py")}
+    own |= {path.relative_to(ROOT / "plugins").as_posix() for path in (ROOT / "plugins").rglob("*.py")}
+    assert own == {name for name in names if name.endswith(".py")}
+    lines = set(points.splitlines())
+    assert {"[console_scripts]", "dataflow = dataflow.cli:main", "[dataflow]", "ops = dataflow_ops"} <= lines
+    assert "nn = dataflow_nn" in lines
+    assert about["Name"] == "dataflow-autodiff"
+    assert about["License-Expression"] == "MIT"
+    assert about["Requires-Python"] == "<3.14,>=3.11"
+    needed = {line for line in about.get_all("Requires-Dist", []) if "extra ==" not in line}
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert needed == set(declared["dependencies"])
+    assert set(about.get_all("Provides-Extra", [])) == set(declared["optional-dependencies"])
 
 
 def test_a_stranger_s_op_is_found_documented_used_and_checked(python: Path, tmp_path: Path) -> None:
@@ -138,8 +177,14 @@ def test_a_stranger_s_op_is_found_documented_used_and_checked(python: Path, tmp_
     (tmp_path / "model.toml").write_text(MODEL)
     done = run(python, "-m", "dataflow", "run", "model.toml", "--set", "x=[0]", "--json", cwd=tmp_path)
     assert "0.34657" in done.stdout  # log(2) / 2
+    assert "softplus  ok" in run(python, "-m", "dataflow", "ops", "softplus", "--check", cwd=tmp_path).stdout
     check = "import dataflow.testing, dataflow_mine; dataflow.testing.assert_op(dataflow_mine.softplus)"
     run(python, "-c", check, cwd=tmp_path)
+    # a program that imports the plugin itself, before anything else of dataflow, finds its ops all the same
+    first = (
+        "import dataflow_mine, dataflow; assert dataflow.load('model.toml').graph.op_of('y') is dataflow_mine.softplus"
+    )
+    run(python, "-c", first, cwd=tmp_path)
     done = run(python, "-m", "dataflow", "run", ROOT / "models" / "xor.toml", "--json", cwd=tmp_path)
     assert "0.3863" in done.stdout
 

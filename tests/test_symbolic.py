@@ -115,7 +115,10 @@ def test_without_sympy_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> No
         ("loss", r"\mathrm{loss}"),
         ("a_b", r"\mathrm{a\_b}"),
         ("h.W", "h.W"),
-        ("größe", r"\mathrm{gr[F6][DF]e}"),
+        ("W_in", r"W_{\mathrm{in}}"),
+        ("ŷ", r"\mathrm{\hat{y}}"),
+        ("β2", r"\mathrm{\beta }_{2}"),
+        ("größe", r"\mathrm{gr\ddot{o}[DF]e}"),
     ],
 )
 def test_names_are_set_as_mathematics(name: str, expected: str) -> None:

@@ -166,7 +166,10 @@ def _gradient_table(report: GradientReport) -> str:
         exact = check.precise_digits
         precise = "" if exact is None else "all" if math.isinf(exact) else f"{exact:.1f}"
         rows.append((check.wrt, f"{check.checked} of {check.size}", digits, error, precise, ", ".join(notes)))
-    return table((f"gradient of {report.of} wrt", "checked", "digits", "largest error", "with 50 digits", ""), rows)
+    headers = (f"gradient of {report.of} wrt", "checked", "digits", "largest error", "with 50 digits", "")
+    if not any(row[4] for row in rows):  # mpmath is not installed, or there is no such number
+        return table((*headers[:4], ""), [(*row[:4], row[5]) for row in rows])
+    return table(headers, rows)
 
 
 def _compared(report: GradientReport) -> bool:

@@ -46,7 +46,11 @@ FORMATS = ("text", "json", "latex", "html")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", help="The form; text unless given.")
 @click.option("--inner", is_flag=True, help="A factor for each node inside an expression, too.")
 @click.option("--step", is_flag=True, help="Factor by factor: Enter shows the next.")
-@click.option("--dense", is_flag=True, help="In JSON, write Jacobians of over a million entries too.")
+@click.option(
+    "--dense",
+    is_flag=True,
+    help="Explain matrices of over 16 MiB, and write those of over a million entries in JSON, too.",
+)
 @click.option(
     "--order",
     metavar="NAME,...",
@@ -88,10 +92,13 @@ def command(
         if symbolic:
             if wrt is None or len(wrt) != 1:
                 raise DataError("a derivation in symbols is with respect to one name; say which with --wrt")
-            written = derive(model, of=of, wrt=wrt[0], example=example or 0, data=given).to_latex()
+            derivation = derive(model, of=of, wrt=wrt[0], example=example or 0, data=given)
+            written = derivation.to_latex()
+            if form == "json":
+                written = dump({"of": derivation.of, "wrt": derivation.wrt, "latex": written}) + "\n"
             _give(session, written, output)
             return
-        found = explain(model, of=of, wrt=wrt, example=example, inner=inner, order=order, data=given)
+        found = explain(model, of=of, wrt=wrt, example=example, inner=inner, order=order, dense=dense, data=given)
         if form == "json":
             written = dump(document(found, dense=dense)) + "\n"
         elif form == "latex":
@@ -103,8 +110,8 @@ def command(
     if form == "text" and step and output is None and not quiet:
         _walk(session, found)
         return
-    if form == "json" and output is None:
-        click.echo(written, nl=False)
+    if form == "text" and output is None:
+        _show(session, written)
         return
     _give(session, written, output)
 
@@ -122,4 +129,20 @@ def _walk(session: Session, found: Explanation) -> None:
     for number, frame in enumerate(frames(found)):
         if number and sys.stdin.isatty() and sys.stdout.isatty():
             click.pause("")
-        session.say(frame + "\n")
+        _show(session, frame + "\n\n")
+
+
+def _show(session: Session, written: str) -> None:
+    """On a terminal, with headings and derivatives in colour; plain where the output goes elsewhere."""
+    if session.quiet:
+        return
+    if not sys.stdout.isatty():
+        click.echo(written, nl=False)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    shown = Text(written, end="")
+    shown.highlight_regex(r"∂[^\s·=]+/∂[^\s·=]+", "cyan")
+    shown.highlight_regex(r"(?m)^(── .*|(Factor|Path) \d+ of \d+|Gradient of .*|Multiplications.*|Note:)", "bold")
+    Console(highlight=False).print(shown, soft_wrap=True, end="")

@@ -14,6 +14,7 @@ from dataflow.cli import common
 from dataflow.cli.common import about, example_text, gather, targets
 from dataflow.cli.group import Session
 from dataflow.cli.text import array_text, matrix_text, table
+from dataflow.derivatives import MOST_ORDERS
 from dataflow.errors import DataError
 from dataflow.results import labels, plain_numbers
 from dataflow.shapes import format_shape
@@ -39,6 +40,7 @@ def _tangents(ctx: click.Context, option: click.Parameter, values: tuple[str, ..
     epilog=example_text(
         "dataflow gradients models/xor.toml --mode per-example --wrt b1",
         "dataflow gradients models/xor.toml --mode jvp --of yhat --wrt b1 --tangent 'b1=[1, 0]'",
+        "dataflow gradients models/jacobian.toml --mode jvp --order 2 --of f --wrt x --tangent 'x=[0, 1]'",
         "dataflow gradients models/xor.toml --mode hessian --wrt b1,b2",
     ),
 )
@@ -60,6 +62,13 @@ def _tangents(ctx: click.Context, option: click.Parameter, values: tuple[str, ..
     help="A direction: of a wrt for jvp and hvp, of --of for vjp (its cotangent). Ones unless given; where some are "
     "given, the others are 0.",
 )
+@click.option(
+    "--order",
+    type=click.IntRange(1, MOST_ORDERS),
+    default=1,
+    metavar="K",
+    help="With jvp: the derivative of order K along the tangent; 1 unless given.",
+)
 @common.data_options
 @common.output_options
 @click.pass_obj
@@ -70,6 +79,7 @@ def command(
     of: str | None,
     wrt: list[str] | None,
     tangents: dict[str, Any],
+    order: int,
     data_file: Path | None,
     settings: Mapping[str, Any],
     example: int | None,
@@ -78,8 +88,9 @@ def command(
 ) -> None:
     """Derivatives of a node of MODEL in any mode.
 
-    vjp: cotangent · J for each wrt. jvp: J · tangent, in the shape of --of. hvp: H · tangent, where H is the Hessian of
-    the sum of --of. hessian: H itself. per-example: what each example adds to the gradient.
+    vjp: cotangent · J for each wrt. jvp: J · tangent, in the shape of --of; with --order K the K-th derivative along
+    the tangent. hvp: H · tangent, where H is the Hessian of the sum of --of. hessian: H itself. per-example: what each
+    example adds to the gradient.
     """
     with about(model_file):
         model = common.load_model(model_file)
@@ -89,6 +100,10 @@ def command(
             raise DataError("the model has no loss and no parameters to differentiate; say --of and --wrt")
         if mode in ("hessian", "per-example") and tangents:
             raise DataError(f"--mode {mode} takes no --tangent; vjp, jvp and hvp do")
+        if mode != "jvp" and order != 1:
+            raise DataError(
+                f"--order goes with --mode jvp, not with {mode}; second derivatives are --mode hessian or hvp"
+            )
         evaluation = model.evaluate(of=target, wrt=names, data=given, kinks=True)
         session.warn(*evaluation.warnings)
         values = evaluation.values
@@ -100,7 +115,7 @@ def command(
                 raise DataError(f"a vjp takes the cotangent of '{target}', not of '{min(unknown)}'")
             found = model.vjp(of=target, wrt=names, cotangent=directions[target], data=given)
         elif mode == "jvp":
-            found = {target: model.jvp(of=target, wrt=names, tangents=directions, data=given)}
+            found = {target: model.jvp(of=target, wrt=names, tangents=directions, order=order, data=given)}
         elif mode == "hvp":
             found = model.hvp(of=target, wrt=names, tangents=directions, data=given)
         elif mode == "per-example":
@@ -112,12 +127,14 @@ def command(
         if mode == "hessian":
             document |= {"shape": list(found["hessian"].shape), "hessian": plain_numbers(found["hessian"])}
         elif mode == "jvp":
+            document["order"] = order
             document["tangent"] = plain_numbers(found[target])
         else:
             document["gradients"] = {name: plain_numbers(array) for name, array in found.items()}
         common.print_json({**document, "warnings": session.take()})
         return
-    session.say(f"{_title(mode)} of {target} with respect to {', '.join(names)}\n")
+    title = _title(mode) if order == 1 else f"Derivative of order {order} along the tangent"
+    session.say(f"{title} of {target} with respect to {', '.join(names)}\n")
     if mode == "hessian":
         across = [label for name in names for label in labels(name, values[name].shape)]
         if found["hessian"].size > 600:

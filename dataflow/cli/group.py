@@ -28,6 +28,7 @@ COMMANDS = {
     "jacobian": "The matrix of derivatives of a node.",
     "gradients": "Other modes: vjp, jvp, hvp, Hessian, per example, higher order.",
     "explain": "The chain rule, factor by factor.",
+    "draw": "The picture: forward pass, backward pass, or both.",
     "convert": "From one file format to another.",
     "ops": "The registered ops, or all about one.",
 }
@@ -181,14 +182,9 @@ def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit status: 0 done, 1 the input was wrong, 2 wrong usage. 'dataflow COMMAND -h' shows an example of each.",
+    epilog="\b\nExample:\n  dataflow run models/xor.toml\n  dataflow train models/digits.toml -o digits.msgpack\n\n"
+    "Exit status: 0 done, 1 the input was wrong, 2 wrong usage. 'dataflow COMMAND -h' shows examples of each command.",
 )
 @click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_show_version, help="The version.")
 def main() -> None:
-    r"""Run, differentiate and train models that are declared in files.
-
-    \b
-    Example:
-      dataflow run models/xor.toml
-      dataflow train models/digits.toml -o digits.msgpack
-    """
+    """Run, differentiate and train models that are declared in files."""

@@ -14,7 +14,7 @@ from dataflow.cli import common
 from dataflow.cli.common import example_text
 from dataflow.cli.group import Session
 from dataflow.cli.text import table, width
-from dataflow.errors import DataflowError, MissingExtraError
+from dataflow.errors import MissingExtraError
 from dataflow.op import Op
 
 SIGNATURE = 30
@@ -143,8 +143,7 @@ def _faults(ops: dict[str, Op]) -> dict[str, str]:
         ) from None
     faults = {}
     for name, op in ops.items():
-        try:
-            check_op(op)
-        except (DataflowError, AssertionError) as error:
-            faults[name] = " ".join(str(error).split())
+        if findings := check_op(op):
+            more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+            faults[name] = str(findings[0]).removeprefix(f"op '{name}': ") + more
     return faults

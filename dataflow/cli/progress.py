@@ -14,6 +14,9 @@ from dataflow.training import History, Progress
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
+TELLING = ("validation_accuracy", "validation_loss", "accuracy")
+"""Of these metrics the first that there is stands beside the bar."""
+
 
 class Silent:
     """Shows nothing."""
@@ -26,7 +29,7 @@ class Silent:
 
 
 class Shown(Silent):
-    """A bar over all minibatches, with the loss of the last epoch."""
+    """A bar over all minibatches, with the loss of the last epoch and one metric, as 80 columns hold no more."""
 
     def __init__(self, bar: Bar) -> None:
         self.bar = bar
@@ -39,7 +42,11 @@ class Shown(Silent):
         self.bar.update(self.task, completed=done, total=total, description=description)
 
     def epoch(self, history: History) -> None:
-        measured = {"loss": history.loss, **history.metrics}
+        measured = {"loss": history.loss}
+        for name in TELLING:
+            if name in history.metrics:
+                measured[name] = history.metrics[name]
+                break
         text = "  ".join(f"{name.replace('_', ' ')} {values[-1]:.5g}" for name, values in measured.items() if values)
         self.bar.update(self.task, text=text)
 
@@ -53,13 +60,12 @@ def shown(silent: bool) -> Iterator[Silent]:
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
+    from rich.table import Column
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(20),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[text]}"),
-    )
+    def text(name: str) -> TextColumn:
+        return TextColumn(name, table_column=Column(no_wrap=True))
+
+    columns = (text("{task.description}"), BarColumn(12), TimeRemainingColumn(), text("{task.fields[text]}"))
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         yield Shown(bar)
 

@@ -252,7 +252,8 @@ def _summary(model: Model, history: History) -> str:
     landmarks = {first * 10**power for first in SHOWN for power in range(len(str(count)))}
     numbers = [n for n in range(1, count + 1) if count <= 10 or n == count or n in landmarks]
     columns = {"loss": history.loss, **history.metrics}
-    rows = [(str(n), *(f"{values[n - 1]:.12g}" for values in columns.values())) for n in numbers]
+    digits = 12 if len(columns) < 3 else 8  # more columns than that would not fit beside each other
+    rows = [(str(n), *(f"{values[n - 1]:.{digits}g}" for values in columns.values())) for n in numbers]
     headers = ("epoch", *(name.replace("_", " ") for name in columns))
     final = ", ".join(f"{name.replace('_', ' ')} {values[-1]:.12g}" for name, values in columns.items())
     return f"{heading}\n\n{table(headers, rows)}\n\nfinal: {final}"

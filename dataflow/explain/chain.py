@@ -22,6 +22,9 @@ Edge: TypeAlias = tuple[str, str, int | None]
 """A factor's ``of`` and ``wrt``, and by which argument where the one is applied to the other several times: x · x
 has two."""
 
+_Trail: TypeAlias = "tuple[Edge, _Trail] | None"
+"""A path's last edge and the path before it."""
+
 MOST_PATHS = 100
 """With more paths than this an explanation goes by node."""
 
@@ -58,6 +61,7 @@ class Chain:
     inner: bool = False
     """Whether the nodes inside expressions count too."""
     _factors: dict[Edge, Factor] = field(default_factory=dict)
+    _leading: dict[str, set[str]] = field(default_factory=dict)
 
     @cached_property
     def order(self) -> list[str]:
@@ -98,9 +102,11 @@ class Chain:
             if argument is not None:
                 self._factors[key] = Factor(of, wrt, op, self._local(of, argument), argument)
                 return self._factors[key]
-            inside = [name for name in self.inside(of) if self.graph.spec(name).is_float]
-            after = self.graph.depending_on([wrt])
-            way = [name for name in inside if name in after]
+            after = {wrt}
+            for name in self.inside(of):
+                if self.graph.spec(name).is_float and not after.isdisjoint(self.graph.pred[name]):
+                    after.add(name)
+            way = [name for name in self.inside(of) if name in after]
             found = through(way, self.graph.arguments, of, wrt, self.values[of].size, self._local)
             assert found is not None, "neighbours are connected"
             self._factors[key] = Factor(of, wrt, op, found)
@@ -120,19 +126,24 @@ class Chain:
             return None
         leading = self.leading_to(wrt)
         done: list[list[Edge]] = []
-        unfinished: list[tuple[str, list[Edge]]] = [(self.of, [])]
+        unfinished: list[tuple[str, _Trail]] = [(self.of, None)]
         while unfinished:
-            name, path = unfinished.pop()
+            name, trail = unfinished.pop()
             if name == wrt:
-                done.append(path)
+                done.append(_walked(trail))
                 continue
             for source, argument in reversed(self.sources[name]):
                 if source in leading:
-                    unfinished.append((source, [*path, (name, source, argument)]))
+                    unfinished.append((source, ((name, source, argument), trail)))
         return done
 
     def leading_to(self, wrt: str) -> set[str]:
         """The nodes on a path from ``of`` to ``wrt``."""
+        if wrt not in self._leading:
+            self._leading[wrt] = self._find_leading(wrt)
+        return self._leading[wrt]
+
+    def _find_leading(self, wrt: str) -> set[str]:
         forward = {wrt}
         for name in self.order:
             if any(source in forward for source, _ in self.sources[name]):
@@ -219,3 +230,11 @@ class Chain:
         return local_jacobian(
             Call(op, op.complete(arguments), attributes, self.values[name], examples, by_example), position
         )
+
+
+def _walked(trail: _Trail) -> list[Edge]:
+    edges = []
+    while trail is not None:
+        edge, trail = trail
+        edges.append(edge)
+    return edges[::-1]

@@ -100,6 +100,7 @@ def _counts(counts: Multiplications) -> dict[str, Any]:
         "shared": counts.shared,
         "reverse": counts.reverse,
         "forward": counts.forward,
+        "markowitz": counts.markowitz,
         "best": counts.best,
         "order": list(counts.order.order),
         "order_found_by": counts.order.method,

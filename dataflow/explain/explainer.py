@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from dataflow.autodiff import check_differentiable
 from dataflow.errors import DataError, ShapeError
 from dataflow.evaluate import kink_warnings, non_finite_warnings
 from dataflow.explain.chain import Chain, Edge
@@ -18,7 +19,7 @@ from dataflow.explain.explanation import (
     Term,
     WrtExplanation,
 )
-from dataflow.explain.order import accumulate, best_order, price
+from dataflow.explain.order import accumulate, cheapest, orders, price
 from dataflow.model import Model
 from dataflow.operators import DENSE_LIMIT
 
@@ -31,6 +32,7 @@ def explain(
     example: int | None = None,
     inner: bool = False,
     order: Sequence[str] | None = None,
+    dense: bool = False,
     data: Mapping[str, object] | None = None,
     **inputs: object,
 ) -> Explanation:
@@ -39,25 +41,36 @@ def explain(
 
     ``example`` takes one example of the batch; otherwise the batch is taken whole and gradients are summed over
     it. With ``inner`` the nodes inside expressions have factors of their own. ``order`` lists the inner nodes as
-    they are to be eliminated; what that costs and that the same comes out is then part of the explanation.
+    they are to be eliminated; what that costs and that the same comes out is then part of the explanation. A matrix of
+    over 16 MiB is a ``ShapeError`` unless ``dense``.
     """
+    with np.errstate(all="ignore"):  # what is not finite is told as a note
+        return _explain(model, of, wrt, example, inner, order, dense, model.given(data, inputs))
+
+
+def _explain(
+    model: Model,
+    of: str | None,
+    wrt: Sequence[str] | str | None,
+    example: int | None,
+    inner: bool,
+    order: Sequence[str] | None,
+    dense: bool,
+    given: Mapping[str, object] | None,
+) -> Explanation:
     target = model.target(of)
     names = list(model.parameters) if wrt is None else [wrt] if isinstance(wrt, str) else list(dict.fromkeys(wrt))
-    given = model.given(data, inputs)
     if example is not None:
         given = model.one_example(given, example)
     chain = chain_of(model, target, names, given, inner=inner)
     notes = non_finite_warnings(model.graph, chain.order, chain.values)
+    on_the_way = model.graph.depending_on(names)
     notes += kink_warnings(
-        model.graph, [name for name in model.graph.schedule([target]) if name in chain.values], chain.values
+        model.graph, [name for name in model.graph.schedule([target]) if name in on_the_way], chain.values
     )
     rows = chain.values[target].size
-    for name in names:
-        if 8 * rows * chain.values[name].size > 4 * DENSE_LIMIT:
-            raise ShapeError(
-                f"∂{target}/∂{name} is a {rows}×{chain.values[name].size} matrix, too large to explain; "
-                f"take an entry of '{target}', one example, or the command 'jacobian' with --output"
-            )
+    if not dense:
+        _check_sizes(chain, rows)
     edges = {name: chain.edges(name) for name in names}
     shared_with: dict[Edge, list[str]] = {}
     for name in names:
@@ -78,23 +91,36 @@ def explain(
         model.sizes_of(given).get(chain.batch) if chain.batch else None,
         example,
         notes,
-        None if order is None else _in_order(chain, explained, list(shared_with), order),
+        None if order is None else _in_order(chain, explained, list(shared_with), order, dense),
     )
 
 
+def _check_sizes(chain: Chain, rows: int) -> None:
+    """A ``ShapeError`` where a cotangent of several rows, or the result, would take over 16 MiB."""
+    on_the_way = set(chain.wrt).union(*map(chain.leading_to, chain.wrt))
+    for name in [*chain.wrt, *(name for name in reversed(chain.order) if name in on_the_way)]:
+        columns = chain.values[name].size
+        if rows > 1 and 8 * rows * columns > DENSE_LIMIT:
+            size = f"{rows}×{columns} matrix, too large to explain ({rows * columns >> 17:,} MiB)"
+            raise ShapeError(
+                f"∂{chain.of}/∂{name} is a {size}: take one example (--example) or an entry of '{chain.of}', or ask "
+                f"for it all the same (--dense); 'dataflow jacobian' with --output saves a matrix to a file"
+            )
+
+
 def _in_order(
-    chain: Chain, explained: Mapping[str, WrtExplanation], edges: Sequence[Edge], order: Sequence[str]
+    chain: Chain, explained: Mapping[str, WrtExplanation], edges: Sequence[Edge], order: Sequence[str], dense: bool
 ) -> ChosenOrder:
     jacobians: dict[tuple[str, str], np.ndarray] = {}
     for of, source, argument in edges:
         jacobian = chain.factor(of, source, argument).jacobian
-        if jacobian.dense_bytes > DENSE_LIMIT:
+        if jacobian.dense_bytes > DENSE_LIMIT and not dense:
             rows, columns = jacobian.shape
             raise ShapeError(f"∂{of}/∂{source} is {rows}×{columns}, too large to multiply densely; take one example")
         known = jacobians.get((source, of))
         jacobians[source, of] = jacobian.dense() if known is None else known + jacobian.dense()
     names = list(explained)
-    found, _ = accumulate(jacobians, names, chain.of, order)
+    found, _ = accumulate(jacobians, names, chain.of, order, limit=None if dense else DENSE_LIMIT // 8)
     difference = max((float(np.abs(found[n] - explained[n].product).max(initial=0)) for n in names), default=0.0)
     return ChosenOrder(price(chain.example_sizes, jacobians, names, chain.of, order), found, difference)
 
@@ -103,10 +129,12 @@ def chain_of(
     model: Model, of: str, wrt: Sequence[str], given: Mapping[str, object] | None, *, inner: bool = False
 ) -> Chain:
     """The chain from ``of`` to ``wrt`` with the values of a forward pass; a ``DataError`` where an input is missing."""
+    check_differentiable(model.graph, of, wrt)
     result = model.evaluate(of=of, data=given)
+    if any(name not in result.values and name not in result.not_computed for name in wrt):
+        result = model.evaluate(data=given)  # a name that `of` does not need is asked for too
     for name in (of, *wrt):
         if name not in result.values:
-            model.graph.value(name)
             missing = ", ".join(f"'{one}'" for one in result.not_computed.get(name, [])) or "nothing that it depends on"
             raise DataError(f"'{name}' is not computed: {missing} is not given", node=name)
     return Chain(model.graph, of, wrt, result.values, model.sizes_of(given), inner)
@@ -118,7 +146,7 @@ def _explained(chain: Chain, wrt: str, rows: int, known: dict[str, NodeExplanati
     count = chain.path_count(wrt)
     if count == 0:
         empty = np.zeros((rows, size))
-        return WrtExplanation(chain.of, wrt, [], 0, [], empty, np.zeros(shape), None)
+        return WrtExplanation(chain.of, wrt, [], 0, [], empty, np.zeros_like(chain.values[wrt]), None)
     nodes = _by_node(chain, wrt, rows, known)
     found = chain.paths(wrt)
     product = nodes[-1].cotangent
@@ -130,7 +158,7 @@ def _explained(chain: Chain, wrt: str, rows: int, known: dict[str, NodeExplanati
         count,
         nodes,
         product,
-        product.sum(axis=0).reshape(shape),
+        product.sum(axis=0).reshape(shape).astype(chain.values[wrt].dtype, copy=False),
         _multiplications(chain, wrt, found),
     )
 
@@ -184,8 +212,9 @@ def _multiplications(chain: Chain, wrt: str, paths: Sequence[Sequence[Edge]] | N
             cost = chain.factor(of, source, argument).jacobian.multiplications
             examples = chain.sizes[chain.batch] if chain.batch and chain.is_by_example(of) else 1
             structured += rows * cost // max(1, examples)
-    order = best_order(sizes, [(source, of) for of, source, _ in edges], wrt, chain.of)
-    return Multiplications(separate, reverse, reverse, forward, order.multiplications, order, structured)
+    known = orders(sizes, [(source, of) for of, source, _ in edges], wrt, chain.of)
+    best, markowitz = cheapest(known), known["Markowitz"].multiplications
+    return Multiplications(separate, reverse, reverse, forward, markowitz, best.multiplications, best, structured)
 
 
 def _reverse_count(chain: Chain, edges: Sequence[Edge]) -> int:

@@ -53,6 +53,8 @@ class Multiplications:
     """The same as ``shared``, for this wrt alone."""
     forward: int
     """From the right, with what paths have in common computed once."""
+    markowitz: int
+    """Always eliminating the node that is cheapest to eliminate next."""
     best: int
     """In the cheapest order that is known."""
     order: Elimination

@@ -10,12 +10,20 @@ from dataflow.explain.names import latex_name
 LARGEST = (12, 10)
 """Rows and columns of the largest matrix that is written out; a larger one is named with its shape."""
 
+IN_A_LINE = 60
+"""Characters of names in one line of a product, about."""
+
 
 def latex(explanation: Explanation) -> str:
     """A document that compiles with pdflatex and amsmath."""
     parts = [_one(explanation, one) for one in explanation.explained.values()]
     if len(explanation.wrt) > 1:
         parts.append(_shared(explanation))
+    if explanation.chosen is not None:
+        order, difference = explanation.chosen.elimination, explanation.chosen.largest_difference
+        names = ", ".join(f"${latex_name(name)}$" for name in order.order)
+        costs = f"{order.multiplications:,} multiplications; the result differs by at most {difference:.1e}"
+        parts.append(f"\\medskip\\noindent In the order {names}: {costs}.\\par\n")
     notes = "".join(f"\\noindent {escaped(note)}\\par\n" for note in explanation.warnings)
     return (
         "\\documentclass{article}\n\\usepackage{amsmath}\n\\usepackage[margin=2cm]{geometry}\n"
@@ -88,8 +96,15 @@ def _one(explanation: Explanation, one: WrtExplanation) -> str:
 def _path(one: WrtExplanation, path: PathExplanation) -> list[str]:
     if not path.factors:
         return [f"{_partial(one.of, one.wrt)} &= {matrix(one.product)}"]
-    names = " \\cdot ".join(_partial(factor.of, factor.wrt) for factor in path.factors)
-    lines = [f"{_partial(one.of, one.wrt)} &= {names}"]
+    pieces, room = [""], IN_A_LINE
+    for factor in path.factors:
+        width = max(len(factor.of), len(factor.wrt)) + 3
+        if pieces[-1] and width > room:
+            pieces.append("")
+            room = IN_A_LINE
+        pieces[-1] += (" \\cdot " if pieces[-1] else "") + _partial(factor.of, factor.wrt)
+        room -= width
+    lines = [f"{_partial(one.of, one.wrt)} &= {pieces[0]}", *(f"&\\quad\\cdot {piece}" for piece in pieces[1:])]
     for i, (factor, partial) in enumerate(zip(path.factors, path.partials, strict=True)):
         rows, columns = factor.shape
         small = rows <= LARGEST[0] and columns <= LARGEST[1]

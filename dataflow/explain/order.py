@@ -10,13 +10,14 @@ matrices, by dynamic programming.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 
-from dataflow.errors import GraphError, nearest
+from dataflow.errors import GraphError, ShapeError, nearest
 from dataflow.operators import product_error
 
 Edge: TypeAlias = tuple[str, str]
@@ -24,6 +25,8 @@ Edge: TypeAlias = tuple[str, str]
 
 EXACT_LIMIT = 14
 """Up to this many inner vertices the best order of any graph is found by exact search."""
+CHAIN_LIMIT = 500
+"""Up to this many inner vertices the best order of a chain is found by dynamic programming."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ def orders(
         "reverse": elimination.priced("reverse", inner[::-1]),
         "Markowitz": elimination.priced("Markowitz", elimination.markowitz()),
     }
-    if elimination.is_chain:
+    if elimination.is_chain and len(inner) <= CHAIN_LIMIT:
         found["best"] = elimination.priced("dynamic programming", elimination.chain_order(), is_best=True)
     elif len(inner) <= EXACT_LIMIT:
         found["best"] = elimination.priced("exact search", elimination.exact_order(), is_best=True)
@@ -58,7 +61,11 @@ def orders(
 
 def best_order(sizes: Mapping[str, int], edges: Iterable[Edge], wrt: str | Sequence[str], of: str) -> Elimination:
     """The best order, or the cheapest of those that are known where the graph is too large to search."""
-    found = orders(sizes, edges, wrt, of)
+    return cheapest(orders(sizes, edges, wrt, of))
+
+
+def cheapest(found: Mapping[str, Elimination]) -> Elimination:
+    """The best of ``orders``, or the cheapest where the best is not known."""
     return found.get("best") or min(found.values(), key=lambda one: one.multiplications)
 
 
@@ -72,16 +79,18 @@ def price(
 
 
 def accumulate(
-    jacobians: Mapping[Edge, np.ndarray], wrt: Sequence[str], of: str, order: Sequence[str]
+    jacobians: Mapping[Edge, np.ndarray],
+    wrt: Sequence[str],
+    of: str,
+    order: Sequence[str],
+    *,
+    limit: int | None = None,
 ) -> tuple[dict[str, np.ndarray], int]:
     """The Jacobian of ``of`` with respect to each wrt, from those of neighbours (rows are the target's entries), by
-    eliminating the inner vertices in the given order; and the multiplications that it took."""
-    sizes: dict[str, int] = {}
-    for (source, target), matrix in jacobians.items():
-        for name, size in ((target, matrix.shape[0]), (source, matrix.shape[1])):
-            if sizes.setdefault(name, size) != size:
-                other = next(m.shape for e, m in jacobians.items() if name in e and m is not matrix)
-                raise product_error((other[0], other[1]), (matrix.shape[0], matrix.shape[1]))
+    eliminating the inner vertices in the given order; and the multiplications that it took. No wrt may lie on the way
+    from another to ``of``: it would have to be eliminated and kept. A product of more than ``limit`` entries is a
+    ``ShapeError``."""
+    sizes = _agreed_sizes(jacobians)
     graph = _Graph(sizes, jacobians, wrt, of)
     graph.check(order)
     known = dict(jacobians)
@@ -92,11 +101,32 @@ def accumulate(
         known = {edge: matrix for edge, matrix in known.items() if vertex not in edge}
         for source, right in incoming.items():
             for target, left in outgoing.items():
+                if limit is not None and left.shape[0] * right.shape[1] > limit:
+                    raise ShapeError(
+                        f"in this order ∂{target}/∂{source} is needed, a {left.shape[0]}×{right.shape[1]} matrix, too "
+                        f"large to multiply densely; take one example (--example) or another order"
+                    )
                 product = left @ right
                 count += left.shape[0] * left.shape[1] * right.shape[1]
                 known[source, target] = known[source, target] + product if (source, target) in known else product
     zero = {name: np.zeros((sizes.get(of, 0), sizes.get(name, 0))) for name in wrt}
     return {name: known.get((name, of), zero[name]) for name in wrt}, count
+
+
+def _agreed_sizes(jacobians: Mapping[Edge, np.ndarray]) -> dict[str, int]:
+    """How many entries each node has; a ``ShapeError`` names two factors that do not agree about it."""
+    as_rows: dict[str, tuple[int, int]] = {}
+    as_columns: dict[str, tuple[int, int]] = {}
+    for (source, target), matrix in jacobians.items():
+        rows, columns = matrix.shape
+        if as_rows.setdefault(target, (rows, columns))[0] != rows:
+            raise ShapeError(f"'{target}' has {as_rows[target][0]} entries in one factor and {rows} in another")
+        if as_columns.setdefault(source, (rows, columns))[1] != columns:
+            raise ShapeError(f"'{source}' has {as_columns[source][1]} entries in one factor and {columns} in another")
+    for name in as_rows.keys() & as_columns.keys():
+        if as_columns[name][1] != as_rows[name][0]:
+            raise product_error(as_columns[name], as_rows[name])
+    return {name: shape[0] for name, shape in as_rows.items()} | {name: shape[1] for name, shape in as_columns.items()}
 
 
 class _Graph:
@@ -120,7 +150,13 @@ class _Graph:
         return len(self.wrt) == 1 and ones and len(self.before.get(self.of, {})) <= 1
 
     def check(self, order: Sequence[str]) -> None:
-        """A ``GraphError`` unless ``order`` has every inner vertex once."""
+        """A ``GraphError`` unless ``order`` has every inner vertex once, and no wrt lies between another and ``of``."""
+        between = next((name for name in self.wrt if name != self.of and self.before.get(name)), None)
+        if between is not None:
+            raise GraphError(
+                f"'{between}' is computed from another of the names ({', '.join(self.wrt)}), so no order eliminates "
+                f"the nodes between for all of them; take them one by one"
+            )
         inner = set(self.topological)
         for name in order:
             if name not in inner:
@@ -142,70 +178,72 @@ class _Graph:
         """Always the vertex that is cheapest to eliminate next; the first in topological order among equals."""
         before = {name: set(found) for name, found in self.before.items()}
         after = {name: set(found) for name, found in self.after.items()}
-        left, order = list(self.topological), []
-        while left:
-            vertex = min(left, key=lambda name: self._cost(before, after, name))
+        number = {name: i for i, name in enumerate(self.topological)}
+        price = {name: self._cost(before, after, name) for name in number}
+        waiting = [(cost, number[name]) for name, cost in price.items()]
+        heapq.heapify(waiting)
+        order = []
+        while waiting:
+            cost, i = heapq.heappop(waiting)
+            vertex = self.topological[i]
+            if price.get(vertex) != cost:
+                continue  # gone, or waiting at another price
+            del price[vertex]
+            touched = before.get(vertex, set()) | after.get(vertex, set())
             self._eliminate(before, after, vertex)
-            left.remove(vertex)
             order.append(vertex)
+            for name in touched & price.keys():
+                price[name] = self._cost(before, after, name)
+                heapq.heappush(waiting, (price[name], number[name]))
         return order
 
     def chain_order(self) -> list[str]:
         """Of a chain, by dynamic programming over its parts."""
         names = [*self.wrt, *self.topological, self.of]
-        size = [self.sizes[name] for name in names]
+        size = np.array([self.sizes[name] for name in names], dtype=np.float64)  # exact up to 2^53, and no overflow
         last = len(names) - 1
-        cost = {(i, i + 1): 0 for i in range(last)}
-        split: dict[tuple[int, int], int] = {}
+        cost = np.zeros((last + 1, last + 1))
+        split = np.zeros((last + 1, last + 1), dtype=np.int64)
         for length in range(2, last + 1):
-            for i in range(last - length + 1):
-                j = i + length
-                split[i, j] = min(range(i + 1, j), key=lambda k: cost[i, k] + cost[k, j] + size[i] * size[k] * size[j])
-                k = split[i, j]
-                cost[i, j] = cost[i, k] + cost[k, j] + size[i] * size[k] * size[j]
+            i = np.arange(last - length + 1)
+            j = i + length
+            k = i[:, None] + np.arange(1, length)
+            each = cost[i[:, None], k] + cost[k, j[:, None]] + size[k] * (size[i] * size[j])[:, None]
+            chosen = each.argmin(axis=1)
+            cost[i, j], split[i, j] = each[i, chosen], k[i, chosen]
         order, parts = [], [(0, last)]
         while parts:
-            i, j = parts.pop()
-            if (i, j) in split:
-                order.append(names[split[i, j]])
-                parts += [(i, split[i, j]), (split[i, j], j)]
+            start, end = parts.pop()
+            if end - start > 1:
+                middle = int(split[start, end])
+                order.append(names[middle])
+                parts += [(start, middle), (middle, end)]
         return order[::-1]
 
     def exact_order(self) -> list[str]:
         """Of any graph, by dynamic programming over the sets of vertices that are gone: which nodes meet at a
-        vertex depends on that set alone, not on the order in which it went."""
+        vertex depends on that set alone, not on the order in which it went. A set that costs more than an order that is
+        known leads to nothing better."""
         inner = self.topological
-        number = {name: i for i, name in enumerate(inner)}
+        limit = min(self.priced("", order).multiplications for order in (inner, inner[::-1], self.markowitz()))
+        names = [*inner, *self.wrt, self.of]
+        bit = {name: 1 << i for i, name in enumerate(names)}
+        sizes = [self.sizes.get(name, 0) for name in names]
+        into = [sum(bit[other] for other in self.before.get(name, ())) for name in names]
+        out = [sum(bit[other] for other in self.after.get(name, ())) for name in names]
         best: dict[int, tuple[int, tuple[int, ...]]] = {0: (0, ())}
         for _ in inner:
             following: dict[int, tuple[int, tuple[int, ...]]] = {}
             for gone, (cost, order) in best.items():
-                for i, name in enumerate(inner):
+                for i in range(len(inner)):
                     if gone >> i & 1:
                         continue
-                    price = cost + self.sizes[name] * self._met(self.before, name, gone, number) * self._met(
-                        self.after, name, gone, number
-                    )
+                    price = cost + sizes[i] * _met(into, i, gone, sizes) * _met(out, i, gone, sizes)
                     known = following.get(gone | 1 << i)
-                    if known is None or price < known[0]:
+                    if price <= limit and (known is None or price < known[0]):
                         following[gone | 1 << i] = (price, (*order, i))
             best = following
         return [inner[i] for i in best[(1 << len(inner)) - 1][1]]
-
-    def _met(
-        self, neighbours: Mapping[str, Mapping[str, None]], name: str, gone: int, number: Mapping[str, int]
-    ) -> int:
-        """The entries of all nodes that are next to ``name`` once the vertices in ``gone`` are eliminated."""
-        found, frontier, total = set(), [name], 0
-        while frontier:
-            for other in neighbours.get(frontier.pop(), {}):
-                if other not in found:
-                    found.add(other)
-                    if other in number and gone >> number[other] & 1:
-                        frontier.append(other)
-                    else:
-                        total += self.sizes[other]
-        return total
 
     def _cost(self, before: Mapping[str, set[str]], after: Mapping[str, set[str]], vertex: str) -> int:
         into = sum(self.sizes[name] for name in before.get(vertex, ()))
@@ -235,3 +273,20 @@ class _Graph:
                     ready.append(target)
         ends = {self.of, *self.wrt}
         return [name for name in order if name not in ends]
+
+
+def _met(neighbours: Sequence[int], vertex: int, gone: int, sizes: Sequence[int]) -> int:
+    """The entries of all nodes that are next to a vertex once those in ``gone`` are eliminated; sets are bit masks."""
+    reached = neighbours[vertex]
+    through = reached & gone
+    while through:
+        lowest = through & -through
+        found = neighbours[lowest.bit_length() - 1]
+        through = (through ^ lowest) | (found & ~reached & gone)
+        reached |= found
+    left, total = reached & ~gone, 0
+    while left:
+        lowest = left & -left
+        total += sizes[lowest.bit_length() - 1]
+        left ^= lowest
+    return total

@@ -21,8 +21,12 @@ padding:.5rem .75rem}
 .dataflow-explanation .name{color:var(--mark);font-weight:600}
 .dataflow-explanation .soft{color:var(--soft);font-size:.9rem}
 .dataflow-explanation .scroll{overflow-x:auto}
-.dataflow-explanation table.matrix{border-collapse:collapse;border-left:2px solid;border-right:2px solid;margin:.4rem 0;
+.dataflow-explanation table.matrix{border-collapse:collapse;margin:.4rem 0;padding:0;position:relative;
 font-variant-numeric:tabular-nums}
+.dataflow-explanation table.matrix::before,.dataflow-explanation table.matrix::after{border:2px solid;bottom:0;
+content:"";position:absolute;top:0;width:.3rem}
+.dataflow-explanation table.matrix::before{border-right:0;left:0}
+.dataflow-explanation table.matrix::after{border-left:0;right:0}
 .dataflow-explanation table.matrix td{padding:.1rem .6rem;text-align:right}
 .dataflow-explanation table.cost{border-collapse:collapse}
 .dataflow-explanation table.cost td{border-bottom:1px solid var(--line);padding:.2rem .8rem .2rem 0}
@@ -59,6 +63,10 @@ def body(explanation: Explanation) -> str:
     ]
     if len(explanation.wrt) > 1:
         parts.append(_shared(explanation))
+    if explanation.chosen is not None:
+        order, difference = explanation.chosen.elimination, explanation.chosen.largest_difference
+        costs = f"{order.multiplications:,} multiplications; the result differs by at most {difference:.1e}"
+        parts.append(f"<p>In the order {escape(', '.join(order.order))}: {costs}.</p>")
     parts += [f"<p><strong>Note:</strong> {escape(note)}</p>" for note in explanation.warnings]
     joined = "\n".join(parts)
     return f'<div class="dataflow-explanation">\n<style>{STYLE}</style>\n{joined}\n</div>\n'
@@ -99,6 +107,7 @@ def _one(explanation: Explanation, one: WrtExplanation) -> str:
         rows = [
             ("from the left (reverse)", counts.reverse),
             ("from the right (forward)", counts.forward),
+            ("lowest Markowitz degree", counts.markowitz),
             ("the best order" if counts.order.is_best else "the cheapest order known", counts.best),
             ("reverse with structure", counts.with_structure),
         ]

@@ -139,12 +139,14 @@ def _cost(one: WrtExplanation) -> str:
     if counts is None:
         return ""
     order = ", ".join(counts.order.order) if len(counts.order.order) <= 12 else f"{len(counts.order.order)} nodes"
+    found_by = f" ({counts.order.method})" if counts.order.is_best else ""
     best = "the best order" if counts.order.is_best else "the cheapest order known"
     lines = [
         "Multiplications, dense, for one example:",
         f"  from the left (reverse)   {counts.reverse:>14,}",
         f"  from the right (forward)  {counts.forward:>14,}",
-        f"  {best:<25} {counts.best:>14,}" + (f"   eliminating {order}" if order else ""),
+        f"  lowest Markowitz degree   {counts.markowitz:>14,}",
+        f"  {best:<25} {counts.best:>14,}" + (f"   eliminating {order}{found_by}" if order else ""),
         f"  reverse with structure    {counts.with_structure:>14,}",
     ]
     if counts.separate != counts.reverse:

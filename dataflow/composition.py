@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from dataflow.errors import GraphError, ShapeError, nearest
 from dataflow.graph import CONSTANT, INPUT, OP, PARAMETER, Graph
@@ -15,8 +16,9 @@ def compose(f: Model, g: Model, connect: Mapping[str, str] | None = None) -> Mod
 
     ``connect`` names, for inputs of f, the nodes of g that take their place. Unless given, f's inputs are g's outputs
     of the same name, or f's only input is g's only output. What is not connected stays an input. A name of f that g
-    has too gets ``_2`` at its end. Parameters keep their values; outputs and loss are f's. The same ops run in the same
-    order as in f after g, so the results are the same bit for bit.
+    has too gets ``_2`` at its end; sizes that both call the same are the same. Parameters keep their values and blocks
+    their names; outputs, loss and training settings are f's, declared data is g's. The same ops run in the same order
+    as in f after g, so the results are the same bit for bit.
     """
     connected = dict(connect) if connect is not None else _matched(f, g)
     graph = Graph(f"{f.name}_of_{g.name}", f.graph.dtype)
@@ -32,10 +34,20 @@ def compose(f: Model, g: Model, connect: Mapping[str, str] | None = None) -> Mod
         if f.graph.nodes[name]["dtype"] != g.graph.nodes[source]["dtype"]:
             expected, found = f.graph.nodes[name]["dtype"], g.graph.nodes[source]["dtype"]
             raise GraphError(f"input '{name}' is {expected}, '{source}' is {found}")
-    names = {name: _free(name, graph, f.graph) for name in f.graph if name not in connected}
+    heads = _free_names({_head(name) for name in f.graph} - set(connected), {_head(name) for name in graph})
+    names = {name: heads[_head(name)] + name[len(_head(name)) :] for name in f.graph if name not in connected}
     names.update(connected)
     _copied(f.graph, graph, names, set(connected), sizes)
-    composed = Model(graph, [names[name] for name in f.outputs], None if f.loss is None else names[f.loss])
+    _copy_blocks(g.graph, graph, model_of)
+    _copy_blocks(f.graph, graph, names)
+    composed = Model(
+        graph,
+        [names[name] for name in f.outputs],
+        None if f.loss is None else names[f.loss],
+        doc=f"{f.name or 'f'} of {g.name or 'g'}",
+        data=None if g.data is None else replace(g.data),
+        train=f.train_settings,
+    )
     for part, mapping in ((g, model_of), (f, names)):
         for name in part.parameters:
             composed.parameters[mapping[name]] = part.parameters[name]
@@ -71,12 +83,51 @@ def _fit(name: str, expected: Shape, source: str, found: Shape, sizes: dict[str,
         )
 
 
-def _free(name: str, graph: Graph, own: Graph) -> str:
-    number = 2
-    free = name
-    while free in graph or (free != name and free in own):
-        free, number = f"{name}_{number}", number + 1
-    return free
+def _head(name: str) -> str:
+    """What a node inside an expression or a block is named after."""
+    return name.partition(".")[0]
+
+
+def _free_names(own: Collection[str], taken: Collection[str]) -> dict[str, str]:
+    """For each name one that is not taken, and not another's own."""
+    found = {}
+    for name in own:
+        free, number = name, 2
+        while free in taken or (free != name and free in own):
+            free, number = f"{name}_{number}", number + 1
+        found[name] = free
+    return found
+
+
+def _copy_blocks(source: Graph, target: Graph, names: Mapping[str, str]) -> None:
+    """The blocks that a graph declares, their calls, and which call each node belongs to."""
+    paths = {_head(name): _head(new) for name, new in names.items()}
+
+    def moved(path: str) -> str:
+        return names[path] if path in names else paths.get(_head(path), _head(path)) + path[len(_head(path)) :]
+
+    declared = target.graph.setdefault("blocks", {})
+    blocks = {
+        name: name if declared.get(name) == block else new
+        for (name, block), new in zip(
+            source.graph.get("blocks", {}).items(),
+            _free_names(source.graph.get("blocks", {}), declared).values(),
+            strict=True,
+        )
+    }
+    for name, block in source.graph.get("blocks", {}).items():
+        declared[blocks[name]] = block
+    calls = target.graph.setdefault("calls", {})
+    for path, call in source.graph.get("calls", {}).items():
+        calls[moved(path)] = {
+            **call,
+            "block": blocks[call["block"]],
+            "share": None if call.get("share") is None else moved(call["share"]),
+            "inputs": [moved(one) if isinstance(one, str) else one for one in call["inputs"]],
+        }
+    for name, data in source.nodes(data=True):
+        if data.get("block") is not None:
+            target.nodes[names[name]]["block"] = moved(data["block"])
 
 
 def _copied(

@@ -1,0 +1,148 @@
+"""A picture that can be saved, shown in a notebook, and looked into."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from dataflow.draw.engines import TIME_LIMIT, Engine, find_engine
+from dataflow.draw.layout import read_layout
+from dataflow.draw.picture import Picture
+from dataflow.draw.styles import FONT
+from dataflow.draw.svg import accessible
+from dataflow.draw.write_dot import dot_source
+from dataflow.draw.write_mermaid import mermaid
+from dataflow.draw.write_tikz import tikz
+from dataflow.errors import DataflowError, FileFormatError, GraphError, MissingExtraError
+from dataflow.files.atomic import replace_file
+
+FORMATS = {
+    ".svg": "svg",
+    ".png": "png",
+    ".pdf": "pdf",
+    ".dot": "dot",
+    ".gv": "dot",
+    ".tex": "tikz",
+    ".mmd": "mermaid",
+}
+"""What is written, by the ending of the file's name."""
+MOST_LAID_OUT = 3000
+"""A layout of more nodes takes minutes and more."""
+DOTS_PER_INCH = 150
+
+
+class Drawing:
+    """The picture of a model. ``picture`` is what it shows, as plain data; ``source`` the same in DOT."""
+
+    def __init__(self, picture: Picture, *, engine: str | None = None, time_limit: float = TIME_LIMIT) -> None:
+        self.picture = picture
+        self.engine = engine
+        self.time_limit = time_limit
+        self._rendered: dict[str, bytes] = {}
+
+    def __repr__(self) -> str:
+        picture = self.picture
+        return f"<picture '{picture.title}': {len(picture.nodes)} nodes, {len(picture.edges)} edges>"
+
+    @cached_property
+    def source(self) -> str:
+        """The DOT file."""
+        return dot_source(self.picture)
+
+    def render(self, form: str) -> bytes:
+        """The picture as ``svg``, ``png``, ``pdf``, ``dot``, ``tikz`` or ``mermaid``. A ``MissingExtraError`` where no
+        layout engine writes that, a ``GraphError`` where layout takes too long."""
+        if form not in FORMATS.values():
+            raise FileFormatError(f"there is no format '{form}'; there is {', '.join(dict.fromkeys(FORMATS.values()))}")
+        if form not in self._rendered:
+            self._rendered[form] = self._render(form)
+        return self._rendered[form]
+
+    def save(self, path: str | os.PathLike[str]) -> list[str]:
+        """Write the file that the ending names; what the user should know of it is returned. Where a layout engine is
+        missing, the DOT file is written instead, and the ``MissingExtraError`` says where it is."""
+        target = Path(path)
+        form = form_of(target)
+        try:
+            content = self.render(form)
+        except MissingExtraError as error:
+            instead = target.with_suffix(".dot")
+            replace_file(instead, [self.render("dot")])
+            error.message += f" (the graph was written as DOT to {instead})"
+            raise error.at(file=target) from None
+        replace_file(target, [content])
+        return self.caveats(form)
+
+    def caveats(self, form: str) -> list[str]:
+        """What is less than it should be in this format."""
+        notes = list(self.picture.notes)
+        if form == "png":
+            engine = find_engine(form, self.engine)
+            lacking = sorted(set(self.source) & _HARD) if engine.png_font is not None else []
+            if lacking:
+                notes.append(
+                    f"{engine.name} has no glyph for {' '.join(lacking)} in a PNG; take SVG, or install "
+                    f"dataflow-autodiff[render]"
+                )
+        return notes
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Mapping[str, Any]:
+        """For Jupyter: the SVG; where it cannot be laid out, the text and the reason."""
+        try:
+            return {"text/plain": repr(self), "image/svg+xml": self.render("svg").decode()}
+        except DataflowError as error:
+            return {"text/plain": f"{self!r}\n{error}"}
+
+    # -------------------------------------------------------------------------------------------- internals
+
+    def _render(self, form: str) -> bytes:
+        if form == "dot":
+            return self.source.encode()
+        if form == "mermaid":
+            return mermaid(self.picture).encode()
+        if len(self.picture.nodes) > MOST_LAID_OUT:
+            raise GraphError(
+                f"the picture has {len(self.picture.nodes):,} nodes, too many to lay out (at most {MOST_LAID_OUT:,}); "
+                f"fold it with --collapse or a smaller --max-nodes, or write a .dot or .mmd file"
+            )
+        if form == "tikz":
+            return tikz(self.picture, read_layout(self._laid_out("json0", find_engine("json0", self.engine)))).encode()
+        found = self._laid_out(form, find_engine(form, self.engine))
+        if form == "pdf":  # the time at which it was written, which some versions of Graphviz put in
+            return _CREATED.sub(lambda match: match[1] + b"0" * len(match[2]), found)
+        return accessible(found, self.picture) if form == "svg" else found
+
+    def _laid_out(self, form: str, engine: Engine) -> bytes:
+        is_png = form == "png"
+        font = engine.png_font if is_png and engine.png_font is not None else FONT
+        source = dot_source(
+            self.picture, font=font, swapped=self._swapped(engine), dpi=DOTS_PER_INCH if is_png else None
+        )
+        return engine.run(source, form, self.time_limit)
+
+    def _swapped(self, engine: Engine) -> bool:
+        """Whether the passes have to be written the other way round for the forward pass to come first."""
+        if len([cluster for cluster in self.picture.clusters if cluster.is_pass]) < 2:
+            return False
+        layout = read_layout(engine.run(self.source, "json0", self.time_limit))
+        forward, backward = layout.boxes["cluster-1"], layout.boxes["cluster-2"]
+        return forward[0] > backward[0] if self.picture.down else forward[1] < backward[1]
+
+
+_CREATED = re.compile(rb"(/(?:CreationDate|ModDate) \(D:)(\d+)")
+_HARD = set("∇ᵀ⊙⊗")
+"""Characters that graphviz-pure's own fonts lack."""
+
+
+def form_of(path: Path) -> str:
+    """The format that a file's ending names; a ``FileFormatError`` lists them."""
+    ending = path.suffix.lower()
+    if ending not in FORMATS:
+        known = ", ".join(FORMATS)
+        found = f"files ending in '{ending}' are" if ending else "a name without an ending is"
+        raise FileFormatError(f"{found} no picture; choose {known}", file=path)
+    return FORMATS[ending]

@@ -1,0 +1,108 @@
+"""How things look: a shape for each kind, line styles, and the colours of the light and the dark theme.
+
+Every attribute that reaches Graphviz comes from here. Colours only repeat what shapes and lines say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dataflow.draw.picture import Flow, Kind, Mark, PictureNode
+
+FONT = "DejaVu Sans"
+"""The widest of the usual fonts: a box that is wide enough for it is wide enough for what a reader's machine has."""
+FONT_SIZE, SMALL, TITLE = 12, 9, 13
+THICK = 2.8
+
+SHAPES = {
+    Kind.INPUT: {"shape": "ellipse", "margin": "0.05,0.03"},
+    Kind.PARAMETER: {"shape": "cylinder"},
+    Kind.CONSTANT: {"shape": "note"},
+    Kind.OP: {"shape": "box"},
+    Kind.OUTPUT: {"shape": "box", "peripheries": "2"},
+    Kind.LOSS: {"shape": "doubleoctagon", "margin": "0.02,0.02"},
+    Kind.COTANGENT: {"shape": "box"},
+    Kind.BLOCK: {"shape": "box3d"},
+    Kind.LAYERS: {"shape": "folder"},
+}
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours as #rrggbb. Text has a contrast of 7 : 1 and more with what is behind it, lines of 3 : 1 and more."""
+
+    paper: str
+    text: str
+    line: str
+    faint: str
+    frame: str
+    path: str
+    shared: str
+    fills: dict[Kind, str]
+
+
+LIGHT = Theme(
+    paper="#ffffff",
+    text="#1b1f24",
+    line="#3d444d",
+    faint="#59616b",
+    frame="#6e7781",
+    path="#b0450a",
+    shared="#6639ba",
+    fills={
+        Kind.INPUT: "#dff0ff",
+        Kind.PARAMETER: "#fff3cd",
+        Kind.CONSTANT: "#eceff2",
+        Kind.OP: "#ffffff",
+        Kind.OUTPUT: "#e2f5e5",
+        Kind.LOSS: "#ffe3e0",
+        Kind.COTANGENT: "#f1e8fd",
+        Kind.BLOCK: "#eef1f4",
+        Kind.LAYERS: "#eef1f4",
+    },
+)
+DARK = Theme(
+    paper="#0d1117",
+    text="#f0f3f6",
+    line="#b7bdc8",
+    faint="#9ea7b3",
+    frame="#848d97",
+    path="#ffb77c",
+    shared="#d2b4ff",
+    fills={
+        Kind.INPUT: "#0f2d4a",
+        Kind.PARAMETER: "#3f3206",
+        Kind.CONSTANT: "#2a3038",
+        Kind.OP: "#151b23",
+        Kind.OUTPUT: "#10341b",
+        Kind.LOSS: "#4b1513",
+        Kind.COTANGENT: "#31204c",
+        Kind.BLOCK: "#242a33",
+        Kind.LAYERS: "#242a33",
+    },
+)
+LINES = {Flow.VALUE: "solid", Flow.GRADIENT: "solid", Flow.SAVED: "dashed", Flow.REPEAT: "dotted"}
+
+
+def theme(dark: bool) -> Theme:
+    """The colours of a picture."""
+    return DARK if dark else LIGHT
+
+
+def node_style(node: PictureNode) -> str:
+    """The value of Graphviz's ``style``."""
+    parts = ["filled"]
+    if node.kind in (Kind.OP, Kind.OUTPUT):
+        parts.append("rounded")
+    if node.kind == Kind.COTANGENT:
+        parts.append("diagonals")
+    if not node.computed:
+        parts.append("dotted")
+    elif node.saved:
+        parts.append("dashed")
+    return ",".join(parts)
+
+
+def mark_color(mark: Mark, otherwise: str, colors: Theme) -> str:
+    """The colour of what is marked."""
+    return {Mark.PATH: colors.path, Mark.SHARED: colors.shared}.get(mark, otherwise)

@@ -1,0 +1,226 @@
+"""A picture in TikZ: laid out by Graphviz, drawn and set by LaTeX, mathematics and all. It compiles with pdflatex."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator
+
+from dataflow.draw.layout import Layout, Place, Spline
+from dataflow.draw.notation import printable
+from dataflow.draw.picture import Flow, Kind, Line, Mark, Picture, PictureEdge, PictureNode, Role
+from dataflow.draw.styles import Theme, theme
+from dataflow.explain.names import latex_name
+
+CORNER = 6.0
+DASHES = {Flow.VALUE: "", Flow.GRADIENT: "", Flow.SAVED: ",dashed", Flow.REPEAT: ",densely dotted"}
+_COMMANDS = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_COMMANDS |= {character: f"\\{character}" for character in "#$%&_{}"}
+_COMMANDS |= {
+    "<": "$<$",
+    ">": "$>$",
+    "|": "$|$",
+    '"': "''",
+    "-": "{-}",
+    "[": "{[}",  # after the end of a line a bracket would begin an option
+    "]": "{]}",
+    "*": "{*}",
+}
+_COMMANDS |= {"∂": r"$\partial$", "×": r"$\times$", "·": r"$\cdot$", "−": "$-$", "…": r"\dots{}", "→": r"$\to$"}
+_COMMANDS |= {"⁽": "$^{(}$", "⁾": "$^{)}$", "½": r"$\frac12$"}
+_COMMANDS |= {c: f"$^{{{i}}}$" for i, c in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}
+_ACCENTS = {"\u0302": "hat", "\u0304": "bar", "\u0303": "tilde", "\u0307": "dot"}
+_SAME_IN_LATIN = {"omicron": "o", "Alpha": "A", "Beta": "B", "Epsilon": "E", "Zeta": "Z", "Eta": "H", "Iota": "I"}
+_SAME_IN_LATIN |= {"Kappa": "K", "Mu": "M", "Nu": "N", "Omicron": "O", "Rho": "P", "Tau": "T", "Upsilon": r"\Upsilon"}
+_SAME_IN_LATIN |= {"Chi": "X"}
+
+
+def tikz(picture: Picture, found: Layout) -> str:
+    """A document with one picture, laid out as ``found``."""
+    colors = theme(picture.dark)
+    width = max(found.width, 120.0) + 24
+    legend = " · ".join((picture.title, *picture.legend))
+    height = found.height - found.bottom + 34 + 9 * (3.6 * len(legend) // width)
+    lines = [
+        r"\documentclass{article}",
+        rf"\usepackage[paperwidth={width:.0f}bp,paperheight={height:.0f}bp,margin=10bp]{{geometry}}",
+        r"\usepackage{tikz}",
+        r"\usepackage{amsmath}",
+        *_definitions(colors),
+        r"\pagestyle{empty}\setlength{\parindent}{0pt}",
+        r"\begin{document}",
+        f"% {_comment(picture.title)}",
+        r"\pagecolor{paper}" if picture.dark else "% the paper is white",
+        r"\begin{tikzpicture}[x=1bp,y=1bp,>=latex,draw=line,text=ink,align=center,inner sep=1pt,",
+        r"  label/.style={font=\sffamily\fontsize{10}{12}\selectfont},",
+        r"  small/.style={font=\sffamily\fontsize{7}{8.5}\selectfont,text=faint,fill=paper,fill opacity=0.85,",
+        r"    text opacity=1}]",
+    ]
+    for number, cluster in enumerate(picture.clusters, 1):
+        if (box := found.boxes.get(f"cluster-{number}")) is not None:
+            corners = f"({box[0]:.2f},{box[1]:.2f}) rectangle ({box[2]:.2f},{box[3]:.2f})"
+            style = "frame" if cluster.is_pass else "frame,dashed,rounded corners=6bp"
+            lines.append(rf"\draw[{style}] {corners};")
+            anchor, y = ("south west", box[1] + 3) if cluster.is_pass else ("north west", box[3] - 3)
+            lines.append(rf"\node[label,anchor={anchor}] at ({box[0] + 4:.2f},{y:.2f}) {{{text(cluster.label)}}};")
+    for number, edge in enumerate(picture.edges, 1):
+        if (drawn := found.edges.get(f"edge-{number}")) is not None:
+            lines += _edge(edge, drawn)
+    for number, node in enumerate(picture.nodes, 1):
+        if (place := found.nodes.get(f"node-{number}")) is not None:
+            lines += _node(node, place)
+    if picture.legend:
+        style = f"small,anchor=north,text width={max(found.width, 120.0):.0f}bp"
+        lines.append(rf"\node[{style}] at ({found.width / 2:.2f},{found.bottom - 4:.2f}) {{{text(legend)}}};")
+    return "\n".join([*lines, r"\end{tikzpicture}", r"\end{document}", ""])
+
+
+def text(source: str) -> str:
+    """Text in which nothing is a command of LaTeX, with mathematics where pdflatex has no letter."""
+    parts: list[str] = []
+    for character in unicodedata.normalize("NFD", printable(source)):
+        if character in _ACCENTS and parts:
+            parts[-1] = rf"$\{_ACCENTS[character]}{{{parts[-1].strip('$')}}}$"
+        else:
+            parts.append(_letter(character))
+    return "".join(parts)
+
+
+def _letter(character: str) -> str:
+    if character in _COMMANDS:
+        return _COMMANDS[character]
+    if character.isascii():
+        return character if character.isprintable() else " "
+    words = unicodedata.name(character, "").split()
+    if words[:3] in (["GREEK", "SMALL", "LETTER"], ["GREEK", "CAPITAL", "LETTER"]) and len(words) == 4:
+        name = "lambda" if words[3] == "LAMDA" else words[3].lower()
+        name = name if words[1] == "SMALL" else name.capitalize()
+        if name.lower() in _GREEK:
+            return f"${_SAME_IN_LATIN.get(name, chr(92) + name)}$"
+    return f"[{ord(character):X}]"
+
+
+_GREEK = {
+    *(
+        "alpha",
+        "beta",
+        "gamma",
+        "delta",
+        "epsilon",
+        "zeta",
+        "eta",
+        "theta",
+        "iota",
+        "kappa",
+        "lambda",
+        "mu",
+        "nu",
+        "xi",
+    ),
+    *("omicron", "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega"),
+}
+
+
+# ------------------------------------------------------------------------------------------------ elements
+
+
+def _node(node: PictureNode, place: Place) -> Iterator[str]:
+    style = [f"fill={node.kind}"]
+    if node.mark:
+        style += [f"draw={node.mark}", "line width=2pt"]
+    if not node.computed:
+        style.append("densely dotted")
+    elif node.saved:
+        style.append("dashed")
+    yield rf"\draw[{','.join(style)}] {_outline(node.kind, place)};"
+    lines = r"\\".join(map(_line, node.lines))
+    shift = -3.0 if node.kind == Kind.PARAMETER else 0.0
+    yield rf"\node[label] at ({place.x:.2f},{place.y + shift:.2f}) {{{lines}}};"
+
+
+def _line(line: Line) -> str:
+    if line.role == Role.PARTIAL and line.partials:
+        sets = [rf"\partial {_symbol(of)}/\partial {_symbol(wrt)}" for of, wrt in line.partials]
+        rest = line.text[line.text.index(" = ") :] if " = " in line.text else " =" if line.text.endswith(" =") else ""
+        return f"${' = '.join(sets)}${text(rest)}"
+    return text(f"({line.text})" if line.role == Role.NOTE else line.text)
+
+
+def _symbol(name: str) -> str:
+    return latex_name(name, layered=True)
+
+
+def _outline(kind: Kind, place: Place) -> str:
+    left, right = place.x - place.width / 2, place.x + place.width / 2
+    low, high = place.y - place.height / 2, place.y + place.height / 2
+    box = f"({left:.2f},{low:.2f}) rectangle ({right:.2f},{high:.2f})"
+    c = CORNER
+    match kind:
+        case Kind.INPUT:
+            half = f"x radius={place.width / 2:.2f}, y radius={place.height / 2:.2f}"
+            return f"({place.x:.2f},{place.y:.2f}) circle [{half}]"
+        case Kind.PARAMETER:
+            arc = f"x radius={place.width / 2:.2f}, y radius={c / 2:.2f}"
+            return (
+                f"({left:.2f},{high - c / 2:.2f}) -- ({left:.2f},{low + c / 2:.2f})"
+                f" arc [start angle=180, end angle=360, {arc}]"
+                f" -- ({right:.2f},{high - c / 2:.2f}) arc [start angle=0, end angle=180, {arc}]"
+                f" arc [start angle=180, end angle=360, {arc}]"
+            )
+        case Kind.CONSTANT:
+            return (
+                f"({left:.2f},{low:.2f}) -- ({right:.2f},{low:.2f}) -- ({right:.2f},{high - c:.2f}) --"
+                f" ({right - c:.2f},{high:.2f}) -- ({left:.2f},{high:.2f}) -- cycle"
+                f" ({right - c:.2f},{high:.2f}) |- ({right:.2f},{high - c:.2f})"
+            )
+        case Kind.OP:
+            return f"[rounded corners={c:.0f}bp] {box}"
+        case Kind.OUTPUT:
+            inner = f"({left + 3:.2f},{low + 3:.2f}) rectangle ({right - 3:.2f},{high - 3:.2f})"
+            return f"[rounded corners={c:.0f}bp] {box} {inner}"
+        case Kind.LOSS:
+            return f"{_octagon(left, low, right, high)} {_octagon(left + 3, low + 3, right - 3, high - 3)}"
+        case Kind.COTANGENT:
+            cuts = "".join(
+                f" ({x:.2f},{y + dy:.2f}) -- ({x + dx:.2f},{y:.2f})"
+                for x, dx in ((left, c), (right, -c))
+                for y, dy in ((low, c), (high, -c))
+            )
+            return box + cuts
+        case Kind.BLOCK:
+            back = f"({left:.2f},{high:.2f}) -- ++(3,3) -| ++({place.width:.2f},{-place.height:.2f}) -- ++(-3,-3)"
+            return f"{box} {back} ({right:.2f},{high:.2f}) -- ++(3,3)"
+        case Kind.LAYERS:
+            tab = f"({right - 24:.2f},{high:.2f}) -- ++(4,4) -- ++(16,0) -- ++(4,-4)"
+            return f"{box} {tab}"
+
+
+def _octagon(left: float, low: float, right: float, high: float) -> str:
+    c = (high - low) * 0.29
+    corners = [(left, low + c), (left + c, low), (right - c, low), (right, low + c)]
+    corners += [(right, high - c), (right - c, high), (left + c, high), (left, high - c)]
+    return " -- ".join(f"({x:.2f},{y:.2f})" for x, y in corners) + " -- cycle"
+
+
+def _edge(edge: PictureEdge, drawn: Spline) -> Iterator[str]:
+    width = {Mark.PATH: ",line width=2pt,draw=path", Mark.SHARED: ",draw=shared,double=paper,line width=1pt"}
+    style = f"->{DASHES[edge.flow]}{width.get(edge.mark, '')}"
+    points = [f"({x:.2f},{y:.2f})" for x, y in drawn.points]
+    curve = points[0]
+    for i in range(1, len(points) - 2, 3):
+        curve += f" .. controls {points[i]} and {points[i + 1]} .. {points[i + 2]}"
+    ends = f" -- ({drawn.end[0]:.2f},{drawn.end[1]:.2f})" if drawn.end else ""
+    yield rf"\draw[{style}] {curve}{ends};"
+    if drawn.label is not None:
+        yield rf"\node[small] at ({drawn.label[0]:.2f},{drawn.label[1]:.2f}) {{{text(edge.label)}}};"
+
+
+def _definitions(colors: Theme) -> Iterator[str]:
+    named = {"paper": colors.paper, "ink": colors.text, "line": colors.line, "faint": colors.faint}
+    named |= {"framecolor": colors.frame, "path": colors.path, "shared": colors.shared}
+    for name, value in {**named, **{str(kind): value for kind, value in colors.fills.items()}}.items():
+        yield rf"\definecolor{{{name}}}{{HTML}}{{{value[1:].upper()}}}"
+    yield r"\tikzset{frame/.style={draw=framecolor}}"
+
+
+def _comment(source: str) -> str:
+    return "".join(c if c.isascii() and c.isprintable() else "?" for c in source)
