@@ -1,4 +1,4 @@
-"""What the README shows works as it stands there."""
+"""What the README, CONTRIBUTING and the table of models show works as it stands there."""
 
 from __future__ import annotations
 
@@ -8,13 +8,19 @@ import shutil
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
-from dataflow.cli.group import main
+import dataflow
+from dataflow.cli.group import COMMANDS, main
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = [line.split("#")[0].strip() for line in re.findall(r"^dataflow [a-z].*$", TEXT, re.MULTILINE)]
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+MODELS = (ROOT / "models" / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
+SHELL = [line.partition("#")[0].strip() for kind, block in BLOCKS if not kind for line in block.splitlines()]
+SHOWN = [line for line in SHELL if line.startswith("dataflow ")]
+TRIED = re.findall(r"\| `(dataflow [^`]+)` \|", MODELS)
 
 
 @pytest.fixture
@@ -24,28 +30,83 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+def call(command: str) -> Result:
+    return CliRunner().invoke(main, shlex.split(command)[1:])
+
+
+# ------------------------------------------------------------------------------------------------ commands
+
+
+@pytest.mark.parametrize("command", SHOWN)
 def test_every_command_runs(command: str, checkout: Path) -> None:
-    done = CliRunner().invoke(main, shlex.split(command)[1:])
+    done = call(command)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.strip()
+    for word in shlex.split(command):
+        if word.endswith(".msgpack"):
+            dataflow.load(word)
+
+
+@pytest.mark.parametrize("command", TRIED)
+def test_every_command_of_the_models_runs(command: str, checkout: Path) -> None:
+    fewer = " --epochs 2" if command.startswith("dataflow train") else ""
+    done = call(command + fewer)
     assert done.exit_code == 0, done.output
 
 
 def test_the_commands_are_there() -> None:
-    assert len(COMMANDS) >= 9
-    assert "python3 tools/run.py" in TEXT
-    assert "python3 tools/test.py" in TEXT
+    assert len(SHOWN) >= 9
+    shown = {shlex.split(command)[1] for command in SHOWN}
+    assert {"run", "train", "check", "jacobian", "gradients", "explain", "convert", "ops"} <= shown <= set(COMMANDS)
+    files = {path.name for path in (ROOT / "models").glob("*.toml")}
+    assert len(TRIED) == len(files)
+    assert set(re.findall(r"^\| \[([\w-]+\.toml)\]", MODELS, re.MULTILINE)) == files
+    assert f"has {['nine', 'ten', 'eleven', 'twelve'][len(files) - 9]} worked examples" in TEXT
 
 
-def test_the_python_runs(checkout: Path) -> None:
+def test_the_two_commands() -> None:
+    (block,) = re.findall(r"## Two commands\n.*?```\n(.*?)```", TEXT, re.DOTALL)
+    assert block.splitlines() == ["python3 tools/run.py", "python3 tools/test.py"]
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert all(line in script for line in block.splitlines())
+
+
+def test_what_contributing_runs_is_there() -> None:
+    (block,) = re.findall(r"## Set up\n.*?```\n(.*?)```", CONTRIBUTING, re.DOTALL)
+    words = [word for line in block.splitlines() for word in line.partition("#")[0].split()]
+    files = [word for word in words if "/" in word and not word.startswith(".venv/")]
+    assert len(files) >= 5
+    assert all((ROOT / file).exists() for file in files)
+
+
+def test_an_error_is_the_line_that_is_shown(checkout: Path) -> None:
+    command, shown = re.findall(r"^\$ (dataflow .*)\n(Error: .*)$", TEXT, re.MULTILINE)[0]
+    (declared,) = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
+    broken = declared.replace('"x @ W1.T + b1"', '"matmull(x, W1.T) + b1"')
+    (checkout / command.split()[-1]).write_text(broken, encoding="utf-8")
+    done = call(command)
+    assert done.exit_code == 1
+    assert done.stderr == shown + "\n"
+    assert not done.stdout
+
+
+# ------------------------------------------------------------------------------------------------ Python, TOML
+
+
+def test_the_python_runs(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
     blocks = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     assert len(blocks) == 3
     names: dict[str, object] = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)  # noqa: S102 (the README's own code)
     assert (checkout / "xor.msgpack").exists()
+    promised = re.findall(r'print\(values\["loss"\]\)  # ([\d.]+)\.\.\.$', "\n".join(blocks), re.MULTILINE)
+    assert [capsys.readouterr().out.splitlines()[0][: len(text)] for text in promised] == promised != []
+    dataflow.testing.assert_op(names["softplus"])
 
 
 def test_the_model_file_runs(checkout: Path) -> None:
     (declared,) = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
     (checkout / "net.toml").write_text(declared, encoding="utf-8")
-    assert CliRunner().invoke(main, ["run", "net.toml", "--set", "x=[[0, 1]]", "--set", "y=[[1]]"]).exit_code == 0
+    assert call("dataflow run net.toml --set x=[[0,1]] --set y=[[1]]").exit_code == 0
+    assert call("dataflow check net.toml --set x=[[0,1]] --set y=[[1]]").exit_code == 0
