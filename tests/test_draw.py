@@ -359,7 +359,7 @@ def test_what_cannot_be_folded_far_enough_says_so():
         ({"collapse": "layer"}, GraphError, "no blocks"),
         ({"backward": True, "both": True}, DataError, "either"),
         ({"direction": "up"}, DataError, "'down' or 'right'"),
-        ({"theme": "blue"}, DataError, "'light' or 'dark'"),
+        ({"theme": "blue"}, DataError, "'light', 'dark' or 'auto'"),
         ({"max_nodes": 0}, DataError, "at least one"),
         ({"time_limit": 0}, DataError, "over 0"),
         ({"backward": True, "of": "x"}, GraphError, "no path"),

@@ -47,7 +47,12 @@ from dataflow.draw.engines import TIME_LIMIT
 @click.option(
     "--direction", type=click.Choice(DIRECTIONS), default="down", help="Top down (unless given), or to the right."
 )
-@click.option("--theme", type=click.Choice(THEMES), default="light", help="Light (unless given) or dark.")
+@click.option(
+    "--theme",
+    type=click.Choice(THEMES),
+    default="light",
+    help="Light (unless given), dark, or as the page around an SVG.",
+)
 @click.option("--no-legend", is_flag=True, help="Without the explanation of the shapes.")
 @click.option(
     "--max-nodes",

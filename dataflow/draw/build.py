@@ -49,6 +49,7 @@ class Options:
     fold_repeats: bool = True
     down: bool = True
     dark: bool = False
+    auto: bool = False
     legend: bool = True
     max_nodes: int = MOST_NODES
 
@@ -121,6 +122,7 @@ class _Builder:
             legend(nodes, edges) if self.options.legend else (),
             self.options.down,
             self.options.dark,
+            self.options.auto,
             tuple(notes),
         )
 

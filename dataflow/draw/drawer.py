@@ -13,7 +13,7 @@ from dataflow.graph import Graph
 from dataflow.model import Model
 
 DIRECTIONS = ("down", "right")
-THEMES = ("light", "dark")
+THEMES = ("light", "dark", "auto")
 
 
 def draw(
@@ -45,12 +45,13 @@ def draw(
     ``inputs``, else of the declared data, of one ``example`` if that is said. There is a node for each that is named,
     with its expression; ``inner`` shows the nodes inside expressions too. ``collapse`` takes names of blocks or paths
     of calls; repetitions of a block are drawn once unless ``fold_repeats`` is false. Over ``max_nodes`` nodes, blocks
-    and then layers are folded. ``engine`` is "dot", "pygraphviz", "graphviz-pure" or a program's path;
+    and then layers are folded. The ``theme`` is "light", "dark", or "auto": an SVG that is as light or dark as the page
+    around it. ``engine`` is "dot", "pygraphviz", "graphviz-pure" or a program's path;
     ``time_limit``, in seconds, is for laying out.
     """
     chosen = model if isinstance(model, Model) else Model(model)
     _check(direction in DIRECTIONS, f"the direction is 'down' or 'right', not {direction!r}")
-    _check(theme in THEMES, f"the theme is 'light' or 'dark', not {theme!r}")
+    _check(theme in THEMES, f"the theme is 'light', 'dark' or 'auto', not {theme!r}")
     _check(not (backward and both), "take either backward or both")
     _check(max_nodes >= 1, f"a picture has at least one node, not max_nodes={max_nodes}")
     _check(time_limit > 0, f"the time limit is a number of seconds over 0, not {time_limit}")
@@ -67,6 +68,7 @@ def draw(
         fold_repeats=fold_repeats,
         down=direction == "down",
         dark=theme == "dark",
+        auto=theme == "auto",
         legend=legend,
         max_nodes=max_nodes,
     )

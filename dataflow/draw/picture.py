@@ -125,6 +125,8 @@ class Picture:
     down: bool = True
     """From top to bottom; else from left to right."""
     dark: bool = False
+    auto: bool = False
+    """As SVG, as light or dark as the page around it; in other formats light."""
     notes: tuple[str, ...] = field(default=(), compare=False)
     """What the user should be told: what was folded, what has no path."""
 

@@ -89,6 +89,18 @@ def theme(dark: bool) -> Theme:
     return DARK if dark else LIGHT
 
 
+def dark_rules(root: str) -> str:
+    """A stylesheet that turns the light colours of the SVG with the id ``root`` into the dark ones where the page
+    around it is dark. An op has the colour of the paper in one theme only, so that fills go by the kind of node."""
+    rules = [
+        f'#{root} [{attribute}="{getattr(LIGHT, name)}"]{{{attribute}:{getattr(DARK, name)}}}'
+        for name in ("paper", "text", "line", "faint", "frame", "path", "shared")
+        for attribute in ("fill", "stroke")
+    ]
+    rules += [f'#{root} .node.{kind} [fill="{fill}"]{{fill:{DARK.fills[kind]}}}' for kind, fill in LIGHT.fills.items()]
+    return "@media (prefers-color-scheme:dark){" + "".join(rules) + "}"
+
+
 def node_style(node: PictureNode) -> str:
     """The value of Graphviz's ``style``."""
     parts = ["filled"]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from dataflow.draw.notation import printable
 from dataflow.draw.picture import Cluster, Picture, PictureEdge, PictureNode
-from dataflow.draw.styles import FONT
+from dataflow.draw.styles import FONT, dark_rules
 from dataflow.errors import DataflowError
 
 NAMESPACE = "http://www.w3.org/2000/svg"
@@ -50,6 +50,9 @@ def accessible(found: bytes, picture: Picture) -> bytes:
     )
     _child(result, "title", picture.title, id=f"{prefix}-title")
     _child(result, "desc", picture.description, id=f"{prefix}-desc")
+    if picture.auto:
+        result.set("id", prefix)
+        _child(result, "style", dark_rules(prefix))
     _copy_children(root, result, _Groups(picture, prefix))
     ET.indent(result, " ")
     text: bytes = ET.tostring(result, encoding="utf-8", xml_declaration=True)
