@@ -381,6 +381,29 @@ def test_a_loss_that_mixes_examples_is_measured_whole():
     assert trainer.measure()["loss"] == pytest.approx(expected, rel=1e-12)
 
 
+def test_a_run_can_be_repeated_from_its_record():
+    model = classifier()
+    before = {name: array.copy() for name, array in model.parameters.items()}
+    train(model, epochs=2)
+    record = model.training
+    assert record["start"].keys() == before.keys()
+    assert all(np.array_equal(record["start"][name], before[name]) for name in before)
+    again = classifier(seed=0, train=TrainSettings(seed=record["seed"]))
+    again.parameters = record["start"]
+    settings = {name: record[name] for name in ("epochs", "batch_size", "optimizer", "shuffle", "seed", "validation")}
+    train(again, **settings)
+    assert bits(again) == bits(model)
+
+
+def test_the_start_of_a_large_model_is_not_kept():
+    graph = Graph("large", "float32")
+    w = graph.parameter("w", (2**18 + 1,), init="zeros")
+    graph.node("loss", sum_(w * graph.input("x", ("n", 1))))
+    model = Model(graph, loss="loss", data=DataSource({"x": [[1.0]]}))
+    train(model, epochs=1)
+    assert "start" not in model.training
+
+
 def test_accuracy_with_a_penalty_beside_the_cross_entropy():
     graph = Graph("penalty")
     x, y = graph.input("x", ("n", 2)), graph.input("y", ("n", 2))

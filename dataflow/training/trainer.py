@@ -25,6 +25,8 @@ from dataflow.training.vectors import Group, Vectors
 
 SAFE_RATE = 1e3
 """Up to this learning rate, a gradient of moderate size cannot make parameters overflow in one update."""
+START_LIMIT = 2**20
+"""The most bytes of all parameters together for a record to keep what they were at the start."""
 
 
 class Trainer:
@@ -94,6 +96,7 @@ class Trainer:
             self.batches, self.held_out = minibatches(arrays, split, self.settings)
         if seed is not None:
             _reseed(model, self.settings.seed)
+        self._start = _copied(model.parameters)
         self.vectors = Vectors(model.parameters, trained, self.optimizer.state_names)
         self._mark = (0, 0, 0, self.vectors.snapshot())
         self._gradients = Gradients(gradient, self.vectors, backend)
@@ -150,7 +153,8 @@ class Trainer:
         return {name: measured[name] for name in order if name in measured}
 
     def record(self, history: History) -> dict[str, Any]:
-        """What a trained file keeps of a run: plain data, and the optimizer's state as arrays."""
+        """What a trained file keeps of a run: plain data, and as arrays the optimizer's state and, where they take
+        1 MiB at most, the parameters that the run began with (``start``), from which it can be repeated."""
         state = {
             group.dtype.name: {
                 "names": list(group.names),
@@ -168,6 +172,7 @@ class Trainer:
             "backend": self.settings.backend,
             **self.settings.plain(),
             "state": state,
+            **({} if self._start is None else {"start": dict(self._start)}),
         }
 
     # -------------------------------------------------------------------------------------------- the last good state
@@ -222,6 +227,13 @@ class Trainer:
 def _moderate(group: Group) -> float:
     """The largest squared norm of a gradient that is no reason for caution."""
     return math.sqrt(np.finfo(group.dtype).max)
+
+
+def _copied(parameters: Parameters) -> dict[str, np.ndarray] | None:
+    """A copy of all parameters, unless it would be large."""
+    if sum(value.nbytes for value in parameters.values()) > START_LIMIT:
+        return None
+    return {name: value.copy() for name, value in parameters.items()}
 
 
 def _reseed(model: Model, seed: int) -> None:
