@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from dataflow import files, ops, registry
 from dataflow.backends import numpy_backend
+from dataflow.cost import Cost
 from dataflow.errors import (
     BackendError,
     DataError,
@@ -83,6 +84,7 @@ __all__ = [
     "DTYPES",
     "Backend",
     "BackendError",
+    "Cost",
     "DataError",
     "DataflowError",
     "DataflowWarning",

@@ -34,6 +34,10 @@ from dataflow.shapes import DTYPES, Shape, TensorSpec, broadcast_shapes
 Literal: TypeAlias = int | float | bool
 Rule: TypeAlias = Callable[..., Any]
 Structure: TypeAlias = typing.Literal["selection", "sum"]
+Operation: TypeAlias = typing.Literal["multiplications", "divisions", "additions", "comparisons", "functions", "signs"]
+"""What arithmetic costs: products; quotients; sums and differences; comparisons, those of a minimum or maximum among
+them; evaluations of functions such as exp, power and the square root; negations and absolute values."""
+OPERATIONS: tuple[Operation, ...] = typing.get_args(Operation)
 
 
 class Traced(ABC):
@@ -91,6 +95,9 @@ class Op:
         self.batch_rule: Rule | None = None
         self.local_rules: dict[int, Rule] = {}
         self.symbolic_rule: Rule | None = None
+        self.cost_rule: Rule | None = None
+        self.operation: Operation | typing.Literal["none"] | None = None
+        """What the kernel does once for each entry of its result, if that is all that it does."""
         self.structure: Structure | None = None
         self.kink_rule: Kink | None = None
         self.samples_rule: Callable[[np.random.Generator], Iterable[Sample]] | None = None
@@ -169,6 +176,13 @@ class Op:
         which the mask ``batched`` is true have a new first axis, and so has the result. An elementwise op needs
         none; a composite one neither; a primitive op without it is run set by set."""
         self.batch_rule = self._accepting(rule, "batch", 1)
+        return rule
+
+    def cost(self, rule: Rule) -> Rule:
+        """``rule(y, *input_specs, **attributes)`` returns the ``Cost`` of one call: what the kernel multiplies, adds,
+        compares, ..., exactly, from the specs of the result and of the inputs (a plain number's shape is ``()``). A
+        composite op needs none, nor does one whose declaration says its ``operation`` or ``structure``."""
+        self.cost_rule = self._accepting(rule, "cost", 1)
         return rule
 
     def samples(self, rule: Callable[[np.random.Generator], Iterable[Sample]]) -> Rule:
@@ -352,7 +366,11 @@ def op(function: Rule | None = None, *, name: str | None = None) -> Any:
 def primitive(function: Rule) -> Op: ...
 @overload
 def primitive(
-    *, name: str | None = None, elementwise: bool = False, structure: Structure | None = None
+    *,
+    name: str | None = None,
+    elementwise: bool = False,
+    structure: Structure | None = None,
+    operation: Operation | typing.Literal["none"] | None = None,
 ) -> Callable[[Rule], Op]: ...
 def primitive(
     function: Rule | None = None,
@@ -360,15 +378,21 @@ def primitive(
     name: str | None = None,
     elementwise: bool = False,
     structure: Structure | None = None,
+    operation: Operation | typing.Literal["none"] | None = None,
 ) -> Any:
     """Declare a primitive op: the body is its numpy kernel. ``elementwise`` ops broadcast and need no shape rule.
 
     ``structure`` is "selection" for an op that only moves or repeats entries, "sum" for one that only adds them up.
+    ``operation`` says what it costs, if that is one operation for each entry of the result, such as "multiplications"
+    or "functions", or "none"; for anything else there is ``@op.cost``.
     """
+    if operation is not None and operation not in (*OPERATIONS, "none"):
+        raise PluginError(f"operation={operation!r} is not known; there is {', '.join(OPERATIONS)} and none")
 
     def declare(body: Rule) -> Op:
         declared = Op(body, primitive=True, elementwise=elementwise, name=name)
         declared.structure = structure
+        declared.operation = operation
         return declared
 
     return declare if function is None else declare(function)

@@ -30,6 +30,8 @@ TIERS = [
         "interpret",
         "plan",
         "batching",
+        "cost",
+        "counting",
     ],
     ["backends"],
     [

@@ -91,7 +91,7 @@ def one_op(op: Op) -> str:
     lines_of = [f"### {op.name}", "", f"`{op.signature}`", "", markdown(op.doc), ""]
     lines_of += attribute_table(op.attributes)
     facts = [f"{given['kernel'].split(':')[0]}; shape: {given['shape']}; vjp: {given['vjp']}"]
-    facts[0] += f"; Jacobian: {given['jacobian']}"
+    facts[0] += f"; Jacobian: {given['jacobian']}; cost: {given['cost']}"
     facts += [f"{name} may be left out" for name in optional]
     lines_of += [f"*{escaped('. '.join(facts))}.*"]
     if op.kink_rule is not None:

@@ -14,6 +14,7 @@ from dataflow.cli import common
 from dataflow.cli.common import example_text
 from dataflow.cli.group import Session
 from dataflow.cli.text import table, width
+from dataflow.cost import says_its_cost
 from dataflow.errors import MissingExtraError
 from dataflow.op import Op
 
@@ -79,7 +80,18 @@ def rules(op: Op) -> dict[str, str]:
         "vjp": vjp,
         "jacobian": "given" if op.jacobian_rule is not None else "derived from the vjp" if vjp != "none" else "none",
         "kink": op.kink_rule.convention if op.kink_rule is not None else "none",
+        "cost": _cost(op),
     }
+
+
+def _cost(op: Op) -> str:
+    if not says_its_cost(op):
+        return "not said"
+    if op.cost_rule is not None or not op.is_primitive:
+        return "given" if op.is_primitive else "derived by tracing the body"
+    if op.operation == "none" or (op.operation is None and op.structure == "selection"):
+        return "nothing, it only moves entries"
+    return "additions of entries" if op.operation is None else f"{op.operation}, one for each entry of the result"
 
 
 def _list(ops: list[Op]) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from dataflow.errors import DataflowError, PluginError
 from dataflow.op import Op
-from dataflow.testing import derivatives, kinks, values
+from dataflow.testing import costs, derivatives, kinks, values
 from dataflow.testing.cases import Case, cases_of
 
 Check = Callable[[Case, np.random.Generator], Iterator[str]]
@@ -36,6 +36,7 @@ CHECKS: Mapping[str, Check] = {
     "structure": derivatives.structure,
     "symbolic rule": derivatives.symbolic,
     "kinks": kinks.undeclared,
+    "cost": costs.cost,
 }
 """Each yields a line for each fault that it finds in one case. Some say nothing of ops that they do not concern."""
 

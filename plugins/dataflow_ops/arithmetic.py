@@ -8,7 +8,7 @@ import numpy as np
 from dataflow import primitive, sample
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, operation="additions")
 def add(a, b):
     """Sum, a + b, elementwise."""
     return np.add(a, b)
@@ -19,7 +19,7 @@ def _(g, y, a, b):
     return g, g
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, operation="additions")
 def subtract(a, b):
     """Difference, a − b, elementwise."""
     return np.subtract(a, b)
@@ -35,7 +35,7 @@ def _(g, y, a, b):
     return -g
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, operation="multiplications")
 def multiply(a, b):
     """Product, a · b, elementwise."""
     return np.multiply(a, b)
@@ -51,7 +51,7 @@ def _(g, y, a, b):
     return g * a
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, operation="divisions")
 def divide(a, b):
     """Quotient, a / b, elementwise; always a float."""
     return np.true_divide(a, b)
@@ -73,7 +73,7 @@ def _(rng):
         yield sample(rng.normal(size=left), rng.uniform(0.5, 2, size=right) * rng.choice([-1, 1], size=right))
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, operation="signs")
 def negative(x):
     """−x, elementwise."""
     return np.negative(x)
@@ -84,7 +84,7 @@ def _(g, y, x):
     return -g
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, operation="functions")
 def power(a, b):
     """a to the power b, elementwise. d/da is b · a^(b−1), which is 0 where b is 0; d/db is y · log a, 0 where a is
     0."""
@@ -117,7 +117,7 @@ def _(rng):
     yield sample(rng.uniform(0.5, 2, size=4), -1.5)
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, operation="functions")
 def exp(x):
     """Exponential, eˣ, elementwise."""
     return np.exp(x)
@@ -133,7 +133,7 @@ def _(g, y, x):
     return g * y
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, operation="functions")
 def log(x):
     """Natural logarithm, elementwise; NaN for x < 0 and −∞ at 0."""
     return np.log(x)
@@ -154,7 +154,7 @@ def _(rng):
     yield sample(rng.uniform(0.2, 3, size=(3, 4)))
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, operation="functions")
 def sqrt(x):
     """Square root, elementwise; NaN for x < 0. Its derivative at 0 is infinite."""
     return np.sqrt(x)
@@ -180,7 +180,7 @@ def _(rng):
     yield sample(rng.uniform(0.2, 3, size=(3, 4)))
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, operation="signs")
 def abs_(x):
     """Absolute value, |x|, elementwise. Its derivative at 0 is 0."""
     return np.abs(x)
@@ -201,7 +201,7 @@ def _(x):
     return x == 0
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, operation="functions")
 def tanh(x):
     """Hyperbolic tangent, elementwise."""
     return np.tanh(x)
@@ -217,7 +217,7 @@ def _(g, y, x):
     return g * (1 - y * y)
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, operation="functions")
 def sin(x):
     """Sine of x in radians, elementwise."""
     return np.sin(x)
@@ -233,7 +233,7 @@ def _(g, y, x):
     return g * cos(x)
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, operation="functions")
 def cos(x):
     """Cosine of x in radians, elementwise."""
     return np.cos(x)
@@ -249,7 +249,7 @@ def _(g, y, x):
     return -g * sin(x)
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, operation="comparisons")
 def maximum(a, b):
     """The larger of a and b, elementwise. At a tie the gradient is shared equally."""
     return np.maximum(a, b)
@@ -275,7 +275,7 @@ def _(a, b):
     return a == b
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, operation="comparisons")
 def minimum(a, b):
     """The smaller of a and b, elementwise. At a tie the gradient is shared equally."""
     return np.minimum(a, b)
@@ -301,7 +301,7 @@ def _(a, b):
     return a == b
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, operation="none")
 def where(condition, a, b):
     """a where the condition holds, else b, elementwise. The condition has no derivative."""
     return np.where(condition, a, b)
@@ -334,7 +334,7 @@ def _(rng):
     yield sample(rng.random(4) < 0.5, 1.5, rng.normal(size=(3, 4)))
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, operation="none")
 def identity(x):
     """x itself; what gives a value a second name."""
     return np.asarray(x)

@@ -9,7 +9,7 @@ import numpy as np
 from dataflow import TensorSpec, parse_dtype, primitive, sample
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, operation="comparisons")
 def equal(a, b):
     """Whether a == b, elementwise."""
     return np.equal(a, b)
@@ -20,7 +20,7 @@ def _(sympy, a, b):
     return sympy.Eq(a, b)
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, operation="comparisons")
 def not_equal(a, b):
     """Whether a != b, elementwise."""
     return np.not_equal(a, b)
@@ -31,7 +31,7 @@ def _(sympy, a, b):
     return sympy.Ne(a, b)
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, operation="comparisons")
 def less(a, b):
     """Whether a < b, elementwise."""
     return np.less(a, b)
@@ -42,7 +42,7 @@ def _(sympy, a, b):
     return sympy.Lt(a, b)
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, operation="comparisons")
 def less_equal(a, b):
     """Whether a <= b, elementwise."""
     return np.less_equal(a, b)
@@ -53,7 +53,7 @@ def _(sympy, a, b):
     return sympy.Le(a, b)
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, operation="comparisons")
 def greater(a, b):
     """Whether a > b, elementwise."""
     return np.greater(a, b)
@@ -64,7 +64,7 @@ def _(sympy, a, b):
     return sympy.Gt(a, b)
 
 
-@primitive(elementwise=True)
+@primitive(elementwise=True, operation="comparisons")
 def greater_equal(a, b):
     """Whether a >= b, elementwise."""
     return np.greater_equal(a, b)
@@ -75,7 +75,7 @@ def _(sympy, a, b):
     return sympy.Ge(a, b)
 
 
-@primitive
+@primitive(operation="none")
 def cast(x, *, dtype: Literal["float64", "float32", "int64", "int32", "bool"]):
     """x converted to another dtype; towards integers, decimals are cut off."""
     return np.asarray(x).astype(dtype)

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from dataflow import Dense, Kronecker, ShapeError, broadcast_shapes, format_shape, normalize_axis, primitive, sample
+from dataflow import (
+    Cost,
+    Dense,
+    Kronecker,
+    ShapeError,
+    broadcast_shapes,
+    element_count,
+    format_shape,
+    normalize_axis,
+    primitive,
+    sample,
+)
 from dataflow_ops.shaping import expand_dims, index, reshape, sum_to
 
 
@@ -29,6 +40,12 @@ def _(a, b):
         )
     batch = broadcast_shapes(a.shape[:-2], b.shape[:-2])
     return (*batch, *a.shape[-2:-1], *(b.shape[-1:] if b.ndim > 1 else ()))
+
+
+@matmul.cost
+def _(y, a, b):
+    results, terms = element_count(y.shape), a.shape[-1]
+    return Cost(multiplications=results * terms, additions=results * max(terms - 1, 0))
 
 
 @matmul.vjp(wrt="a")

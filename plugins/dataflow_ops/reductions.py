@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from dataflow import DTYPES, ShapeError, TensorSpec, element_count, format_shape, normalize_axes, op, primitive, sample
+from dataflow import (
+    DTYPES,
+    Cost,
+    ShapeError,
+    TensorSpec,
+    element_count,
+    format_shape,
+    normalize_axes,
+    op,
+    primitive,
+    sample,
+)
 from dataflow_ops.arithmetic import where
 from dataflow_ops.comparison import cast
 from dataflow_ops.shaping import broadcast_to, expand_dims
@@ -90,6 +101,11 @@ def _(x, *, axis, keepdims):
     return _reduced(x, axis, keepdims)
 
 
+@max_.cost
+def _(y, x):
+    return Cost(comparisons=element_count(x.shape) - element_count(y.shape))
+
+
 @max_.vjp
 def _(g, y, x, *, axis, keepdims):
     largest = x == _spread(y, x, axis, keepdims)
@@ -110,7 +126,7 @@ def _(batched, x, *, axis, keepdims):
 max_.samples(_reduction_samples)
 
 
-@primitive
+@primitive(operation="none")
 def size(x, *, axis: Axes = None):
     """How many elements x has along the given axes, or in all, in the dtype of x (float64 for integers)."""
     x = np.asarray(x)
