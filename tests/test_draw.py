@@ -377,6 +377,20 @@ def test_a_name_that_is_nearly_a_block():
         dataflow.draw(load("deep"), collapse="residul")
 
 
+def test_a_block_that_is_never_called_is_drawn_as_it_is():
+    text = """dataflow = 1
+    inputs.x = { shape = [2] }
+    nodes.y = "2 * x"
+    [blocks.unused]
+    inputs = ["a"]
+    output = "b"
+    nodes.b = "a + 1"
+    """
+    picture = dataflow.draw(loads_toml(text), collapse="unused").picture
+    assert [node.key for node in picture.nodes] == ["x", "y"]
+    assert picture.notes == ("block 'unused' is never called: there is nothing to collapse",)
+
+
 def test_a_wrt_without_a_path_is_said():
     drawing = dataflow.draw(load("xor"), backward=True, of="h", wrt="W1")
     assert any("'W2'" in note and "zero" in note for note in drawing.picture.notes)

@@ -107,7 +107,7 @@ class _Builder:
             FORWARD if not self.subject.backward else BACKWARD if not self.options.both else "forward and backward pass"
         )
         title = plain(f"{self.model.name or 'model'}: {view}")
-        notes = list(self.grouping.notes)
+        notes = [*self.calls.notes, *self.grouping.notes]
         notes += [
             f"no path leads from '{name}' to '{self.subject.of}': its gradient is zero and is not drawn"
             for name in self.subject.no_path

@@ -23,6 +23,7 @@ class Calls:
         self.blocks: Mapping[str, Mapping[str, Any]] = graph.graph.get("blocks", {})
         self.parent = {path: self._parent(path) for path in self.calls}
         self.collapsed: set[str] = set()
+        self.notes: list[str] = []
         self.rows: dict[str, list[str]] = {}
         self.first: dict[str, str] = {}
         self._around: dict[str | None, tuple[str, ...]] = {None: ()}
@@ -67,6 +68,9 @@ class Calls:
         """Collapse calls: by the name of a block, all of its calls; by a path, that one."""
         for name in names:
             paths = [path for path, call in self.calls.items() if call["block"] == name]
+            if not paths and name in self.blocks and name not in self.calls:
+                self.notes.append(f"block '{name}' is never called: there is nothing to collapse")
+                continue
             if not paths and name not in self.calls:
                 known = {*self.blocks, *self.calls}
                 hint = nearest(name, known) or "; the model has no blocks"
