@@ -69,11 +69,8 @@ registry.register_builtin(files, "dataflow")
 
 
 def _in_notebook(self: Model | Graph, include: Any = None, exclude: Any = None) -> Any:
-    """What Jupyter shows of a model or a graph: its picture, or what it says of itself where there can be none."""
-    try:
-        return import_module("dataflow.draw").draw(self)._repr_mimebundle_(include, exclude)
-    except DataflowError:
-        return {"text/plain": repr(self)}
+    """What Jupyter shows of a model or a graph: its picture."""
+    return import_module("dataflow.draw.notebook").mimebundle(self, include, exclude)
 
 
 for _shown in (Model, Graph):  # they know nothing of pictures, which stand above them

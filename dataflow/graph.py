@@ -43,6 +43,9 @@ class Graph(nx.MultiDiGraph):
         self._unnamed: dict[str, int] = {}  # names that nobody gave, with the order in which the nodes were added
         self._counts: dict[str, int] = {}
 
+    def __repr__(self) -> str:
+        return f"<graph '{self.name}': {len(self)} nodes>"
+
     @property
     def unnamed(self) -> Collection[str]:
         """The nodes to which nobody gave a name."""

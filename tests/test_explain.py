@@ -409,7 +409,7 @@ def test_text_frames_latex_and_page_have_every_factor() -> None:
     assert written.startswith("\\documentclass")
     assert written.count("\\begin{align*}") == written.count("\\end{align*}") == 4
     assert "<script" not in page(explanation)
-    assert "dataflow-explanation" in explanation._repr_html_()
+    assert "dataflow-explanation" in explanation._repr_mimebundle_()["text/html"]
     assert "14" in str(explanation)
 
 

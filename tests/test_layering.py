@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ENGINE = ROOT / "dataflow"
 TIERS = [
-    ["errors"],
+    ["errors", "notebook"],
     ["shapes", "operators", "indexing", "attributes", "op", "tokens"],
     ["value", "graph"],
     ["hookspecs", "interfaces"],
@@ -46,9 +46,10 @@ TIERS = [
         "parameters",
         "perexample",
         "model",
+        "gathering",
     ],
     ["files", "check", "differences", "digests", "explain", "composition", "draw", "testing"],
-    ["training", "plot"],
+    ["training", "plot", "sphinx"],
     ["cli", "results"],
 ]
 TIER = {name: level for level, names in enumerate(TIERS) for name in names}
@@ -62,6 +63,8 @@ OPTIONAL = {
     "pygraphviz",
     "scipy",
     "sklearn",
+    "sphinx",
+    "docutils",
     "click",
     "hypothesis",
     "pytest",
@@ -162,6 +165,8 @@ ONLY_IN = {
     "pluggy": {"hookspecs", "registry"},
     "msgpack": {"files", "training"},
     "click": {"cli"},
+    "docutils": {"sphinx"},
+    "sphinx": {"sphinx"},
 }
 """Other packages that may be imported at the top of a module, and where; all others wait until they are used."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,17 +9,14 @@ from typing import Any, TypeVar
 
 import click
 
+from dataflow import gathering
 from dataflow.cli.group import Session
 from dataflow.cli.text import listed
-from dataflow.data import read_data
-from dataflow.datafiles import numbers
 from dataflow.errors import DataError, DataflowError, nearest
-from dataflow.feeding import feed
 from dataflow.files import load
 from dataflow.graph import INPUT
 from dataflow.model import Model
 from dataflow.results import dump
-from dataflow.shapes import bind
 
 F = TypeVar("F", bound=Callable[..., Any])
 FILE = click.Path(path_type=Path)
@@ -98,26 +94,10 @@ def about(path: Path) -> Iterator[None]:
 def gather(
     session: Session, model: Model, data_file: Path | None, settings: Mapping[str, Any], example: int | None
 ) -> dict[str, Any]:
-    """What the model is given: ``--set`` before ``--data`` before what the model declares, cut to one example.
-
-    Where ``--set`` gives a batch of another size, what the model's own file declares for the other inputs does not
-    fit: it is left out, with a warning.
-    """
-    graph = model.graph
-    chosen = {name: numbers(name, value) for name, value in settings.items()}
-    known, sizes = feed(graph, chosen)
-    if data_file is not None:
-        found = read_data(data_file, graph, model.data)
-    elif model.data is not None and not set(graph.names(INPUT)) <= known.keys():
-        found = model.data.load(graph)
-        for name in [name for name in found if name not in known]:
-            if bind(graph.nodes[name]["shape"], found[name].shape, dict(sizes)) is not None:
-                shape = list(found.pop(name).shape)
-                session.warn(f"the model's own data for '{name}', of shape {shape}, does not fit --set and is left out")
-    else:
-        found = {}
-    given: dict[str, Any] = {**found, **known}
-    return dict(model.one_example(given, example)) if example is not None else given
+    """What the model is given: ``--set`` before ``--data`` before what the model declares, cut to one example."""
+    given, notes = gathering.gather(model, data_file, settings, example)
+    session.warn(*notes)
+    return given
 
 
 def load_model(path: Path) -> Model:
@@ -154,17 +134,10 @@ def _some_inputs(model: Model) -> str:
 
 
 def _parsed_settings(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
-    settings = {}
-    for text in values:
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip():
-            raise click.BadParameter(f"'{text}' is not of the form NAME=JSON, such as 'x=[[0, 1]]'.", ctx, option)
-        try:
-            settings[name.strip()] = json.loads(value)
-        except (ValueError, RecursionError) as error:
-            reason = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deep, or too long a number"
-            raise click.BadParameter(f"'{text}': what follows '=' is not JSON ({reason}).", ctx, option) from None
-    return settings
+    try:
+        return dict(gathering.parse_setting(text) for text in values)
+    except DataError as error:
+        raise click.BadParameter(error.message, ctx, option) from None
 
 
 def split_names(ctx: click.Context, option: click.Parameter, value: str | None) -> list[str] | None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from dataflow.draw.engines import TIME_LIMIT, Engine, find_engine
 from dataflow.draw.layout import read_layout
@@ -19,6 +18,7 @@ from dataflow.draw.write_mermaid import mermaid
 from dataflow.draw.write_tikz import tikz
 from dataflow.errors import DataflowError, FileFormatError, GraphError, MissingExtraError
 from dataflow.files.atomic import replace_file
+from dataflow.notebook import bundle
 
 FORMATS = {
     ".svg": "svg",
@@ -90,12 +90,20 @@ class Drawing:
                 )
         return notes
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Mapping[str, Any]:
+    def _repr_mimebundle_(
+        self, include: Container[str] | None = None, exclude: Container[str] | None = None
+    ) -> Mapping[str, str]:
         """For Jupyter: the SVG; where it cannot be laid out, the text and the reason."""
+        forms = {"text/plain": self.__repr__, "image/svg+xml": self.fitting_svg}
         try:
-            return {"text/plain": repr(self), "image/svg+xml": self.render("svg").decode()}
+            return bundle(forms, include, exclude)
         except DataflowError as error:
-            return {"text/plain": f"{self!r}\n{error}"}
+            reason = f"{self!r}\n({error})"
+            return bundle({"text/plain": lambda: reason}, include, exclude)
+
+    def fitting_svg(self) -> str:
+        """The SVG as a part of a page: no wider than what it stands in."""
+        return self.render("svg").decode().replace("<svg ", '<svg style="max-width:100%;height:auto" ', 1)
 
     # -------------------------------------------------------------------------------------------- internals
 

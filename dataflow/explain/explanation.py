@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -11,6 +11,10 @@ import numpy as np
 
 from dataflow.explain.chain import Edge, Factor
 from dataflow.explain.order import Elimination
+from dataflow.notebook import bundle
+
+HEADING = 3
+"""The level at which headings begin in a notebook, below its own."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,11 @@ class ChosenOrder:
     """From the products taken from the left; rounding aside it is 0."""
 
 
-@dataclass(frozen=True)
+MOST_CHARACTERS = 1_000_000
+"""Of what a notebook is shown, which keeps it in its file."""
+
+
+@dataclass(frozen=True, repr=False)
 class Explanation:
     """``dataflow.explain(...)``: one derivative, or several and what they share. It prints as text, and shows
     itself in notebooks."""
@@ -115,8 +123,27 @@ class Explanation:
     def __str__(self) -> str:
         return str(self._written("text", "text"))
 
-    def _repr_html_(self) -> str:
-        return str(self._written("page", "body"))
+    def __repr__(self) -> str:
+        names = ", ".join(self.wrt[:4]) + (", ..." if len(self.wrt) > 4 else "")
+        where = "" if self.example is None else f", example {self.example}"
+        return f"<explanation of ∂{self.of}/∂({names}) of '{self.model}'{where}>"
+
+    def _repr_mimebundle_(
+        self, include: Container[str] | None = None, exclude: Container[str] | None = None
+    ) -> dict[str, str]:
+        """For Jupyter: HTML, LaTeX and text; where they are long, how to get them."""
+        forms = {"text/plain": self.__str__, "text/html": self._html, "text/latex": self._latex}
+        found = bundle(forms, include, exclude)
+        if sum(map(len, found.values())) <= MOST_CHARACTERS:
+            return found
+        advice = "too long for a notebook: explain fewer derivatives, with wrt=, or write to_html() to a file"
+        return bundle({"text/plain": lambda: f"{self!r}\n({advice})"}, include, exclude)
+
+    def _html(self) -> str:
+        return str(self._written("page", "body", level=HEADING))
+
+    def _latex(self) -> str:
+        return str(self._written("latex", "fragment"))
 
     def to_json(self, *, dense: bool = False) -> dict[str, Any]:
         """Plain data; a Jacobian of over 10⁶ entries is ``None`` unless ``dense``."""

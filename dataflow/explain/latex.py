@@ -16,22 +16,26 @@ IN_A_LINE = 60
 
 def latex(explanation: Explanation) -> str:
     """A document that compiles with pdflatex and amsmath."""
-    parts = [_one(explanation, one) for one in explanation.explained.values()]
+    return (
+        "\\documentclass{article}\n\\usepackage{amsmath}\n\\usepackage[margin=2cm]{geometry}\n"
+        "\\allowdisplaybreaks\n\\setcounter{MaxMatrixCols}{20}\n\\begin{document}\n"
+        + fragment(explanation, "section")
+        + "\\end{document}\n"
+    )
+
+
+def fragment(explanation: Explanation, heading: str = "subsubsection") -> str:
+    """What stands in the document, for one that has amsmath and other headings."""
+    parts = [_one(explanation, one, heading) for one in explanation.explained.values()]
     if len(explanation.wrt) > 1:
-        parts.append(_shared(explanation))
+        parts.append(_shared(explanation, heading))
     if explanation.chosen is not None:
         order, difference = explanation.chosen.elimination, explanation.chosen.largest_difference
         names = ", ".join(f"${latex_name(name)}$" for name in order.order)
         costs = f"{order.multiplications:,} multiplications; the result differs by at most {difference:.1e}"
         parts.append(f"\\medskip\\noindent In the order {names}: {costs}.\\par\n")
     notes = "".join(f"\\noindent {escaped(note)}\\par\n" for note in explanation.warnings)
-    return (
-        "\\documentclass{article}\n\\usepackage{amsmath}\n\\usepackage[margin=2cm]{geometry}\n"
-        "\\allowdisplaybreaks\n\\setcounter{MaxMatrixCols}{20}\n\\begin{document}\n"
-        + "\n".join(parts)
-        + notes
-        + "\\end{document}\n"
-    )
+    return "\n".join(parts) + notes
 
 
 def matrix(found: np.ndarray) -> str:
@@ -66,9 +70,9 @@ def _partial(of: str, wrt: str) -> str:
     return rf"\frac{{\partial {latex_name(of)}}}{{\partial {latex_name(wrt)}}}"
 
 
-def _one(explanation: Explanation, one: WrtExplanation) -> str:
+def _one(explanation: Explanation, one: WrtExplanation, heading: str) -> str:
     whole = _partial(one.of, one.wrt)
-    title = f"\\section*{{$\\partial {latex_name(one.of)} / \\partial {latex_name(one.wrt)}$}}\n"
+    title = f"\\{heading}*{{$\\partial {latex_name(one.of)} / \\partial {latex_name(one.wrt)}$}}\n"
     if not one.path_count:
         of, wrt = latex_name(one.of), latex_name(one.wrt)
         return f"{title}There is no path from ${of}$ back to ${wrt}$: the gradient is zero.\n"
@@ -131,13 +135,14 @@ def _cost(one: WrtExplanation) -> str:
     )
 
 
-def _shared(explanation: Explanation) -> str:
+def _shared(explanation: Explanation, heading: str) -> str:
     rows = "".join(
         f"${_partial(of, wrt)}$ & {', '.join(f'${latex_name(name)}$' for name in users)} \\\\[1ex]\n"
         for (of, wrt, _), users in explanation.shared_with.items()
     )
     return (
-        "\\section*{What the derivatives share}\n\\noindent\\begin{tabular}{ll}\nfactor & on the way to \\\\[1ex]\n"
+        f"\\{heading}*{{What the derivatives share}}\n"
+        "\\noindent\\begin{tabular}{ll}\nfactor & on the way to \\\\[1ex]\n"
         f"{rows}\\end{{tabular}}\\par\\medskip\n"
         f"\\noindent Multiplications for all of them: {explanation.separate:,} each by itself, "
         f"{explanation.shared:,} with common prefixes computed once.\\par\n"

@@ -11,27 +11,28 @@ from dataflow.explain.explanation import Explanation, PathExplanation, WrtExplan
 from dataflow.explain.text import cells
 
 STYLE = """
-.dataflow-explanation{--ink:#1b1f24;--soft:#57606a;--line:#d0d7de;--tint:#f3f6fa;--mark:#0550ae;color:var(--ink);
-font:16px/1.5 system-ui,sans-serif;max-width:60rem}
-@media(prefers-color-scheme:dark){.dataflow-explanation{--ink:#e6edf3;--soft:#9da7b3;--line:#3d444d;--tint:#1c2330;
---mark:#79c0ff}}
-.dataflow-explanation h2{border-bottom:1px solid var(--line);font-size:1.25rem;margin:2rem 0 .5rem}
+.dataflow-explanation{--line:rgba(128,128,128,.45);--tint:rgba(128,128,128,.09);--mark:#2f7fd6;line-height:1.5;
+max-width:60rem}
+.dataflow-explanation .heading{border-bottom:1px solid var(--line);font-size:1.25rem;margin:2rem 0 .5rem}
 .dataflow-explanation .factor{background:var(--tint);border-left:4px solid var(--mark);margin:.75rem 0;
 padding:.5rem .75rem}
-.dataflow-explanation .name{color:var(--mark);font-weight:600}
-.dataflow-explanation .soft{color:var(--soft);font-size:.9rem}
+.dataflow-explanation .name{font-weight:600}
+.dataflow-explanation .soft{font-size:.9rem;opacity:.8}
 .dataflow-explanation .scroll{overflow-x:auto}
-.dataflow-explanation table.matrix{border-collapse:collapse;margin:.4rem 0;padding:0;position:relative;
-font-variant-numeric:tabular-nums}
+.dataflow-explanation table{border:0;border-collapse:collapse;color:inherit;font-size:inherit;margin:.4rem 0;
+width:auto}
+.dataflow-explanation table tr{background:none}
+.dataflow-explanation table.matrix{font-variant-numeric:tabular-nums;position:relative}
 .dataflow-explanation table.matrix::before,.dataflow-explanation table.matrix::after{border:2px solid;bottom:0;
 content:"";position:absolute;top:0;width:.3rem}
 .dataflow-explanation table.matrix::before{border-right:0;left:0}
 .dataflow-explanation table.matrix::after{border-left:0;right:0}
-.dataflow-explanation table.matrix td{padding:.1rem .6rem;text-align:right}
-.dataflow-explanation table.cost{border-collapse:collapse}
-.dataflow-explanation table.cost td{border-bottom:1px solid var(--line);padding:.2rem .8rem .2rem 0}
+.dataflow-explanation table.matrix td{border:0;padding:.1rem .6rem;text-align:right}
+.dataflow-explanation table.cost td{border:0;border-bottom:1px solid var(--line);padding:.2rem .8rem .2rem 0;
+text-align:left}
 .dataflow-explanation table.cost td+td{text-align:right}
 """
+"""Colours are those of the page around it, light or dark, and some that can be told from either."""
 
 
 def page(explanation: Explanation) -> str:
@@ -40,13 +41,14 @@ def page(explanation: Explanation) -> str:
     return (
         f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{title}</title>\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        "<style>:root{color-scheme:light dark}body{background:Canvas;margin:1rem auto;max-width:60rem;padding:0 1rem}"
+        "<style>:root{color-scheme:light dark}body{background:Canvas;margin:1rem auto;max-width:60rem;padding:0 1rem;"
+        "color:CanvasText;font:16px/1.5 system-ui,sans-serif}"
         f"</style>\n{body(explanation)}</html>\n"
     )
 
 
-def body(explanation: Explanation) -> str:
-    """What stands in the page, for a notebook."""
+def body(explanation: Explanation, *, level: int = 1) -> str:
+    """What stands in the page, for a notebook or another page in which its headings begin at ``level``."""
     names = ", ".join(f"∂{explanation.of}/∂{name}" for name in explanation.wrt)
     if explanation.example is not None:
         where = f"example {explanation.example} of the batch"
@@ -56,13 +58,13 @@ def body(explanation: Explanation) -> str:
         where = "one point"
     value = f" = {float(explanation.value):.6g}" if explanation.value.ndim == 0 else ""
     parts = [
-        f"<h1>{escape(names)}</h1>",
+        f"<h{level}>{escape(names)}</h{level}>",
         f"<p>{escape(explanation.of)}{value}, at {where}.</p>",
         '<p class="soft">Rows are outputs, columns inputs; a matrix is read row by row.</p>',
-        *(_one(explanation, one) for one in explanation.explained.values()),
+        *(_one(explanation, one, level + 1) for one in explanation.explained.values()),
     ]
     if len(explanation.wrt) > 1:
-        parts.append(_shared(explanation))
+        parts.append(_shared(explanation, level + 1))
     if explanation.chosen is not None:
         order, difference = explanation.chosen.elimination, explanation.chosen.largest_difference
         costs = f"{order.multiplications:,} multiplications; the result differs by at most {difference:.1e}"
@@ -78,8 +80,8 @@ def matrix(found: np.ndarray) -> str:
     return f'<div class="scroll"><table class="matrix">{rows}</table></div>'
 
 
-def _one(explanation: Explanation, one: WrtExplanation) -> str:
-    parts = [f"<h2>∂{escape(one.of)}/∂{escape(one.wrt)}</h2>"]
+def _one(explanation: Explanation, one: WrtExplanation, level: int) -> str:
+    parts = [_heading(f"∂{one.of}/∂{one.wrt}", level)] if len(explanation.wrt) > 1 else []
     if not one.path_count:
         parts.append(f"<p>There is no path from {escape(one.of)} back to {escape(one.wrt)}: the gradient is zero.</p>")
         return "\n".join(parts)
@@ -115,6 +117,10 @@ def _one(explanation: Explanation, one: WrtExplanation) -> str:
     return "\n".join(parts)
 
 
+def _heading(text: str, level: int) -> str:
+    return f'<h{level} class="heading">{escape(text)}</h{level}>'
+
+
 def _factors(explanation: Explanation, one: WrtExplanation, path: PathExplanation) -> list[str]:
     parts = []
     for i, (factor, partial) in enumerate(zip(path.factors, path.partials, strict=True)):
@@ -139,14 +145,14 @@ def _described(factor: Factor) -> str:
     )
 
 
-def _shared(explanation: Explanation) -> str:
+def _shared(explanation: Explanation, level: int) -> str:
     rows = "".join(
         f"<tr><td>∂{escape(of)}/∂{escape(wrt)}</td><td>{escape(', '.join(users))}</td></tr>"
         for (of, wrt, _), users in explanation.shared_with.items()
     )
     costs = _costs([("each derivative by itself", explanation.separate), ("shared prefixes once", explanation.shared)])
     return (
-        f'<h2>What the derivatives share</h2><table class="cost">{rows}</table>'
+        f'{_heading("What the derivatives share", level)}<table class="cost">{rows}</table>'
         f"<p>Multiplications for all together:</p>{costs}"
     )
 

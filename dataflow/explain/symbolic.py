@@ -6,7 +6,7 @@ derivative rules, and the result is compared with the numbers before it is hande
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from dataflow.explain.names import latex_name
 from dataflow.graph import CONSTANT, OP
 from dataflow.interpret import Interpretation, array_of
 from dataflow.model import Model
+from dataflow.notebook import bundle
 
 LARGEST = 16
 """Entries of the largest node that is written in symbols."""
@@ -55,6 +56,12 @@ class Derivation:
 
     def __str__(self) -> str:
         return self.to_latex()
+
+    def _repr_mimebundle_(
+        self, include: Container[str] | None = None, exclude: Container[str] | None = None
+    ) -> dict[str, str]:
+        """For Jupyter, which sets it."""
+        return bundle({"text/plain": self.__str__, "text/latex": self.__str__}, include, exclude)
 
 
 def derivation_latex(derivation: Derivation) -> str:
