@@ -1,0 +1,183 @@
+"""dataflow beside hand-written numpy, PyTorch and JAX: time for a step, memory, starting, compiling, and growth.
+
+``python tools/bench.py -o results.json``                measures everything that is installed, 10 to 12 minutes
+``python tools/bench.py --quick``                        a smoke test of some seconds
+``python tools/bench.py --only steps -w c32,d -p torch`` a part
+``python tools/bench.py --document results.json``        docs/performance.md, .json and its pictures from the results
+
+Exit status 1 where results of peers disagree, or where one of dataflow's own backends fails. A bound that is missed is
+reported, and no failure: on a busy machine it says nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmark import child, growth, judge, machine, page, pictures, report, start, steps
+from benchmark.peers import PEERS, installed
+from benchmark.workloads import WORKLOADS
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "performance.md"
+SECTIONS = ("steps", "start", "growth", "plan")
+STARTED = ("a32", "c32")
+"""The workloads of which starting is measured."""
+
+
+def main() -> int:
+    """Measure, print, write; or be the process of one peer."""
+    options = _options()
+    if options.child:
+        peer, workload, threads, result = options.child
+        child.serve(peer, workload, int(threads), result)
+    elif options.grow:
+        growth.serve(options.grow[0], options.grow[1], int(options.grow[2]))
+    elif options.plan:
+        growth.serve_plan(options.plan)
+    elif options.document:
+        document(json.loads(options.document.read_text(encoding="utf-8")))
+    else:
+        return measured(options)
+    return 0
+
+
+def measured(options: argparse.Namespace) -> int:
+    """Run what is asked for; print and write it as it comes."""
+    missing = installed(options.peers)
+    for name, package in missing.items():
+        if package is not None:
+            print(f"{name} is left out: {package} is not installed", file=sys.stderr)
+    peers = [name for name, package in missing.items() if package is None]
+    result: dict[str, Any] = {
+        "version": 1,
+        "machine": machine.described(),
+        "settings": {"rounds": options.rounds, "slice": options.slice, "threads": options.threads},
+        "steps": {},
+        "start": {},
+        "growth": {},
+        "plans": [],
+        "bounds": [],
+        "limits": [],
+    }
+    with tempfile.TemporaryDirectory(prefix="dataflow-bench-") as name:
+        folder = Path(name)
+        (folder / "caches").mkdir()
+        faults = _measure(options, peers, result, folder)
+    result["bounds"] = list(judge.judged(result["steps"])) if result["steps"] else []
+    result["limits"] = list(judge.limits(result["start"], result["plans"]))
+    report.printed("What has to come out", report.bounds_table(result["bounds"]))
+    report.printed("", report.limits_table(result["limits"]))
+    if options.output:
+        options.output.write_text(_json(result), encoding="utf-8")
+        print(f"Wrote {options.output}.")
+    if options.picture:
+        for path in pictures.draw(options.picture, result):
+            print(f"Wrote {path}.")
+    for fault in faults:
+        print(f"error: {fault}", file=sys.stderr)
+    return 1 if faults else 0
+
+
+def document(result: dict[str, Any]) -> None:
+    """Write the page, its pictures and the numbers."""
+    drawn = [path.name for path in pictures.draw(PAGE.with_suffix(".svg"), result)]
+    PAGE.with_suffix(".json").write_text(_json(result), encoding="utf-8")
+    PAGE.write_text(page.page(result, drawn), encoding="utf-8")
+    print(f"Wrote {PAGE.relative_to(ROOT)} and {', '.join(drawn)}.")
+
+
+def _measure(options: argparse.Namespace, peers: Sequence[str], result: dict[str, Any], folder: Path) -> list[str]:
+    faults: list[str] = []
+    if "steps" in options.only:
+        for workload in options.workloads:
+            threads = options.threads if options.threads == [1] or workload != "g" else [1]
+            found = steps.measure(
+                *(workload, peers, threads, options.rounds, options.slice, options.patience, folder, _progress)
+            )
+            faults += steps.disagreements(workload, found, folder)
+            faults += [f"{workload}: {key}: {one['error']}" for key, one in found.items() if _is_fault(key, one)]
+            result["steps"][workload] = found
+            for count in threads:
+                name = f"{report.title(workload)}, {count} thread{'s' if count > 1 else ''}"
+                report.printed(name, report.steps_table(workload, found, count))
+    if "start" in options.only:
+        (folder / "start").mkdir()
+        for workload in [name for name in options.workloads if name in STARTED]:
+            rounds = min(options.rounds, 3)
+            result["start"][workload] = start.measure(workload, peers, rounds, options.patience, folder, _progress)
+        report.printed("From the start of a process", report.start_table(result["start"]))
+    if "growth" in options.only:
+        for axis in growth.AXES:
+            found = growth.measure(axis, peers, options.most, options.patience / 5, folder, _progress)
+            result["growth"][axis] = found
+            report.printed(growth.AXES[axis][0], report.growth_table(found))
+    if "plan" in options.only:
+        result["plans"] = growth.measure_plans(options.most, options.patience, folder, _progress)
+    return faults
+
+
+def _is_fault(key: str, one: dict[str, Any]) -> bool:
+    return PEERS[key.partition("@")[0]].ours and "error" in one
+
+
+def _progress(text: str) -> None:
+    """What is going on, on a line that the next one replaces; nothing where output is kept."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}\r", end="", file=sys.stderr, flush=True)
+
+
+def _json(result: dict[str, Any]) -> str:
+    return json.dumps(result, indent=1, ensure_ascii=False) + "\n"
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-w", "--workloads", type=_names(WORKLOADS), default=list(WORKLOADS), metavar="NAME,...")
+    parser.add_argument("-p", "--peers", type=_names(PEERS), metavar="NAME,...", help="ours are always among them")
+    parser.add_argument("-t", "--threads", type=_numbers, default=[1, 2], metavar="N,...", help="1,2 unless given")
+    parser.add_argument("-r", "--rounds", type=int, default=20, help="20 unless given")
+    parser.add_argument("--slice", type=float, default=0.1, metavar="S", help="seconds of a round; 0.1 unless given")
+    parser.add_argument("--patience", type=float, default=150, metavar="S", help="the most seconds to build a step")
+    parser.add_argument("--only", type=_names(SECTIONS), default=list(SECTIONS), metavar="SECTION,...")
+    parser.add_argument("--most", type=int, default=10**6, metavar="N", help="the largest size of what grows")
+    parser.add_argument(
+        "--quick", action="store_true", help="few rounds, small sizes, workloads a32, c32 and f, no torch.compile"
+    )
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the results as JSON")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw them into FILE-steps-1.svg, ... (or .png)")
+    parser.add_argument("--document", type=Path, metavar="FILE", help="make docs/performance.md from results")
+    for name, count, kind in (("--child", 4, str), ("--grow", 3, str), ("--plan", None, int)):
+        parser.add_argument(name, nargs=count, type=kind, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.peers:
+        options.peers = [name for name, peer in PEERS.items() if peer.ours or name in options.peers]
+    if options.quick:
+        options.rounds, options.slice, options.most, options.threads = 3, 0.01, 64, [1]
+        options.workloads = [name for name in options.workloads if name in ("a32", "c32", "f")]
+        options.peers = [name for name in options.peers or PEERS if PEERS[name].grows]
+    return options
+
+
+def _names(known: Sequence[str] | dict[str, Any]) -> Any:
+    def parse(text: str) -> list[str]:
+        names = [name.strip() for name in text.split(",")]
+        for name in names:
+            if name not in known:
+                raise argparse.ArgumentTypeError(f"there is no '{name}'; there is {', '.join(known)}")
+        return names
+
+    return parse
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",")]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""Ratios with their uncertainty, and what has to come out of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmark.peers import LOOP_INSIDE, PEERS
+from benchmark.workloads import WORKLOADS
+
+RESAMPLES = 4000
+ANY = "the fastest peer"
+ANY_WITHOUT_LOOP = "the fastest peer without a loop inside"
+NOISE = 1.25
+"""Where two do the same work, ratios up to this say nothing."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """``ours`` may take at most ``most`` times as long as ``peer`` on a workload, with so many threads."""
+
+    ours: str
+    workload: str
+    peer: str
+    most: float
+    threads: int = 1
+    goal: bool = False
+    """Not reached when this was planned; the gap is told."""
+
+
+BOUNDS = [
+    *(
+        Bound("dataflow numpy", w, "numpy by hand", 1.1, goal=w in "a32 b")
+        for w in ("a32", "b", "c32", "c256", "d", "e", "f")
+    ),
+    *(Bound("dataflow numpy", w, "torch", 0.75) for w in ("a32", "b", "c32", "e", "f")),
+    Bound("dataflow numba", "a32", "jax.jit", 0.1),
+    Bound("dataflow numba", "a32", LOOP_INSIDE, 1.0),
+    Bound("dataflow numba", "b", ANY, 0.8),
+    Bound("dataflow numba", "c32", LOOP_INSIDE, 1.1),
+    Bound("dataflow numba", "c32", LOOP_INSIDE, 1.0, goal=True),
+    *(Bound("dataflow numba", w, ANY, 1.05, threads) for w in ("c256", "d") for threads in (1, 2)),
+    Bound("dataflow numba", "e", ANY, 0.75),
+    Bound("dataflow numba", "f", ANY, 0.5),
+    Bound("dataflow numba", "f", ANY, 0.75, 2),
+    Bound("dataflow numba", "g", ANY_WITHOUT_LOOP, 0.05),
+    *(Bound("dataflow numba", w, "dataflow numpy", NOISE, t) for t in (1, 2) for w in WORKLOADS if w != "g" or t == 1),
+]
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A ratio of medians over interleaved rounds, with an interval that holds it with 95 %."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
+
+
+def ratio(ours: Sequence[float], others: Sequence[float]) -> Ratio:
+    """The ratio of medians. Rounds are drawn again, with both times of a round together (percentile bootstrap)."""
+    a, b = np.asarray(ours), np.asarray(others)
+    drawn = np.random.default_rng(0).integers(0, len(a), (RESAMPLES, len(a)))
+    ratios = np.median(a[drawn], axis=1) / np.median(b[drawn], axis=1)
+    low, high = np.quantile(ratios, (0.025, 0.975))
+    return Ratio(float(np.median(a) / np.median(b)), float(low), float(high))
+
+
+def median(one: Mapping[str, Any]) -> float:
+    """Seconds of a step."""
+    return float(np.median(one["seconds"]))
+
+
+def fastest(found: Mapping[str, Any], threads: int, *, loop: bool) -> str | None:
+    """The peer, not ours, that takes the least time."""
+    keys = [
+        f"{peer.name}@{threads}"
+        for peer in PEERS.values()
+        if not peer.ours and (loop or peer.name != LOOP_INSIDE) and "seconds" in found.get(f"{peer.name}@{threads}", {})
+    ]
+    return min(keys, key=lambda key: median(found[key]), default=None)
+
+
+def judged(steps: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Each bound with the ratio that was measured. It is missed where the whole interval lies above it, and is not
+    measured where one of the two did not run."""
+    for bound in BOUNDS:
+        found = steps.get(bound.workload, {})
+        ours = f"{bound.ours}@{bound.threads}"
+        if bound.peer in (ANY, ANY_WITHOUT_LOOP):
+            other = fastest(found, bound.threads, loop=bound.peer == ANY)
+        else:
+            other = f"{bound.peer}@{bound.threads}"
+        row: dict[str, Any] = {
+            "ours": bound.ours,
+            "workload": bound.workload,
+            "threads": bound.threads,
+            "peer": bound.peer,
+            "bound": bound.most,
+            "goal": bound.goal,
+        }
+        if other is None or "seconds" not in found.get(ours, {}) or "seconds" not in found.get(other, {}):
+            yield row | {"verdict": "not measured"}
+            continue
+        measured = ratio(found[ours]["seconds"], found[other]["seconds"])
+        missed = measured.low > bound.most
+        yield row | {
+            "against": other.partition("@")[0],
+            "ratio": measured.value,
+            "interval": [measured.low, measured.high],
+            "verdict": "met" if not missed else "goal, not reached" if bound.goal else "missed",
+        }
+
+
+def limits(start: Mapping[str, Any], plans: Sequence[Mapping[str, float]]) -> Iterator[dict[str, str]]:
+    """Bounds on starting and on building a plan: what, measured, bound, verdict."""
+    by_size = {int(one["size"]): one for one in plans}
+    large, smaller = by_size.get(10**5), by_size.get(10**4)
+    seconds = None if large is None else large["seconds"]
+    memory = None if large is None else large["memory"]
+    power = None
+    if large is not None and smaller is not None:
+        power = math.log10(large["seconds"] / smaller["seconds"])
+    yield _limit("a plan of 100,000 ops", seconds, 3, "{:.2f} s")
+    yield _limit("its memory, the graph's apart", memory, 500, "{:.0f} MiB")
+    yield _limit("its time grows with the ops to the power", power, 1.15, "{:.2f}")
+    for workload, found in start.items():
+        numba, plain = (found.get(name, {}).get("warm") for name in ("dataflow numba", "dataflow numpy"))
+        later = float(np.median(numba) - np.median(plain)) if numba and plain else None
+        yield _limit(f"{workload}: a later process with numba starts after one with numpy by", later, 0.3, "{:.2f} s")
+
+
+def _limit(what: str, measured: float | None, most: float, text: str) -> dict[str, str]:
+    if measured is None:
+        return {"what": what, "measured": "", "bound": f"≤ {text.format(most)}", "verdict": "not measured"}
+    verdict = "met" if measured <= most else "missed"
+    return {"what": what, "measured": text.format(measured), "bound": f"≤ {text.format(most)}", "verdict": verdict}

@@ -1,0 +1,121 @@
+"""The results as tables: on a terminal with rich, in Markdown for the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmark.judge import fastest, median, ratio
+from benchmark.peers import PEERS
+from benchmark.workloads import WORKLOADS
+
+Row = list[str]
+
+
+def duration(seconds: float) -> str:
+    """``12.3 µs``, ``4.56 ms``, ``7.8 s``."""
+    for size, unit in ((1e-3, 1e6), (1.0, 1e3)):
+        if seconds < size:
+            return f"{seconds * unit:.3g} {'µs' if unit == 1e6 else 'ms'}"
+    return f"{seconds:.3g} s"
+
+
+def steps_table(workload: str, found: Mapping[str, Any], threads: int) -> tuple[Row, list[Row]]:
+    """The peers of a workload, the fastest first: time for a step, and it over others' with its interval."""
+    ran = [key for key in found if key.endswith(f"@{threads}") and "seconds" in found[key]]
+    against = [name for name in ("numpy by hand", "torch", "jax.jit") if f"{name}@{threads}" in ran]
+    best = fastest(found, threads, loop=True)
+    rows = []
+    for key in sorted(ran, key=lambda key: median(found[key])):
+        one = found[key]
+        ratios = [str(ratio(one["seconds"], found[f"{name}@{threads}"]["seconds"])) for name in against]
+        ratios.append("" if best is None else str(ratio(one["seconds"], found[best]["seconds"])))
+        rows.append([key.partition("@")[0], duration(median(one)), *ratios, f"{one['memory']:.0f} MiB"])
+    failed = [key for key in found if key.endswith(f"@{threads}") and "error" in found[key]]
+    rows += [[key.partition("@")[0], found[key]["error"], *[""] * (len(against) + 2)] for key in failed]
+    headers = ["", "a step", *(f"over {name}" for name in against), "over the fastest peer", "peak memory"]
+    return headers, rows
+
+
+def bounds_table(rows: Sequence[Mapping[str, Any]]) -> tuple[Row, list[Row]]:
+    """What has to come out, and what did."""
+    body = []
+    for row in rows:
+        measured = f"{row['ratio']:.3g} [{row['interval'][0]:.3g}, {row['interval'][1]:.3g}]" if "ratio" in row else ""
+        against = row["peer"] if row.get("against", row["peer"]) == row["peer"] else f"{row['peer']} ({row['against']})"
+        body.append(
+            [
+                row["ours"],
+                row["workload"],
+                str(row["threads"]),
+                against,
+                f"{'(goal) ' if row['goal'] else ''}≤ {row['bound']:g}",
+                measured,
+                row["verdict"],
+            ]
+        )
+    return ["who", "workload", "threads", "over", "bound", "ratio, 95 %", "verdict"], body
+
+
+def limits_table(rows: Sequence[Mapping[str, Any]]) -> tuple[Row, list[Row]]:
+    """Bounds on seconds, memory and growth that are no ratios of steps."""
+    return ["what", "measured", "bound", "verdict"], [
+        [row["what"], row["measured"], row["bound"], row["verdict"]] for row in rows
+    ]
+
+
+def start_table(start: Mapping[str, Any]) -> tuple[Row, list[Row]]:
+    """Starting and compiling."""
+    rows = []
+    for workload, peers in start.items():
+        for peer, one in peers.items():
+            if "error" in one:
+                rows.append([workload, peer, one["error"], "", ""])
+                continue
+            warm = sorted(one["warm"])
+            middle = duration(warm[len(warm) // 2]) if warm else ""
+            rows.append([workload, peer, middle, duration(one["cold"]), duration(one["build"] + one["first"])])
+    headers = ["workload", "", "to the first step", "with empty caches", "of that, building and compiling"]
+    return headers, rows
+
+
+def growth_table(growth: Mapping[str, Sequence[Mapping[str, float]]]) -> tuple[Row, list[Row]]:
+    """One axis: a row for each size."""
+    sizes = sorted({one["size"] for found in growth.values() for one in found})
+    peers = [peer for peer in PEERS if growth.get(peer)]
+    rows = []
+    for size in sizes:
+        row = [f"{int(size):,}"]
+        for peer in peers:
+            one = next((one for one in growth[peer] if one["size"] == size), None)
+            row.append("" if one is None else f"{duration(one['step'])}, {one['memory']:.0f} MiB")
+        rows.append(row)
+    return ["", *peers], rows
+
+
+def title(workload: str) -> str:
+    """What a workload is."""
+    return f"{workload}: {WORKLOADS[workload].title}"
+
+
+def markdown(table: tuple[Row, list[Row]]) -> str:
+    """A table in Markdown."""
+    headers, rows = table
+    lines = [headers, ["---"] * len(headers), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def printed(name: str, table: tuple[Row, list[Row]]) -> None:
+    """A table on the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    headers, rows = table
+    shown = Table(title=name, title_justify="left", header_style="bold")
+    for header in headers:
+        shown.add_column(header)
+    for row in rows:
+        colour = {"missed": "red", "met": "green", "not measured": "dim"}.get(row[-1])
+        shown.add_row(*row, style=colour)
+    console = Console()
+    (console if console.is_terminal else Console(width=140)).print(shown)

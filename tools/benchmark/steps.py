@@ -1,0 +1,111 @@
+"""Time for a step: every peer in turn, round after round, while all others are stopped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmark.child import Child
+from benchmark.peers import PEERS, REFERENCE
+from benchmark.workloads import WORKLOADS, Net
+
+AGREE = 1e-3
+"""How far the results may differ in norm, as a share of what the steps changed."""
+Progress = Callable[[str], None]
+
+
+def measure(
+    workload: str,
+    peers: Sequence[str],
+    threads: Sequence[int],
+    rounds: int,
+    slice_seconds: float,
+    patience: float,
+    folder: Path,
+    progress: Progress,
+) -> dict[str, Any]:
+    """For each peer and number of threads, as in "torch@2", the seconds of a step in each round, or why there are
+    none."""
+    found: dict[str, Any] = {}
+    running: dict[str, Child] = {}
+    for key, peer, count in [(f"{peer}@{count}", peer, count) for count in threads for peer in peers]:
+        reason = PEERS[peer].leaves_out(workload)
+        if reason is not None:
+            found[key] = {"error": reason}
+            continue
+        progress(f"{workload}: building {key}")
+        child = _start(peer, workload, count, folder)
+        found[key] = child.ready(patience)
+        if child.failed is None:
+            child.pause()
+            running[key] = child
+        else:
+            found[key] = {"error": child.failed}
+    for key, child in running.items():
+        progress(f"{workload}: {key}")
+        child.resume()
+        found[key]["steps"] = _steps(child, slice_seconds)
+        child.pause()
+    times: dict[str, list[float]] = {key: [] for key in running}
+    for number in range(rounds):
+        progress(f"{workload}: round {number + 1} of {rounds}")
+        for key, child in running.items():
+            if child.failed is None:
+                child.resume()
+                times[key].append(child.time(found[key]["steps"]) / found[key]["steps"])
+                child.pause()
+    for key, child in running.items():
+        if child.failed is None:
+            found[key]["seconds"] = [float(f"{seconds:.5g}") for seconds in times[key]]
+        else:
+            found[key] = {"error": child.failed}
+        child.end()
+    return found
+
+
+def disagreements(workload: str, found: dict[str, Any], folder: Path) -> list[str]:
+    """A line for each peer that has another result after the same steps than the reference, or than the first that
+    has one."""
+    results = {}
+    for key, one in found.items():
+        path = _result_file(folder, workload, key)
+        if "error" not in one and path.exists():
+            results[key] = np.load(path)
+    if not results:
+        return []
+    first = next((key for key in results if key.startswith(REFERENCE)), next(iter(results)))
+    work, expected = WORKLOADS[workload], results[first]
+    change = np.linalg.norm(expected - (work.data().start() if isinstance(work, Net) else 0))
+    lines = []
+    for key, result in results.items():
+        distance = float(np.linalg.norm(result - expected) / change) if result.shape == expected.shape else math.inf
+        found[key]["distance"] = float(f"{distance:.2g}")
+        if not distance <= AGREE:
+            lines.append(
+                f"{workload}: after the same steps, {key} differs from {first} by {distance:.2g} of the change"
+            )
+    return lines
+
+
+def _start(peer: str, workload: str, threads: int, folder: Path) -> Child:
+    key = f"{peer}@{threads}"
+    log = folder / f"{workload}-{key.replace(' ', '-')}.log"
+    result = _result_file(folder, workload, key)
+    return Child(["--child", peer, workload, str(threads), str(result)], threads, log, folder / "caches")
+
+
+def _result_file(folder: Path, workload: str, key: str) -> Path:
+    return folder / f"{workload}-{key.replace(' ', '-')}.npy"
+
+
+def _steps(child: Child, slice_seconds: float) -> int:
+    """How many steps take about as long as a slice."""
+    steps, seconds = 1, child.time(1)
+    while seconds < slice_seconds / 2 and steps < 10**7:
+        steps = max(steps + 1, min(steps * 20, int(steps * slice_seconds / max(seconds, 1e-7))))
+        seconds = child.time(steps)
+    return steps

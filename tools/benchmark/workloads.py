@@ -1,0 +1,97 @@
+"""The work that is measured: training steps of nets, and two chains of ops. Everyone gets the same numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+LEARNING_RATE = 1e-3
+
+
+@dataclass(frozen=True)
+class Net:
+    """A net of fully connected layers with relu between them; one step is forward, backward and an update by plain
+    gradient descent. The loss, ½ Σ (ŷ − y)² ("mse") or softmax cross-entropy ("ce"), is divided by the batch size."""
+
+    name: str
+    title: str
+    sizes: tuple[int, ...]
+    batch: int
+    loss: str
+    dtype: str = "float32"
+
+    def data(self) -> NetData:
+        """Inputs, targets and first weights, drawn from one seed."""
+        rng = np.random.default_rng(0)
+        x = rng.standard_normal((self.batch, self.sizes[0]))
+        last = self.sizes[-1]
+        labels = rng.integers(0, last, self.batch)
+        y = np.eye(last)[labels] if self.loss == "ce" else rng.standard_normal((self.batch, last))
+        if self.sizes == (2, 2, 1):  # XOR
+            x, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), np.array([[0], [1], [1], [0]])
+        layers = list(zip(self.sizes, self.sizes[1:], strict=False))
+        weights = [rng.standard_normal((rows, columns)) * (2 / rows) ** 0.5 for rows, columns in layers]
+        biases = [rng.standard_normal(columns) * 0.1 for _, columns in layers]
+        as_dtype = [np.ascontiguousarray(array, self.dtype) for array in (x, y, *weights, *biases)]
+        return NetData(as_dtype[0], as_dtype[1], labels, as_dtype[2 : 2 + len(layers)], as_dtype[2 + len(layers) :])
+
+
+@dataclass(frozen=True)
+class NetData:
+    """The arrays of a net: ``weights[i]`` is (in, out), ``labels`` are the classes that ``y`` marks in one-hot rows."""
+
+    x: np.ndarray
+    y: np.ndarray
+    labels: np.ndarray
+    weights: list[np.ndarray]
+    biases: list[np.ndarray]
+
+    def start(self) -> np.ndarray:
+        """All weights, then all biases, in one vector."""
+        return np.concatenate([array.ravel() for array in (*self.weights, *self.biases)]).astype("float64")
+
+
+@dataclass(frozen=True)
+class Wave:
+    """``blocks`` times h ← exp(tanh(h) · x + ½) / 4 on many numbers; one step is Σ h and its gradient wrt x."""
+
+    name: str
+    title: str
+    count: int
+    blocks: int
+
+    def data(self) -> np.ndarray:
+        """x, and the first h."""
+        return np.random.default_rng(0).standard_normal(self.count).astype("float32")
+
+
+@dataclass(frozen=True)
+class Chain:
+    """``blocks`` times h ← h · w + (h + x) · v on four numbers; one step is Σ h and its gradients wrt x and w."""
+
+    name: str
+    title: str
+    blocks: int
+
+    def data(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """x, w and v."""
+        half = np.full(4, 0.5, "float32")
+        return np.arange(1, 5, dtype="float32") * np.float32(1e-4), half, half.copy()
+
+
+WORKLOADS: dict[str, Any] = {
+    one.name: one
+    for one in (
+        Net("a32", "2-2-1, batch 4", (2, 2, 1), 4, "mse"),
+        Net("b", "10-32-1, batch 32", (10, 32, 1), 32, "mse"),
+        Net("c32", "784-128-10, batch 32", (784, 128, 10), 32, "ce"),
+        Net("c256", "784-128-10, batch 256", (784, 128, 10), 256, "ce"),
+        Net("d", "784-512-512-10, batch 128", (784, 512, 512, 10), 128, "ce"),
+        Net("e", "50 layers of 64, batch 64", (64,) * 51, 64, "mse"),
+        Wave("f", "20 elementwise ops on 10⁶ numbers", 1_000_000, 4),
+        Chain("g", "10,000 ops on 4 numbers", 2500),
+    )
+}
+"""All in float32."""
