@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import random
-import signal
-import subprocess
-import sys
-import time
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 from nets import bits, classifier, xor
 
-from dataflow import DataflowWarning, FileFormatError, Graph, Model, TrainingError, TrainSettings
+from dataflow import DataflowWarning, Graph, Model, TrainingError, TrainSettings
 from dataflow.files.container import read_container, write_container
 from dataflow.ops import mse
 from dataflow.training import Trainer, train
@@ -116,6 +108,75 @@ def test_resuming_where_there_is_nothing_starts_from_the_beginning(tmp_path):
     with pytest.warns(DataflowWarning, match="there is no checkpoint yet; training starts from the beginning"):
         train(model, checkpoint=tmp_path / "new" / "folder", resume=True)
     assert bits(model) == bits(alone)
+
+
+# ------------------------------------------------------------------------------------------------ how many, how often
+
+
+def positions(folder):
+    """Epochs and minibatches of the checkpoints that there are."""
+    return [tuple(map(int, name[:-8].split("-")[1:])) for name in names(folder)]
+
+
+@pytest.mark.parametrize("keep", [1, 2, 100])
+def test_how_many_are_kept(tmp_path, keep):
+    train(classifier(train=settings()), checkpoint=tmp_path, keep=keep)
+    assert positions(tmp_path) == [(epoch, 0) for epoch in range(6)][-keep:]
+
+
+def test_checkpoints_within_an_epoch(tmp_path):
+    model, alone = classifier(train=settings()), classifier(train=settings())
+    expected = train(alone)
+    train(model, checkpoint=tmp_path, checkpoint_every=4, keep=100)  # an epoch has 6 minibatches
+    assert positions(tmp_path) == [(step // 6, step % 6) for step in (*range(0, 30, 4), 30)]
+    assert bits(model) == bits(alone)
+    for last in (14, 8):
+        for name in names(tmp_path)[last // 4 + 1 :]:
+            (tmp_path / name).unlink()
+        again = classifier(train=settings())
+        history = train(again, checkpoint=tmp_path, checkpoint_every=4, keep=100, resume=True)
+        assert bits(again) == bits(alone)
+        assert history.loss == expected.loss
+
+
+def test_checkpoints_less_often_than_epochs(tmp_path):
+    train(classifier(train=settings()), checkpoint=tmp_path, checkpoint_every=13, keep=100)
+    assert positions(tmp_path) == [(0, 0), (2, 1), (4, 2), (5, 0)]
+
+
+def test_what_is_saved_is_not_saved_again(tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr(
+        "dataflow.training.checkpoints.write_container", lambda path, *content: written.append(path.name)
+    )
+    history = train(classifier(train=settings()), checkpoint=tmp_path, on_batch=stop_at(2, 6))
+    assert (history.epochs, history.interrupted) == (2, True)
+    assert len(written) == len(set(written)) == 3
+
+
+@pytest.mark.parametrize("keep", [1, 3])
+def test_a_torn_one_does_not_count_among_those_that_are_kept(tmp_path, keep):
+    alone = classifier(train=settings())
+    train(alone)
+    train(classifier(train=settings()), checkpoint=tmp_path, on_batch=stop_at(3, 2))
+    torn = tmp_path / "checkpoint-000002-000002.msgpack"
+    torn.write_bytes(torn.read_bytes()[:-1])
+    model = classifier(train=settings())
+    with pytest.warns(DataflowWarning, match="is left out"):
+        train(model, checkpoint=tmp_path, resume=True, keep=keep, on_batch=stop_at(3, 1))
+    assert not torn.exists()
+    assert positions(tmp_path) == [(0, 0), (1, 0), (2, 0), (2, 1)][-keep:]
+    model = classifier(train=settings())
+    train(model, checkpoint=tmp_path, resume=True, keep=keep)
+    assert bits(model) == bits(alone)
+    assert len(names(tmp_path)) == keep
+
+
+@pytest.mark.parametrize("given", [{"keep": 0}, {"keep": 1.5}, {"checkpoint_every": 0}, {"checkpoint_every": "2"}])
+def test_numbers_of_checkpoints_that_cannot_be(tmp_path, given):
+    with pytest.raises(TrainingError, match=f"{next(iter(given))} is a whole number"):
+        train(xor(), checkpoint=tmp_path / "new", **given)
+    assert not (tmp_path / "new").exists()
 
 
 # ------------------------------------------------------------------------------------------------ refusals
@@ -278,108 +339,3 @@ def test_no_good_checkpoint_at_all(tmp_path):
         pytest.raises(TrainingError, match="has no checkpoint that can be read"),
     ):
         train(xor(), checkpoint=tmp_path, resume=True)
-
-
-# ------------------------------------------------------------------------------------------------ a disk that fails
-
-
-@pytest.mark.parametrize("call", ["write", "fsync", "replace"])
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
-@pytest.mark.parametrize("nth", [1, 2])
-def test_a_fault_while_saving_keeps_the_last_good_one(tmp_path, monkeypatch, call, code, nth):
-    alone = classifier(train=settings())
-    train(alone)
-    real, calls = getattr(os, call), []
-
-    def failing(*arguments, **keywords):
-        calls.append(call)
-        if len(calls) == nth:
-            raise OSError(code, os.strerror(code))
-        return real(*arguments, **keywords)
-
-    def on_epoch(history):
-        if history.epochs == 2:
-            monkeypatch.setattr(os, call, failing)
-
-    model = classifier(train=settings())
-    with pytest.warns(DataflowWarning, match="the checkpoint could not be written: .*; training goes on") as caught:
-        history = train(model, checkpoint=tmp_path, on_epoch=on_epoch)
-    assert len(caught) == 1
-    assert "the last good one is checkpoint-00000" in str(caught[0].message)
-    assert bits(model) == bits(alone)
-    assert history.checkpoint.name == "checkpoint-000005-000000.msgpack"
-    assert not list(tmp_path.glob(".dataflow-*"))
-
-
-def test_a_folder_that_cannot_be_written_is_known_at_the_start(tmp_path, monkeypatch):
-    def full(*arguments):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "write", full)
-    model = xor()
-    with pytest.raises(FileFormatError, match="cannot be written: the disk is full"):
-        train(model, checkpoint=tmp_path)
-    assert bits(model) == bits(xor())
-
-
-# ------------------------------------------------------------------------------------------------ killed
-
-
-PROCESS = """
-import sys, time
-sys.path.insert(0, sys.argv[1])
-from nets import classifier
-from dataflow import TrainSettings
-from dataflow.training import train
-settings = TrainSettings({"name": "sgd", "learning_rate": 0.05, "momentum": 0.9}, 30, 8, True, 0, 0.1)
-print("ready", flush=True)
-def pause(progress):
-    time.sleep(float(sys.argv[3]))
-    print(progress.epoch, progress.batch, flush=True)
-train(classifier(train=settings), checkpoint=sys.argv[2], resume="resume" in sys.argv, on_batch=pause)
-"""
-
-
-def process(folder, *arguments):
-    command = [sys.executable, "-W", "ignore", "-c", PROCESS, str(Path(__file__).parent), str(folder), *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-
-def long_run():
-    alone = classifier(train=settings(epochs=30))
-    train(alone)
-    return alone
-
-
-@pytest.mark.parametrize("kills", [2, pytest.param(100, marks=pytest.mark.slow)])
-def test_killed_at_any_moment(tmp_path, kills):
-    alone = long_run()
-    rng = random.Random(0)
-    for i in range(kills):
-        folder = tmp_path / str(i)
-        with process(folder, "0.0005") as running:
-            assert running.stdout.readline() == "ready\n"
-            time.sleep(rng.uniform(0, 0.25))
-            running.kill()
-        model = classifier(train=settings(epochs=30))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DataflowWarning)  # where nothing was written yet
-            train(model, checkpoint=folder, resume=True)
-        assert bits(model) == bits(alone)
-        assert not list(folder.glob(".dataflow-*"))
-
-
-def test_ctrl_c_in_another_process_and_its_lock(tmp_path):
-    with process(tmp_path, "0.01") as running:
-        for _ in range(10):
-            running.stdout.readline()
-        with pytest.raises(TrainingError, match="another run uses this folder"):
-            train(classifier(train=settings(epochs=30)), checkpoint=tmp_path, resume=True)
-        running.send_signal(signal.SIGINT)
-        running.communicate(timeout=60)
-        assert running.returncode == 0
-    newest = names(tmp_path)[-1]
-    assert not newest.endswith("-000000.msgpack") or newest >= "checkpoint-000002"
-    model = classifier(train=settings(epochs=30))
-    train(model, checkpoint=tmp_path, resume=True)
-    assert bits(model) == bits(long_run())

@@ -43,10 +43,14 @@ class Session:
     debug: bool = False
     quiet: bool = False
     warnings: list[str] = field(default_factory=list)
+    live: bool = False
+    """Whether warnings are told as they come, as in a long run, instead of when the command ends."""
 
     def warn(self, *texts: str) -> None:
         """Tell the user when ``flush`` is next called, at the latest when the command ends."""
         self.warnings += [clean(text) for text in texts if clean(text) not in self.warnings]
+        if self.live:
+            self.flush()
 
     def take(self) -> list[str]:
         """The warnings so far, for a JSON document; they are not printed then."""

@@ -1,13 +1,10 @@
-"""While training runs: a bar on the terminal, and signals that end the run in order."""
+"""While training runs: a bar on the terminal."""
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dataflow.training import History, Progress
 
@@ -68,38 +65,3 @@ def shown(silent: bool) -> Iterator[Silent]:
     columns = (text("{task.description}"), BarColumn(12), TimeRemainingColumn(), text("{task.fields[text]}"))
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         yield Shown(bar)
-
-
-class Stop:
-    """Makes SIGTERM end a run as Ctrl-C does: after the current minibatch. ``status`` is the exit status that says
-    which."""
-
-    def __init__(self) -> None:
-        self.status = 128 + signal.SIGINT
-        self._requested = False
-        self._previous: Any = None
-
-    def __enter__(self) -> Stop:
-        if threading.current_thread() is threading.main_thread():
-            self._previous = signal.signal(signal.SIGTERM, self._terminate)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._previous is not None:
-            signal.signal(signal.SIGTERM, self._previous)
-
-    def before(self, callback: Callable[[Progress], None]) -> Callable[[Progress], None]:
-        """The callback, preceded by the ``KeyboardInterrupt`` that ends a run, if one was asked for."""
-
-        def called(progress: Progress) -> None:
-            if self._requested:
-                raise KeyboardInterrupt
-            callback(progress)
-
-        return called
-
-    def _terminate(self, number: int, frame: FrameType | None) -> None:
-        if self._requested:
-            raise KeyboardInterrupt
-        self._requested = True
-        self.status = 128 + number

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ from dataflow import registry
 from dataflow.cli import common
 from dataflow.cli.common import FILE, about, example_text, gather
 from dataflow.cli.group import Session
-from dataflow.cli.progress import Stop, shown
+from dataflow.cli.progress import shown
 from dataflow.cli.text import clean, counted, settings_text, table
 from dataflow.errors import DataError, DataflowError, FileFormatError, NonFiniteError
 from dataflow.files import save
@@ -24,6 +25,8 @@ from dataflow.model import Model
 from dataflow.plot import check_plot, plot_loss
 from dataflow.results import plain_numbers
 from dataflow.training import History, train
+from dataflow.training.checkpoints import KEPT
+from dataflow.training.interrupts import deferred
 
 SHOWN = (1, 2, 5)
 """Of many epochs, those are printed whose number is one of these times a power of ten, and the last."""
@@ -47,6 +50,20 @@ SHOWN = (1, 2, 5)
     "--seed", type=click.IntRange(min=0), metavar="N", help="For drawing parameters, and the order of examples."
 )
 @click.option("--checkpoint", type=FILE, metavar="DIR", help="Save a checkpoint in this folder after each epoch.")
+@click.option(
+    "--checkpoint-every",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Save a checkpoint after every N minibatches instead: within long epochs, or less often than short ones.",
+)
+@click.option(
+    "--keep",
+    type=click.IntRange(min=1),
+    metavar="K",
+    default=KEPT,
+    show_default=True,
+    help="How many checkpoints stay in the folder.",
+)
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint.")
 @click.option("-o", "--output", type=FILE, metavar="FILE", help="Save the trained model: .msgpack or .toml.")
 @click.option("--plot", type=FILE, metavar="FILE", help="Draw the loss: .png, .svg or .pdf (needs matplotlib).")
@@ -65,6 +82,8 @@ def command(
     optimizer: str | None,
     seed: int | None,
     checkpoint: Path | None,
+    checkpoint_every: int | None,
+    keep: int,
     resume: bool,
     output: Path | None,
     plot: Path | None,
@@ -74,11 +93,12 @@ def command(
 ) -> None:
     """Train MODEL on its data by gradient descent; what no option says is what the file declares.
 
-    On a terminal a bar shows the progress. Ctrl-C ends the run after the current minibatch, saves, and says how to go
-    on. If NaN or infinity appears, training stops and the last good parameters are saved.
+    On a terminal a bar shows the progress. Ctrl-C and SIGTERM end the run after the current minibatch, save, and say
+    how to go on. If NaN or infinity appears, training stops and the last good parameters are saved.
     """
-    if resume and checkpoint is None:
-        raise click.UsageError("--resume needs the folder of the checkpoints: --checkpoint DIR")
+    for option, asked in (("--resume", resume), ("--checkpoint-every", checkpoint_every)):
+        if asked and checkpoint is None:
+            raise click.UsageError(f"{option} needs the folder of the checkpoints: --checkpoint DIR")
     chosen = None if optimizer is None else _optimizer(optimizer)
     _check_targets(output, plot)
     with about(model_file):
@@ -86,9 +106,14 @@ def command(
         given = gather(session, model, data_file, settings, example)
         data = _trainable(model, given)
     session.flush()
-    stop = Stop()
+    session.live = True
+    silent = quiet or not sys.stderr.isatty()
     try:
-        with about(model_file), stop, shown(quiet or not sys.stderr.isatty()) as progress:
+        with (
+            about(model_file),
+            deferred(terminate=True, resend=False) as interrupt,
+            shown(silent) as progress,
+        ):
             history = train(
                 model,
                 data or None,
@@ -98,13 +123,20 @@ def command(
                 optimizer=chosen,
                 seed=seed,
                 checkpoint=checkpoint,
+                checkpoint_every=checkpoint_every,
+                keep=keep,
                 resume=resume,
                 backend=backend or "numpy",
                 on_epoch=progress.epoch,
-                on_batch=stop.before(progress.batch),
+                on_batch=None if silent else progress.batch,
             )
     except NonFiniteError as error:
         raise _with_rescue(error, model, model_file, output) from None
+    except KeyboardInterrupt:
+        left = "nothing" if checkpoint is None else f"only what was in {checkpoint} before"
+        session.fail(f"interrupted twice, before the run could end in order; {left} was saved")
+        raise click.exceptions.Exit(128 + (interrupt.signal or signal.SIGINT)) from None
+    session.live = False
     if plot is not None and history.loss:
         plot_loss(history, plot, title=model.name)
     if history.interrupted:
@@ -118,7 +150,7 @@ def command(
     if history.interrupted:
         session.flush()
         click.echo(clean(advice), err=True)
-        raise click.exceptions.Exit(stop.status)
+        raise click.exceptions.Exit(128 + (interrupt.signal or signal.SIGINT))
 
 
 def _tell(session: Session, model: Model, history: History, output: Path | None, plot: Path | None) -> None:
@@ -199,7 +231,7 @@ def _how_to_go_on(
     words = _own_arguments()
     hint = ""
     if checkpoint is not None:
-        saved = f"a checkpoint is in {checkpoint}"
+        saved = f"the newest checkpoint is {history.checkpoint}"
         again = [*words, *([] if "--resume" in words else ["--resume"])]
     else:
         target = _rescue(model, model_file, output)

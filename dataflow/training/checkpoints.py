@@ -3,7 +3,8 @@
 A checkpoint is a container (``dataflow.files.container``) called ``checkpoint-EPOCH-BATCH.msgpack`` after the epochs
 and the minibatches of the next one that were finished. Its header says ``checkpoint = 1`` and holds checksums of
 model and data, the settings, the position, the number of updates and the history; its tensors are, for each dtype,
-the vector of the parameters and those of the optimizer. It is read, never mapped, and every checksum is checked.
+the vector of the parameters and those of the optimizer. The order of shuffled examples is a function of seed and epoch,
+so that no generator has a state beyond the position. It is read, never mapped, and every checksum is checked.
 """
 
 from __future__ import annotations
@@ -27,24 +28,33 @@ from dataflow.shapes import format_shape
 from dataflow.training.batches import digest_of
 from dataflow.training.history import History
 from dataflow.training.locking import locked
+from dataflow.training.settings import whole
 from dataflow.training.trainer import Trainer
 
 VERSION = 1
 KEPT = 3
-"""How many checkpoints stay; older ones are deleted once a newer one is safe."""
+"""How many checkpoints stay unless the caller says; older ones are deleted once a newer one is safe."""
 
 _NAME = re.compile(r"checkpoint-([0-9]{1,12})-([0-9]{1,12})\.msgpack")
 
 
 class Checkpoints:
-    """The checkpoints of one run in one folder, which is locked while this is open. The folder is made if need be."""
+    """The checkpoints of one run in one folder, which is locked while this is open. The folder is made if need be.
 
-    def __init__(self, folder: Path, trainer: Trainer) -> None:
+    One is written after each epoch, or, with ``every``, after so many minibatches; the last ``keep`` stay.
+    """
+
+    def __init__(self, folder: Path, trainer: Trainer, every: int | None = None, keep: int = KEPT) -> None:
         self.folder = folder
         self._trainer = trainer
+        self._every = None if every is None else whole("checkpoint_every", every, 1)
+        self._keep = whole("keep", keep, 1)
         self._stack = ExitStack()
         self._fixed: dict[str, Any] = {}
         self._last: Path | None = None
+        self._saved: int | None = None
+        self._tried = 0
+        self._unreadable: list[Path] = []
 
     def __enter__(self) -> Self:
         try:
@@ -91,36 +101,63 @@ class Checkpoints:
                 container = read_container(path, mapped=False)
             except FileFormatError as error:
                 self._warn(f"{error}; this checkpoint is left out, the one before it is tried")
+                self._unreadable.append(path)
                 continue
             try:
                 history = self._restored(path, container)
             except TrainingError as error:
                 raise error.at(file=path) from None
-            history.checkpoint = self._last = path
+            self._noted(path, history)
             return history
         raise TrainingError("has no checkpoint that can be read; start anew in another folder", file=self.folder)
+
+    def after_minibatch(self, history: History) -> None:
+        """Within an epoch: save if the time has come."""
+        if self._every is not None and self._trainer.steps - self._tried >= self._every:
+            self.save(history)
+
+    def after_epoch(self, history: History, *, last: bool) -> None:
+        """When an epoch has been measured: save, unless there is a rhythm of minibatches and its time has not come."""
+        if self._every is None or last or self._trainer.steps - self._tried >= self._every:
+            self.save(history)
+
+    def finish(self, history: History) -> None:
+        """Save what is not saved yet."""
+        if self._saved != self._trainer.steps:
+            self.save(history)
 
     def save(self, history: History) -> None:
         """Write a checkpoint, then delete those that are too old. If it cannot be written, a warning says so, the
         last one stays, and the run goes on: the next may succeed."""
+        self._tried = self._trainer.steps
         try:
-            self._write(history)
+            path = self._write(history)
         except FileFormatError as error:
             last = "there is none yet" if self._last is None else f"the last good one is {self._last.name}"
             self._warn(f"the checkpoint could not be written: {error} ({last}); training goes on")
             return
-        for old in self.files()[KEPT:]:
-            with suppress(OSError):
+        with suppress(OSError):
+            for old in self._superseded(path):
                 old.unlink()
 
     def files(self) -> list[Path]:
         """All checkpoints in the folder, the newest first."""
-        found = [(match, path) for path in self.folder.iterdir() if (match := _NAME.fullmatch(path.name))]
-        return [path for _, path in sorted(((int(m[1]), int(m[2])), path) for m, path in found)][::-1]
+        return sorted((path for path in self.folder.iterdir() if _NAME.fullmatch(path.name)), key=_position)[::-1]
 
     # -------------------------------------------------------------------------------------------- internals
 
-    def _write(self, history: History) -> None:
+    def _superseded(self, newest: Path) -> list[Path]:
+        """What may go now that the newest is safe: those before the last few, and torn ones, which are newer than it
+        by their names."""
+        older = [path for path in self.files() if _position(path) <= _position(newest)]
+        torn = [path for path in self._unreadable if path not in older and path.exists()]
+        return [*torn, *older[self._keep :]]
+
+    def _noted(self, path: Path, history: History) -> None:
+        history.checkpoint = self._last = path
+        self._saved = self._tried = self._trainer.steps
+
+    def _write(self, history: History) -> Path:
         trainer = self._trainer
         epoch, batch = trainer.batches.epoch, trainer.batches.batch
         header = {
@@ -134,7 +171,8 @@ class Checkpoints:
         }
         path = self.folder / f"checkpoint-{epoch:06d}-{batch:06d}.msgpack"
         write_container(path, header, self._tensors())
-        history.checkpoint = self._last = path
+        self._noted(path, history)
+        return path
 
     def _tensors(self) -> dict[str, np.ndarray]:
         groups = self._trainer.vectors.groups
@@ -184,6 +222,11 @@ class Checkpoints:
     @staticmethod
     def _warn(message: str) -> None:
         warnings.warn(message, DataflowWarning, stacklevel=4)
+
+
+def _position(path: Path) -> tuple[int, ...]:
+    """The epochs and minibatches in a checkpoint's name."""
+    return tuple(map(int, path.stem.split("-")[1:]))
 
 
 def model_digest(graph: Graph, loss: str) -> str:

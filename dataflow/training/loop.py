@@ -11,7 +11,7 @@ from typing import Any
 from dataflow.errors import TrainingError
 from dataflow.model import Model
 from dataflow.training.batches import Minibatches
-from dataflow.training.checkpoints import Checkpoints
+from dataflow.training.checkpoints import KEPT, Checkpoints
 from dataflow.training.history import History, Progress
 from dataflow.training.interrupts import Interrupt, deferred
 from dataflow.training.settings import OptimizerLike, whole
@@ -30,6 +30,8 @@ def train(
     seed: int | None = None,
     validation: float | None = None,
     checkpoint: str | Path | None = None,
+    checkpoint_every: int | None = None,
+    keep: int = KEPT,
     resume: bool = False,
     backend: str = "numpy",
     on_epoch: Callable[[History], object] | None = None,
@@ -40,13 +42,16 @@ def train(
     The result is in ``model.parameters``; ``model.training`` holds what a trained file keeps of the run. A run repeats
     bit for bit with the same model, data, settings and backend.
 
-    ``checkpoint`` names a folder that is made if need be. It gets a checkpoint at the start, after each epoch and
-    when the run is interrupted; the last three are kept. With ``resume``, the run goes on from the newest good one
-    and ends bit for bit like a run that was never interrupted; ``epochs`` counts from the first run's start. A
-    checkpoint of another model, other data or other settings is refused.
+    ``checkpoint`` names a folder that is made if need be. It gets a checkpoint at the start, after each epoch (with
+    ``checkpoint_every``, after so many minibatches instead), at the end and when the run is interrupted; the last
+    ``keep`` are kept. Where one cannot be written, a warning says so, the last good one stays, and the run goes on.
+    With ``resume``, the run goes on from the newest good one and ends bit for bit like a run that was never
+    interrupted; ``epochs`` counts from the first run's start. A checkpoint of another model, other data or other
+    settings is refused.
 
     Ctrl-C ends the run after the current minibatch, as does a callback that raises ``KeyboardInterrupt``:
-    ``History.interrupted`` is true then. ``on_batch`` is called after each minibatch, ``on_epoch`` after each epoch.
+    ``History.interrupted`` is true then. With ``checkpoint``, SIGTERM does the same, and then ends the process, unless
+    the program has a handler of its own. ``on_batch`` is called after each minibatch, ``on_epoch`` after each epoch.
 
     Where NaN or infinity appears, the run stops with a ``NonFiniteError`` that names the first node that has it.
     ``model.parameters`` are those from before the minibatch at fault; if only the loss of the whole data is not finite
@@ -70,26 +75,33 @@ def train(
     with ExitStack() as stack:
         checkpoints = None
         if checkpoint is not None:
-            checkpoints = stack.enter_context(Checkpoints(Path(checkpoint), trainer))
+            checkpoints = stack.enter_context(Checkpoints(Path(checkpoint), trainer, checkpoint_every, keep))
             history = checkpoints.begin(resume)
-        interrupt = stack.enter_context(deferred())
+        interrupt = stack.enter_context(deferred(terminate=checkpoint is not None))
         try:
             while trainer.batches.epoch < total and not interrupt.requested:
-                if _epoch(trainer, total, on_batch, interrupt):
+                if _epoch(trainer, total, on_batch, interrupt, checkpoints, history):
                     _measure(trainer, history)
                     if checkpoints is not None:
-                        checkpoints.save(history)
+                        checkpoints.after_epoch(history, last=trainer.batches.epoch >= total)
                     _call(on_epoch, history, interrupt)
             # Asked to end when there was nothing left to do, the run is simply finished.
             history.interrupted = interrupt.requested and trainer.batches.epoch < total
             if history.interrupted and checkpoints is not None:
-                checkpoints.save(history)
+                checkpoints.finish(history)
         finally:
             model.training = trainer.record(history)
     return history
 
 
-def _epoch(trainer: Trainer, total: int, on_batch: Callable[[Progress], object] | None, interrupt: Interrupt) -> bool:
+def _epoch(
+    trainer: Trainer,
+    total: int,
+    on_batch: Callable[[Progress], object] | None,
+    interrupt: Interrupt,
+    checkpoints: Checkpoints | None,
+    history: History,
+) -> bool:
     """The rest of the current epoch; whether it came to its end."""
     batches = trainer.batches
     epoch = batches.epoch
@@ -99,8 +111,10 @@ def _epoch(trainer: Trainer, total: int, on_batch: Callable[[Progress], object] 
         loss = trainer.run(1)
         if on_batch is not None:
             _call(on_batch, Progress(epoch + 1, total, number, batches.per_epoch, loss), interrupt)
-        if interrupt.requested and batches.epoch == epoch:
+        if batches.epoch == epoch and interrupt.requested:
             return False
+        if batches.epoch == epoch and checkpoints is not None:
+            checkpoints.after_minibatch(history)
     return True
 
 

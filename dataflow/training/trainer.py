@@ -185,7 +185,9 @@ class Trainer:
         """Go back to the state that was marked, because the loss of the whole data is not finite; the error to
         raise."""
         epoch, batch, steps, snapshot = self._mark
-        kept = "the parameters are those from the start of that epoch"
+        kept = (
+            f"the parameters are those from {f'before its batch {batch + 1}' if batch else 'the start of that epoch'}"
+        )
         error = self._failure(self.batches.everything(), f"epoch {epoch + 1}, over the whole data", kept)
         self.vectors.restore(snapshot)
         self.steps = steps
