@@ -80,10 +80,27 @@ def test_what_is_in_a_checkpoint(tmp_path):
     }
     assert container.header["settings"]["optimizer"]["momentum"] == 0.9
     assert len(container.header["loss"]) == 1
-    assert list(container.tensors) == ["float64.parameters", "float64.velocity"]
+    start = [f"start.{name}" for name in model.parameters]
+    assert list(container.tensors) == ["float64.parameters", "float64.velocity", *start]
     assert container.tensors["float64.parameters"].tobytes() == b"".join(
         model.parameters[name].tobytes() for name in container.header["names"][0]
     )
+
+
+def test_a_run_that_began_with_other_parameters_remembers_them(tmp_path):
+    def model(first):
+        result = classifier(train=settings())
+        if first:
+            result.parameters["b1"] = np.arange(8.0)
+        return result
+
+    alone, resumed = model(True), model(False)
+    train(alone)
+    train(model(True), checkpoint=tmp_path, on_batch=stop_at(2, 3))
+    train(resumed, checkpoint=tmp_path, resume=True)
+    assert bits(resumed) == bits(alone)
+    assert resumed.training["start"]["b1"].tolist() == list(range(8))
+    assert repr(resumed.training) == repr(alone.training)
 
 
 def test_both_dtypes_are_kept(tmp_path):

@@ -322,6 +322,15 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(" ".join(cell.split()) for cell in row) + " |" for row in body)
 
 
+def backends() -> str:
+    """What each backend promises."""
+    found = registry.registry().backends
+    return table(
+        ("Backend", "What it promises"),
+        [(f"`{name}`", found[name].promises) for name in sorted(found) if is_own("backend", name)],
+    )
+
+
 PARTS: Mapping[str, Callable[[], str]] = {
     "ops": ops,
     "kinks": kinks,
@@ -335,6 +344,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "hooks": hooks,
     "interface": interface,
     "dtypes": dtypes,
+    "backends": backends,
 }
 
 if __name__ == "__main__":

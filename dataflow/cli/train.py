@@ -144,7 +144,7 @@ def command(
     elif output is not None:
         save(model, output)
     if as_json:
-        common.print_json(_document(model, history))
+        common.print_json(_document(model, history, backend or "numpy"))
     elif not history.interrupted:
         _tell(session, model, history, output, plot)
     if history.interrupted:
@@ -265,12 +265,13 @@ def _without(words: list[str], option: str) -> list[str]:
     return kept
 
 
-def _document(model: Model, history: History) -> dict[str, Any]:
+def _document(model: Model, history: History, backend: str) -> dict[str, Any]:
     return {
         "epochs": history.epochs,
         "loss": plain_numbers(history.loss),
         "parameters": {name: plain_numbers(model.parameters[name]) for name in model.parameters},
         "metrics": {name: plain_numbers(values) for name, values in history.metrics.items()},
+        "backend": {"name": backend, "promises": registry.backend(backend).promises},
     }
 
 

@@ -3,8 +3,9 @@
 A checkpoint is a container (``dataflow.files.container``) called ``checkpoint-EPOCH-BATCH.msgpack`` after the epochs
 and the minibatches of the next one that were finished. Its header says ``checkpoint = 1`` and holds checksums of
 model and data, the settings, the position, the number of updates and the history; its tensors are, for each dtype,
-the vector of the parameters and those of the optimizer. The order of shuffled examples is a function of seed and epoch,
-so that no generator has a state beyond the position. It is read, never mapped, and every checksum is checked.
+the vector of the parameters and those of the optimizer, and what a trained file keeps of the run's start. The order of
+shuffled examples is a function of seed and epoch, so that no generator has a state beyond the position. A checkpoint is
+read, never mapped, and every checksum is checked.
 """
 
 from __future__ import annotations
@@ -176,7 +177,8 @@ class Checkpoints:
 
     def _tensors(self) -> dict[str, np.ndarray]:
         groups = self._trainer.vectors.groups
-        return {f"{group.dtype.name}.{name}": array for group in groups for name, array in group.arrays().items()}
+        own = {f"{group.dtype.name}.{name}": array for group in groups for name, array in group.arrays().items()}
+        return own | {f"start.{name}": array for name, array in (self._trainer.start or {}).items()}
 
     def _restored(self, path: Path, container: Container) -> History:
         """Set the trainer to what the file holds, once all of it was found to fit."""

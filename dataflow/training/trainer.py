@@ -96,7 +96,8 @@ class Trainer:
             self.batches, self.held_out = minibatches(arrays, split, self.settings)
         if seed is not None:
             _reseed(model, self.settings.seed)
-        self._start = _copied(model.parameters)
+        self.start = _copied(model.parameters)
+        """The parameters before the first update, ``None`` where they are large."""
         self.vectors = Vectors(model.parameters, trained, self.optimizer.state_names)
         self._mark = (0, 0, 0, self.vectors.snapshot())
         self._gradients = Gradients(gradient, self.vectors, backend)
@@ -172,7 +173,7 @@ class Trainer:
             "backend": self.settings.backend,
             **self.settings.plain(),
             "state": state,
-            **({} if self._start is None else {"start": dict(self._start)}),
+            **({} if self.start is None else {"start": dict(self.start)}),
         }
 
     # -------------------------------------------------------------------------------------------- the last good state

@@ -1,0 +1,80 @@
+"""The same file, data and seed give the same bytes in every process."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+MODELS = Path(__file__).parent.parent / "models"
+FILES = [
+    "train models/digits.toml --epochs 2 -o digits.msgpack --checkpoint run",
+    "train models/xor.toml --epochs 20 -o xor.toml --plot loss.svg",
+    "train models/wine.toml --epochs 3 --plot loss.pdf --seed 7 -o wine.msgpack",
+    "convert models/deep.toml deep.msgpack",
+    "convert deep.msgpack deep.toml",
+    "draw models/xor.toml --backward --values -o xor.svg",
+    "draw models/deep.toml --backward -o deep.dot",
+    "draw models/xor.toml --both -o xor.tex",
+    "draw models/xor.toml -o xor.mmd",
+    "draw models/deep.toml --backward -o deep.png",
+    "explain models/xor.toml --wrt W1 --example 3 --format html --output explained.html",
+]
+PRINTED = [
+    "explain models/xor.toml --wrt W1,W2 --json",
+    "explain models/xor.toml --wrt W1 --format latex",
+    "run models/wine.toml --json",
+    "check models/deep.toml --json",
+    "jacobian models/xor.toml --of yhat --wrt W1 --json",
+    "gradients models/xor.toml --mode hessian --json",
+    "explain models/xor-scalars.toml --wrt w1 --symbolic",
+    "train models/wine.toml --epochs 2 --batch-size 16 --json",
+    "ops --json",
+    "ops",
+]
+COMMANDS = [*FILES, *PRINTED]
+SCRIPT = """
+import contextlib, sys
+from dataflow.cli import main
+for number, line in enumerate(sys.stdin.read().splitlines()):
+    with open(f"printed-{number}.txt", "w", encoding="utf-8") as file, contextlib.redirect_stdout(file):
+        try:
+            main(line.split())
+        except SystemExit as end:
+            assert not end.code, (line, end.code)
+"""
+
+
+def bytes_of_everything(folder: Path, hash_seed: int) -> dict[str, str]:
+    """A digest of each file that a process leaves behind."""
+    folder.mkdir()
+    shutil.copytree(MODELS, folder / "models")
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        input="\n".join(COMMANDS),
+        cwd=folder,
+        env={**os.environ, "PYTHONHASHSEED": str(hash_seed)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    made = sorted(path for path in folder.rglob("*") if path.is_file() and "models" not in path.parts)
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in made}
+
+
+@pytest.mark.parametrize("count", [2, pytest.param(20, marks=pytest.mark.slow)])
+def test_the_same_bytes_from_every_process(tmp_path: Path, count: int) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        first, *others = pool.map(lambda i: bytes_of_everything(tmp_path / f"process{i}", 7919 * i), range(count))
+    names = {"digits.msgpack", "xor.toml", "loss.svg", "loss.pdf", "deep.msgpack", "xor.svg", "explained.html"}
+    assert names | {"run/checkpoint-000002-000000.msgpack"} <= first.keys()
+    assert len(first) >= len(COMMANDS) + len(names)
+    for other in others:
+        assert other == first
