@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -96,8 +97,19 @@ class Runner(ABC):
 
     @abstractmethod
     def run(self, arguments: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """The plan's outputs, for arrays in the order of ``plan.arguments``. They may share memory with a later run's
-        only where the backend says so."""
+        """The plan's outputs, for arrays in the order of ``plan.arguments``: new arrays, which belong to the
+        caller."""
+
+    def bind(self, arguments: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> Callable[[], object]:
+        """A function that runs the plan on these very arrays, with what they hold when it is called, and writes the
+        plan's outputs into ``outputs``. All are in row-major order, of the plan's shapes and dtypes, and no output
+        overlaps another array. It is called inside the backend's ``scope()``."""
+
+        def bound() -> None:
+            for output, result in zip(outputs, self.run(arguments), strict=True):
+                output[...] = result
+
+        return bound
 
 
 class Backend(ABC):
@@ -108,8 +120,14 @@ class Backend(ABC):
     """What it promises of repeatability, in a sentence."""
 
     @abstractmethod
-    def prepare(self, plan: Plan) -> Runner:
-        """Make a plan ready to run."""
+    def prepare(self, plan: Plan, threads: int | None = None) -> Runner:
+        """Make a plan ready to run, on at most so many threads; ``None`` leaves their number to the backend. A
+        ``BackendError`` names an op that it cannot run."""
+
+    def scope(self) -> AbstractContextManager[object]:
+        """What holds while bound functions are called again and again, such as the number of threads that products
+        use; entered once around them."""
+        return nullcontext()
 
 
 @dataclass(frozen=True)

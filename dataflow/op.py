@@ -38,6 +38,7 @@ Operation: TypeAlias = typing.Literal["multiplications", "divisions", "additions
 """What arithmetic costs: products; quotients; sums and differences; comparisons, those of a minimum or maximum among
 them; evaluations of functions such as exp, power and the square root; negations and absolute values."""
 OPERATIONS: tuple[Operation, ...] = typing.get_args(Operation)
+ViewKind: TypeAlias = typing.Literal["always", "contiguous"]
 
 
 class Traced(ABC):
@@ -99,6 +100,11 @@ class Op:
         self.operation: Operation | typing.Literal["none"] | None = None
         """What the kernel does once for each entry of its result, if that is all that it does."""
         self.structure: Structure | None = None
+        self.ufunc: np.ufunc | None = None
+        self.reduces: np.ufunc | None = None
+        self.view: ViewKind | None = None
+        self.shape_only = False
+        self.into_rule: Rule | None = None
         self.kink_rule: Kink | None = None
         self.samples_rule: Callable[[np.random.Generator], Iterable[Sample]] | None = None
         self._dtypes: dict[tuple[Any, ...], np.dtype] = {}
@@ -183,6 +189,15 @@ class Op:
         compares, ..., exactly, from the specs of the result and of the inputs (a plain number's shape is ``()``). A
         composite op needs none, nor does one whose declaration says its ``operation`` or ``structure``."""
         self.cost_rule = self._accepting(rule, "cost", 1)
+        return rule
+
+    def into(self, rule: Rule) -> Rule:
+        """``rule(out, *inputs, **attributes)`` returns a function without arguments that computes from these very
+        arrays into ``out`` each time it is called, so that nothing is allocated and everything is decided once. Plain
+        numbers and ``None`` come as they are; ``out`` is in row-major order. For an elementwise op it may be one of
+        the inputs' memory. A primitive op without this rule, and without a ``ufunc``, still runs: its result is
+        copied."""
+        self.into_rule = self._accepting(rule, "into", 1)
         return rule
 
     def samples(self, rule: Callable[[np.random.Generator], Iterable[Sample]]) -> Rule:
@@ -330,9 +345,8 @@ class Op:
         takes_any = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         wanted = leading + (0 if self.variadic else len(self.inputs))
         if (len(positional) > wanted) if takes_any else (len(positional) != wanted or self.variadic):
-            names = (
-                [first] if (first := {"batch": "batched", "symbolic": "sympy"}.get(kind)) else ["g", "y"][2 - leading :]
-            )
+            first = {"batch": "batched", "symbolic": "sympy", "into": "out"}.get(kind)
+            names = [first] if first else ["g", "y"][2 - leading :]
             names += [("*" if self.variadic else "") + name for name in self.inputs]
             raise PluginError(
                 f"op '{self.name}': its {kind} rule takes ({', '.join(names)}), then attributes by keyword"
@@ -371,6 +385,10 @@ def primitive(
     elementwise: bool = False,
     structure: Structure | None = None,
     operation: Operation | typing.Literal["none"] | None = None,
+    ufunc: np.ufunc | None = None,
+    reduces: np.ufunc | None = None,
+    view: ViewKind | None = None,
+    shape_only: bool = False,
 ) -> Callable[[Rule], Op]: ...
 def primitive(
     function: Rule | None = None,
@@ -379,12 +397,20 @@ def primitive(
     elementwise: bool = False,
     structure: Structure | None = None,
     operation: Operation | typing.Literal["none"] | None = None,
+    ufunc: np.ufunc | None = None,
+    reduces: np.ufunc | None = None,
+    view: ViewKind | None = None,
+    shape_only: bool = False,
 ) -> Any:
     """Declare a primitive op: the body is its numpy kernel. ``elementwise`` ops broadcast and need no shape rule.
 
     ``structure`` is "selection" for an op that only moves or repeats entries, "sum" for one that only adds them up.
     ``operation`` says what it costs, if that is one operation for each entry of the result, such as "multiplications"
     or "functions", or "none"; for anything else there is ``@op.cost``.
+    The rest lets plans run it faster. ``ufunc`` is the numpy ufunc that the body calls with all inputs and nothing
+    else. ``reduces`` is the ufunc whose reduction over some axes the op is. ``view`` is "always" where the
+    body returns a view of its first input, whatever the entries, and "contiguous" where it does so if that input is in
+    row-major order. ``shape_only`` is for an op whose result depends on its inputs' shapes and dtypes alone.
     """
     if operation is not None and operation not in (*OPERATIONS, "none"):
         raise PluginError(f"operation={operation!r} is not known; there is {', '.join(OPERATIONS)} and none")
@@ -393,6 +419,7 @@ def primitive(
         declared = Op(body, primitive=True, elementwise=elementwise, name=name)
         declared.structure = structure
         declared.operation = operation
+        declared.ufunc, declared.reduces, declared.view, declared.shape_only = ufunc, reduces, view, shape_only
         return declared
 
     return declare if function is None else declare(function)

@@ -68,6 +68,7 @@ OPTIONAL = {
     "click",
     "hypothesis",
     "pytest",
+    "threadpoolctl",
 }
 
 

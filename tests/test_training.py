@@ -814,7 +814,7 @@ def test_no_epochs():
 def test_plans_are_made_once_for_each_shape():
     trainer = Trainer(classifier(), batch_size=8, shuffle=True)
     trainer.run(30)
-    assert len(trainer._gradients._runners) == 2
+    assert len(trainer._gradients._bound) == 2
 
 
 def test_digest_tells_data_apart():

@@ -1,16 +1,32 @@
-"""The numpy backend: every primitive op's own kernel, one after the other."""
+"""The numpy backend: a plan's instructions bound to arrays beforehand, one function after the other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
+from threading import Lock
 from typing import Any
 
 import numpy as np
 
+from dataflow.backends.kernels import Step, bind_instruction, bind_region
+from dataflow.backends.threads import PRODUCT_THREADS, thread_count
 from dataflow.hookspecs import hookimpl
 from dataflow.interfaces import Backend, Runner
-from dataflow.plan import Plan
+from dataflow.plan import Instruction, Plan, Region, concrete
+from dataflow.plan.structure import ALIGNMENT
+from dataflow.shapes import TensorSpec
+from dataflow.value import lookup
+
+SMALL = 2**16
+"""Arguments of at most so many bytes are copied to where the plan reads them; for larger ones that are not the last
+run's, the plan is bound anew."""
+LARGE = 2**26
+"""Outputs of more bytes than this, together, are given away rather than copied."""
+TINY_PRODUCT, SMALL_PRODUCT = 2**13, 2**23
+"""Multiplications up to which any BLAS stays on one thread by itself, and up to which one thread is faster."""
 
 
 class NumpyBackend(Backend):
@@ -19,37 +35,127 @@ class NumpyBackend(Backend):
     name = "numpy"
     promises = "The same bits in every run on one machine with one numpy and one number of threads."
 
-    def prepare(self, plan: Plan) -> Runner:
-        return NumpyRunner(plan)
+    def prepare(self, plan: Plan, threads: int | None = None) -> Runner:
+        return NumpyRunner(plan, threads)
+
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        with PRODUCT_THREADS.scope(), np.errstate(all="ignore"):
+            yield
 
 
 class NumpyRunner(Runner):
-    """A plan with its kernels and attributes bound."""
+    """A plan with its arena. One run at a time."""
 
-    def __init__(self, plan: Plan) -> None:
-        self._start: list[Any] = [None] * len(plan.specs)
-        for slot, value in plan.constants.items():
-            self._start[slot] = value
-        self._steps: list[tuple[Callable[..., Any], tuple[int, ...], int, tuple[int, ...]]] = [
-            (
-                partial(step.op.function, **step.attributes) if step.attributes else step.op.function,
-                step.inputs,
-                step.output,
-                ending,
-            )
-            for step, ending in zip(plan.instructions, plan.last_uses, strict=True)
-        ]
-        self._outputs = plan.output_slots
+    def __init__(self, plan: Plan, threads: int | None = None) -> None:
+        self._plan = plan
+        self._threads = thread_count(threads)
+        self._product_threads = _product_threads(plan, self._threads)
+        self._memory: np.ndarray | None = None
+        self._scratch: list[np.ndarray] = []
+        self._lock = Lock()
+        self._bound: tuple[list[np.ndarray], list[np.ndarray], list[Step]] | None = None
 
     def run(self, arguments: Sequence[np.ndarray]) -> list[np.ndarray]:
-        slots = self._start.copy()
-        slots[: len(arguments)] = arguments
-        with np.errstate(all="ignore"):
-            for kernel, inputs, output, ending in self._steps:
-                slots[output] = kernel(*[slots[i] for i in inputs])
-                for slot in ending:
-                    slots[slot] = None
-        return [np.asarray(slots[i]) for i in self._outputs]
+        with self._lock, PRODUCT_THREADS.scope(), np.errstate(all="ignore"):
+            _, outputs, steps = self._fitting(arguments)
+            self._run(steps)
+            if sum(array.nbytes for array in outputs) > LARGE:
+                self._bound = None
+                return outputs
+            return [array.copy() for array in outputs]
+
+    def bind(self, arguments: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> Callable[[], object]:
+        return partial(self._run, self._steps(arguments, outputs))
+
+    def _run(self, steps: Sequence[Step]) -> None:
+        if self._product_threads not in (None, PRODUCT_THREADS.now):
+            PRODUCT_THREADS.use(self._product_threads)
+        for step in steps:
+            step()
+
+    # -------------------------------------------------------------------------------------------- arrays
+
+    def _fitting(self, arguments: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray], list[Step]]:
+        """What was bound last time if it can be used again, with the arguments in place; else bound anew."""
+        if self._bound is not None:
+            places = self._bound[0]
+            if all(array is place or place.nbytes <= SMALL for array, place in zip(arguments, places, strict=True)):
+                for array, place in zip(arguments, places, strict=True):
+                    if array is not place:
+                        place[...] = array
+                return self._bound
+        places = [
+            array.copy() if array.nbytes <= SMALL or not array.flags.c_contiguous else array for array in arguments
+        ]
+        outputs = [_empty(self._plan.spec(slot)) for slot in self._plan.output_slots]
+        self._bound = (places, outputs, self._steps(places, outputs))
+        return self._bound
+
+    def _steps(self, arguments: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> list[Step]:
+        plan = self._plan
+        known: dict[int, Any] = {**plan.constants, **dict(enumerate(arguments))}
+        made = {instruction.output for instruction in plan.instructions}
+        copies: list[tuple[np.ndarray, int]] = []
+        for output, slot in zip(outputs, plan.output_slots, strict=True):
+            if slot in made and slot not in known and output.flags.c_contiguous:
+                known[slot] = output
+            else:
+                copies.append((output, slot))
+
+        def arrays(slot: int) -> Any:
+            if slot not in known:
+                known[slot] = self._array(slot, arrays)
+            return known[slot]
+
+        steps: list[Step] = []
+        for stretch in plan.stretches():
+            if isinstance(stretch, Region):
+                steps += bind_region(plan, stretch, arrays, self._registers(), self._threads)
+            else:
+                inputs = [arrays(slot) for slot in stretch.inputs]
+                steps.append(bind_instruction(stretch, inputs, arrays(stretch.output)))
+        return [*steps, *(partial(np.copyto, output, arrays(slot)) for output, slot in copies)]
+
+    def _array(self, slot: int, arrays: Callable[[int], Any]) -> np.ndarray:
+        plan = self._plan
+        spec = plan.spec(slot)
+        if (view := plan.views.get(slot)) is not None:
+            return view.of(arrays(view.base), spec)
+        if slot not in plan.offsets:
+            return _empty(spec)
+        if self._memory is None:
+            self._memory = _aligned(plan.arena_bytes)
+        return np.ndarray(concrete(spec), spec.dtype, self._memory, plan.offsets[slot])
+
+    def _registers(self) -> list[np.ndarray]:
+        if not self._scratch:
+            size = max(region.scratch_bytes for region in self._plan.regions)
+            self._scratch = [_aligned(size) for _ in range(self._threads)]
+        return self._scratch
+
+
+def _empty(spec: TensorSpec) -> np.ndarray:
+    return np.empty(concrete(spec), spec.dtype)
+
+
+def _aligned(size: int) -> np.ndarray:
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    start = -memory.__array_interface__["data"][0] % ALIGNMENT
+    return memory[start : start + size]
+
+
+def _product_threads(plan: Plan, threads: int) -> int | None:
+    """The threads for matrix products; ``None`` where they are too small for it to matter."""
+    matmul = lookup("matmul")
+    largest = max((_multiplications(plan, one) for one in plan.instructions if one.op is matmul), default=0)
+    if largest <= TINY_PRODUCT:
+        return None
+    return 1 if largest <= SMALL_PRODUCT else threads
+
+
+def _multiplications(plan: Plan, product: Instruction) -> int:
+    return math.prod(concrete(plan.spec(product.output))) * concrete(plan.spec(product.inputs[0]))[-1]
 
 
 @hookimpl

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 
 import numpy as np
 
@@ -17,31 +18,64 @@ from dataflow.training.vectors import Vectors
 
 class Gradients:
     """``gradients(batch)`` writes the loss's gradient into the vectors and returns the loss. Gradients add up over the
-    examples as the loss does: nothing is divided that the loss does not divide."""
+    examples as the loss does: nothing is divided that the loss does not divide. It is called inside ``scope()``."""
 
     def __init__(self, gradient: GradientGraph, vectors: Vectors, backend: str) -> None:
         self._graph = gradient.graph
         self._outputs = [gradient.of, *(gradient.cotangents[name] for name in vectors.views)]
-        self._parameters = list(vectors.views.values())
-        self._names = list(vectors.views)
-        self._gradients = list(vectors.gradient_views.values())
+        self._vectors = vectors
         needed = self._graph.needed_for(self._outputs)
         self.inputs = [name for name in self._graph.names(INPUT) if name in needed]
         self._backend = registry.backend(backend)
-        self._runners: dict[tuple[tuple[int, ...], ...], Runner] = {}
+        self._bound: dict[tuple[tuple[int, ...], ...], _Bound] = {}
 
     def __call__(self, batch: Mapping[str, np.ndarray]) -> float:
         arrays = [batch[name] for name in self.inputs]
         key = tuple([array.shape for array in arrays])
-        runner = self._runners.get(key)
-        if runner is None:
-            runner = self._runners[key] = self._prepare(arrays)
-        loss, *found = runner.run([*arrays, *self._parameters])
-        for view, gradient in zip(self._gradients, found, strict=True):
-            view[...] = gradient
-        return float(loss)
+        bound = self._bound.get(key)
+        if bound is None:
+            bound = self._bound[key] = _Bound(self._prepared(arrays), arrays, self._vectors)
+        return bound(arrays)
 
-    def _prepare(self, arrays: list[np.ndarray]) -> Runner:
-        given = zip([*self.inputs, *self._names], [*arrays, *self._parameters], strict=True)
+    def scope(self) -> AbstractContextManager[object]:
+        """What the backend wants to hold around many calls."""
+        return self._backend.scope()
+
+    def _prepared(self, arrays: list[np.ndarray]) -> Runner:
+        given = zip([*self.inputs, *self._vectors.views], [*arrays, *self._vectors.views.values()], strict=True)
         specs = {name: TensorSpec(array.shape, array.dtype) for name, array in given}
         return self._backend.prepare(make_plan(self._graph, self._outputs, specs))
+
+
+class _Bound:
+    """A plan bound to the vectors and to places for a minibatch of one shape.
+
+    The first minibatch is read where it lies. If another follows, it and all later ones are copied to places of our
+    own, since none of the caller's arrays may be written.
+    """
+
+    def __init__(self, runner: Runner, arrays: list[np.ndarray], vectors: Vectors) -> None:
+        self._runner, self._vectors = runner, vectors
+        self._loss = np.empty((), next(iter(vectors.views.values())).dtype)
+        self._owned = not all(array.flags.c_contiguous for array in arrays)
+        self._step, self._places = self._bind(arrays)
+
+    def __call__(self, arrays: list[np.ndarray]) -> float:
+        for array, place in zip(arrays, self._places, strict=True):
+            if array is not place:
+                self._take(arrays)
+                break
+        self._step()
+        return float(self._loss)
+
+    def _take(self, arrays: list[np.ndarray]) -> None:
+        if not self._owned:
+            self._owned = True
+            self._step, self._places = self._bind(arrays)
+        for array, place in zip(arrays, self._places, strict=True):
+            place[...] = array
+
+    def _bind(self, arrays: list[np.ndarray]) -> tuple[Callable[[], object], list[np.ndarray]]:
+        places = [array.copy(order="C") for array in arrays] if self._owned else arrays
+        outputs = [self._loss, *self._vectors.gradient_views.values()]
+        return self._runner.bind([*places, *self._vectors.views.values()], outputs), places

@@ -123,7 +123,7 @@ class Trainer:
         """So many minibatches, on into further epochs. Returns the loss of the last; NaN for none."""
         self.vectors.refresh()
         loss = math.nan
-        with np.errstate(all="ignore"):
+        with self._gradients.scope(), np.errstate(all="ignore"):
             for _ in range(whole("steps", steps, 0)):
                 batch = self.batches.current()
                 loss = self._gradients(batch)
@@ -135,7 +135,9 @@ class Trainer:
         """The loss of any examples; their gradient is then in ``vectors``, summed over them as the loss sums. Nothing
         is updated, so that a gradient can be added up from several sources first."""
         self.vectors.refresh()
-        return self._gradients(checked_arrays(self.model, batch, self.inputs))
+        arrays = checked_arrays(self.model, batch, self.inputs)
+        with self._gradients.scope(), np.errstate(all="ignore"):
+            return self._gradients(arrays)
 
     def update(self) -> None:
         """Change the parameters by the gradient that is in ``vectors``, and use the gradient up."""

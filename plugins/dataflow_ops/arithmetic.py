@@ -6,9 +6,10 @@ from __future__ import annotations
 import numpy as np
 
 from dataflow import primitive, sample
+from dataflow_ops.kernels import chosen_into
 
 
-@primitive(elementwise=True, operation="additions")
+@primitive(elementwise=True, operation="additions", ufunc=np.add)
 def add(a, b):
     """Sum, a + b, elementwise."""
     return np.add(a, b)
@@ -19,7 +20,7 @@ def _(g, y, a, b):
     return g, g
 
 
-@primitive(elementwise=True, operation="additions")
+@primitive(elementwise=True, operation="additions", ufunc=np.subtract)
 def subtract(a, b):
     """Difference, a − b, elementwise."""
     return np.subtract(a, b)
@@ -35,7 +36,7 @@ def _(g, y, a, b):
     return -g
 
 
-@primitive(elementwise=True, operation="multiplications")
+@primitive(elementwise=True, operation="multiplications", ufunc=np.multiply)
 def multiply(a, b):
     """Product, a · b, elementwise."""
     return np.multiply(a, b)
@@ -51,7 +52,7 @@ def _(g, y, a, b):
     return g * a
 
 
-@primitive(elementwise=True, operation="divisions")
+@primitive(elementwise=True, operation="divisions", ufunc=np.true_divide)
 def divide(a, b):
     """Quotient, a / b, elementwise; always a float."""
     return np.true_divide(a, b)
@@ -73,7 +74,7 @@ def _(rng):
         yield sample(rng.normal(size=left), rng.uniform(0.5, 2, size=right) * rng.choice([-1, 1], size=right))
 
 
-@primitive(elementwise=True, operation="signs")
+@primitive(elementwise=True, operation="signs", ufunc=np.negative)
 def negative(x):
     """−x, elementwise."""
     return np.negative(x)
@@ -84,7 +85,7 @@ def _(g, y, x):
     return -g
 
 
-@primitive(elementwise=True, operation="functions")
+@primitive(elementwise=True, operation="functions", ufunc=np.power)
 def power(a, b):
     """a to the power b, elementwise. d/da is b · a^(b−1), which is 0 where b is 0; d/db is y · log a, 0 where a is
     0."""
@@ -117,7 +118,7 @@ def _(rng):
     yield sample(rng.uniform(0.5, 2, size=4), -1.5)
 
 
-@primitive(elementwise=True, operation="functions")
+@primitive(elementwise=True, operation="functions", ufunc=np.exp)
 def exp(x):
     """Exponential, eˣ, elementwise."""
     return np.exp(x)
@@ -133,7 +134,7 @@ def _(g, y, x):
     return g * y
 
 
-@primitive(elementwise=True, operation="functions")
+@primitive(elementwise=True, operation="functions", ufunc=np.log)
 def log(x):
     """Natural logarithm, elementwise; NaN for x < 0 and −∞ at 0."""
     return np.log(x)
@@ -154,7 +155,7 @@ def _(rng):
     yield sample(rng.uniform(0.2, 3, size=(3, 4)))
 
 
-@primitive(elementwise=True, operation="functions")
+@primitive(elementwise=True, operation="functions", ufunc=np.sqrt)
 def sqrt(x):
     """Square root, elementwise; NaN for x < 0. Its derivative at 0 is infinite."""
     return np.sqrt(x)
@@ -180,7 +181,7 @@ def _(rng):
     yield sample(rng.uniform(0.2, 3, size=(3, 4)))
 
 
-@primitive(elementwise=True, operation="signs")
+@primitive(elementwise=True, operation="signs", ufunc=np.absolute)
 def abs_(x):
     """Absolute value, |x|, elementwise. Its derivative at 0 is 0."""
     return np.abs(x)
@@ -201,7 +202,7 @@ def _(x):
     return x == 0
 
 
-@primitive(elementwise=True, operation="functions")
+@primitive(elementwise=True, operation="functions", ufunc=np.tanh)
 def tanh(x):
     """Hyperbolic tangent, elementwise."""
     return np.tanh(x)
@@ -217,7 +218,7 @@ def _(g, y, x):
     return g * (1 - y * y)
 
 
-@primitive(elementwise=True, operation="functions")
+@primitive(elementwise=True, operation="functions", ufunc=np.sin)
 def sin(x):
     """Sine of x in radians, elementwise."""
     return np.sin(x)
@@ -233,7 +234,7 @@ def _(g, y, x):
     return g * cos(x)
 
 
-@primitive(elementwise=True, operation="functions")
+@primitive(elementwise=True, operation="functions", ufunc=np.cos)
 def cos(x):
     """Cosine of x in radians, elementwise."""
     return np.cos(x)
@@ -249,7 +250,7 @@ def _(g, y, x):
     return -g * sin(x)
 
 
-@primitive(elementwise=True, operation="comparisons")
+@primitive(elementwise=True, operation="comparisons", ufunc=np.maximum)
 def maximum(a, b):
     """The larger of a and b, elementwise. At a tie the gradient is shared equally."""
     return np.maximum(a, b)
@@ -275,7 +276,7 @@ def _(a, b):
     return a == b
 
 
-@primitive(elementwise=True, operation="comparisons")
+@primitive(elementwise=True, operation="comparisons", ufunc=np.minimum)
 def minimum(a, b):
     """The smaller of a and b, elementwise. At a tie the gradient is shared equally."""
     return np.minimum(a, b)
@@ -307,6 +308,11 @@ def where(condition, a, b):
     return np.where(condition, a, b)
 
 
+@where.into
+def _(out, condition, a, b):
+    return chosen_into(out, condition, a, b)
+
+
 @where.symbolic
 def _(sympy, condition, a, b):
     return sympy.Piecewise((a, condition), (b, True))
@@ -334,7 +340,7 @@ def _(rng):
     yield sample(rng.random(4) < 0.5, 1.5, rng.normal(size=(3, 4)))
 
 
-@primitive(elementwise=True, operation="none")
+@primitive(elementwise=True, operation="none", view="always")
 def identity(x):
     """x itself; what gives a value a second name."""
     return np.asarray(x)

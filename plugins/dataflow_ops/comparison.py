@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from dataflow import TensorSpec, parse_dtype, primitive, sample
 
 
-@primitive(elementwise=True, operation="comparisons")
+@primitive(elementwise=True, operation="comparisons", ufunc=np.equal)
 def equal(a, b):
     """Whether a == b, elementwise."""
     return np.equal(a, b)
@@ -20,7 +21,7 @@ def _(sympy, a, b):
     return sympy.Eq(a, b)
 
 
-@primitive(elementwise=True, operation="comparisons")
+@primitive(elementwise=True, operation="comparisons", ufunc=np.not_equal)
 def not_equal(a, b):
     """Whether a != b, elementwise."""
     return np.not_equal(a, b)
@@ -31,7 +32,7 @@ def _(sympy, a, b):
     return sympy.Ne(a, b)
 
 
-@primitive(elementwise=True, operation="comparisons")
+@primitive(elementwise=True, operation="comparisons", ufunc=np.less)
 def less(a, b):
     """Whether a < b, elementwise."""
     return np.less(a, b)
@@ -42,7 +43,7 @@ def _(sympy, a, b):
     return sympy.Lt(a, b)
 
 
-@primitive(elementwise=True, operation="comparisons")
+@primitive(elementwise=True, operation="comparisons", ufunc=np.less_equal)
 def less_equal(a, b):
     """Whether a <= b, elementwise."""
     return np.less_equal(a, b)
@@ -53,7 +54,7 @@ def _(sympy, a, b):
     return sympy.Le(a, b)
 
 
-@primitive(elementwise=True, operation="comparisons")
+@primitive(elementwise=True, operation="comparisons", ufunc=np.greater)
 def greater(a, b):
     """Whether a > b, elementwise."""
     return np.greater(a, b)
@@ -64,7 +65,7 @@ def _(sympy, a, b):
     return sympy.Gt(a, b)
 
 
-@primitive(elementwise=True, operation="comparisons")
+@primitive(elementwise=True, operation="comparisons", ufunc=np.greater_equal)
 def greater_equal(a, b):
     """Whether a >= b, elementwise."""
     return np.greater_equal(a, b)
@@ -75,7 +76,7 @@ def _(sympy, a, b):
     return sympy.Ge(a, b)
 
 
-@primitive(operation="none")
+@primitive(operation="none", elementwise=True)
 def cast(x, *, dtype: Literal["float64", "float32", "int64", "int32", "bool"]):
     """x converted to another dtype; towards integers, decimals are cut off."""
     return np.asarray(x).astype(dtype)
@@ -84,6 +85,11 @@ def cast(x, *, dtype: Literal["float64", "float32", "int64", "int32", "bool"]):
 @cast.shape
 def _(x, *, dtype):
     return TensorSpec(x.shape, parse_dtype(dtype))
+
+
+@cast.into
+def _(out, x, *, dtype):
+    return partial(np.copyto, out, x, "unsafe")
 
 
 @cast.symbolic

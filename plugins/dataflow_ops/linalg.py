@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from dataflow import (
@@ -82,6 +84,14 @@ def _(batched, a, b):
     return index(product, key="..., 0") if ndim_b == 1 else product
 
 
+@matmul.into
+def _(out, a, b):
+    if a.ndim > 2 and b.ndim <= 2 and a.flags.c_contiguous:
+        # one product of all rows, rather than one for each matrix
+        a, out = a.reshape(-1, a.shape[-1]), out.reshape(-1, *b.shape[1:])
+    return partial(np.dot if a.ndim <= 2 and b.ndim <= 2 else np.matmul, a, b, out)
+
+
 @matmul.local(wrt="a")
 def _(y, a, b):
     if b.ndim > 2:
@@ -141,7 +151,7 @@ def _as_shape_of(cotangent, matrix, operand):
     return cotangent if operand.shape == matrix.shape else reshape(cotangent, shape=operand.shape)
 
 
-@primitive(structure="selection")
+@primitive(structure="selection", view="always")
 def transpose(x, *, axes: tuple[int, ...] | None = None):
     """x with its axes in the given order, or in reverse order: ``x.T``."""
     return np.transpose(x, axes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from dataflow import (
@@ -18,6 +20,7 @@ from dataflow import (
 )
 from dataflow_ops.arithmetic import where
 from dataflow_ops.comparison import cast
+from dataflow_ops.kernels import total_into
 from dataflow_ops.shaping import broadcast_to, expand_dims
 
 Axes = int | tuple[int, ...] | None
@@ -53,7 +56,7 @@ def _reduction_samples(rng):
     yield sample(rng.normal(size=()))
 
 
-@primitive(name="sum", structure="sum")
+@primitive(name="sum", structure="sum", reduces=np.add)
 def sum_(x, *, axis: Axes = None, keepdims: bool = False):
     """The sum over the given axes, or over all."""
     return np.sum(x, axis=axis, keepdims=keepdims)
@@ -63,6 +66,11 @@ def sum_(x, *, axis: Axes = None, keepdims: bool = False):
 def _(x, *, axis, keepdims):
     dtype = DTYPES["int64"] if x.dtype.kind in "bi" else x.dtype
     return TensorSpec(_reduced(x, axis, keepdims), dtype)
+
+
+@sum_.into
+def _(out, x, *, axis, keepdims):
+    return total_into(out, x, normalize_axes(axis, x.ndim))
 
 
 @sum_.vjp
@@ -87,7 +95,7 @@ def mean(x, *, axis: Axes = None, keepdims: bool = False):
 mean.samples(_reduction_samples)
 
 
-@primitive(name="max")
+@primitive(name="max", reduces=np.maximum)
 def max_(x, *, axis: Axes = None, keepdims: bool = False):
     """The largest element over the given axes, or over all. Where several are largest they share the gradient
     equally."""
@@ -104,6 +112,12 @@ def _(x, *, axis, keepdims):
 @max_.cost
 def _(y, x):
     return Cost(comparisons=element_count(x.shape) - element_count(y.shape))
+
+
+@max_.into
+def _(out, x, *, axis, keepdims):
+    axes = normalize_axes(axis, x.ndim)
+    return partial(np.maximum.reduce, x, axes[0] if len(axes) == 1 else axes, None, out, keepdims)
 
 
 @max_.vjp
@@ -126,7 +140,7 @@ def _(batched, x, *, axis, keepdims):
 max_.samples(_reduction_samples)
 
 
-@primitive(operation="none")
+@primitive(operation="none", shape_only=True)
 def size(x, *, axis: Axes = None):
     """How many elements x has along the given axes, or in all, in the dtype of x (float64 for integers)."""
     x = np.asarray(x)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from dataflow import (
@@ -18,9 +20,10 @@ from dataflow import (
 )
 from dataflow.indexing import indexed_shape, parse_key
 from dataflow_ops.arithmetic import where
+from dataflow_ops.kernels import in_turn, total_into
 
 
-@primitive(structure="selection")
+@primitive(structure="selection", view="contiguous")
 def reshape(x, *, shape: Shape):
     """x in another shape, read in row-major order; one size may be −1, which means what is left."""
     return np.reshape(x, shape)
@@ -42,6 +45,11 @@ def _(x, *, shape):
             f"{format_shape(x.shape)} has {count} elements, {format_shape(shape)} has {element_count(shape)}"
         )
     return shape
+
+
+@reshape.into
+def _(out, x, *, shape):
+    return partial(np.copyto, out.reshape(x.shape), x)
 
 
 @reshape.vjp
@@ -69,7 +77,7 @@ def _quotient(count, divisor):
     return count // divisor
 
 
-@primitive(structure="selection")
+@primitive(structure="selection", view="always")
 def expand_dims(x, *, axis: int | tuple[int, ...]):
     """x with a new axis of size 1 at each of the given places of the result."""
     return np.expand_dims(x, axis)
@@ -104,7 +112,7 @@ def _(rng):
     yield sample(rng.normal(size=(3, 4)), axis=(1, -1))
 
 
-@primitive(structure="selection")
+@primitive(structure="selection", view="always")
 def broadcast_to(x, *, shape: Shape):
     """x repeated along new axes and along those of size 1, to the given shape."""
     return np.broadcast_to(x, shape)
@@ -133,12 +141,11 @@ def _(rng):
     yield sample(rng.normal(size=()), shape=(2, 3))
 
 
-@primitive(structure="sum")
+@primitive(structure="sum", reduces=np.add)
 def sum_to(x, *, shape: Shape):
     """x summed over the axes along which the given shape would be broadcast to x's: the transpose of broadcast_to."""
     x = np.asarray(x)
-    lead = x.ndim - len(shape)
-    axes = tuple(i for i in range(x.ndim) if i < lead or (shape[i - lead] == 1 and x.shape[i] != 1))
+    lead, axes = x.ndim - len(shape), _summed_axes(x, shape)
     result = np.sum(x, axis=axes, keepdims=True, dtype=x.dtype) if axes else x
     if lead < 0 or result.shape[lead:] != shape:
         raise ValueError("the shapes do not fit")
@@ -152,6 +159,11 @@ def _(x, *, shape):
             f"{format_shape(shape)} does not broadcast to {format_shape(x.shape)}, so there is no sum to it"
         )
     return shape
+
+
+@sum_to.into
+def _(out, x, *, shape):
+    return total_into(out, x, _summed_axes(x, shape))
 
 
 @sum_to.vjp
@@ -172,10 +184,16 @@ def _(rng):
     yield sample(rng.normal(size=(3, 4)), shape=())
 
 
-@primitive(structure="selection")
+def _summed_axes(x, shape):
+    lead = x.ndim - len(shape)
+    return tuple(i for i in range(x.ndim) if i < lead or (shape[i - lead] == 1 and x.shape[i] != 1))
+
+
+@primitive(structure="selection", view="always")
 def index(x, *, key: str):
     """Indexing and slicing with constants, as numpy's basic indexing: x[0, 1:3, ..., newaxis]."""
-    return np.asarray(x)[parse_key(key)]
+    items = parse_key(key)
+    return np.asarray(x)[items if Ellipsis in items else (*items, Ellipsis)]  # a view, of no axes too
 
 
 @index.shape
@@ -212,6 +230,13 @@ def _(x, *, key, shape):
     if -1 in shape or indexed_shape(shape, parse_key(key)) != x.shape:
         raise ShapeError(f"{format_shape(shape)}[{key}] has not the shape {format_shape(x.shape)}")
     return shape
+
+
+@place.into
+def _(out, x, *, key, shape):
+    items = parse_key(key)
+    window = out[items if Ellipsis in items else (*items, Ellipsis)]
+    return in_turn(partial(out.fill, 0), partial(np.copyto, window, x))
 
 
 @place.vjp
@@ -253,6 +278,11 @@ def _(*xs, axis):
     return (*first[:along], total, *first[along + 1 :])
 
 
+@concatenate.into
+def _(out, *xs, axis):
+    return partial(np.concatenate, xs, axis, out)
+
+
 @concatenate.vjp
 def _(g, y, *xs, axis):
     return tuple(part(g, *xs, axis=axis, which=i) for i in range(len(xs)))
@@ -271,7 +301,7 @@ def _(rng):
     yield sample(rng.normal(size=(2, 3)))
 
 
-@primitive(structure="selection")
+@primitive(structure="selection", view="always")
 def part(*xs, which: int, axis: int = 0):
     """Of the first input, the piece that lies where input number ``which`` (from 0) lies when the others are joined."""
     whole, *pieces = (np.asarray(x) for x in xs)
@@ -321,6 +351,12 @@ def _(*xs, axis):
     shape = broadcast_shapes(*(x.shape for x in xs))
     along = normalize_axis(axis, len(shape) + 1)
     return (*shape[:along], len(xs), *shape[along:])
+
+
+@stack.into
+def _(out, *xs, axis):
+    places = np.moveaxis(out, axis, 0)
+    return in_turn(*(partial(np.copyto, places[i, ...], x) for i, x in enumerate(xs)))
 
 
 @stack.vjp

@@ -1,0 +1,151 @@
+"""Instructions and regions bound to arrays: functions without arguments, which allocate nothing where the op lets
+them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from dataflow.backends.threads import run_all
+from dataflow.errors import BackendError, DataflowError
+from dataflow.plan import Instruction, Plan, Region
+
+Step: TypeAlias = Callable[[], object]
+
+PARALLEL = 2**20
+"""Results of single entries, over all instructions of a region, from which more than one thread pays."""
+
+
+def bind_instruction(instruction: Instruction, inputs: Sequence[Any], out: np.ndarray) -> Step:
+    """A function that computes one instruction from these very arrays into ``out``. A ``BackendError`` names the op
+    that cannot be run."""
+    op = instruction.op
+    try:
+        if op.ufunc is not None:
+            operands = _operands(op.ufunc, inputs)
+            # these two warn of a third operand by position
+            keyword = op.ufunc in (np.maximum, np.minimum)
+            return partial(op.ufunc, *operands, out=out) if keyword else partial(op.ufunc, *operands, out)
+        if op.into_rule is not None:
+            step: Step = op.into_rule(out, *inputs, **instruction.attributes)
+            return step
+    except (TypeError, ValueError, AttributeError, IndexError) as error:
+        raise _failure(instruction, error) from error
+
+    def copied() -> None:
+        try:
+            np.copyto(out, op.function(*inputs, **instruction.attributes), "unsafe")
+        except DataflowError as error:
+            raise error.at(node=instruction.node) from None
+        except (TypeError, ValueError, AttributeError, IndexError) as error:
+            raise _failure(instruction, error) from error
+
+    return copied
+
+
+def bind_region(
+    plan: Plan, region: Region, arrays: Callable[[int], Any], scratch: Sequence[np.ndarray], threads: int
+) -> list[Step]:
+    """Functions that run a region one after the other. ``arrays`` gives a slot's array or number; each thread has bytes
+    of its own in ``scratch`` for the registers."""
+    members = plan.instructions[region.start : region.stop]
+    operands = {slot: arrays(slot) for slot in region.outputs}
+    for instruction in members:
+        for slot in instruction.inputs:
+            if slot not in operands and slot not in region.registers:
+                operands[slot] = arrays(slot)
+    shape = region.shape
+    if all(_is_flat(operands[slot], shape) for slot in (*region.inputs, *region.outputs)):
+        shape = (region.size,)
+        for slot in (*region.inputs, *region.outputs):
+            operands[slot] = operands[slot].reshape(shape if operands[slot].size == region.size else ())
+    tiles = list(_tiles(shape, region.tile))
+    if threads == 1 or len(tiles) == 1 or region.size * len(members) < PARALLEL:
+        return [step for tile in tiles for step in _bind_tile(plan, region, members, operands, shape, tile, scratch[0])]
+    shares = [
+        [step for tile in tiles[i::threads] for step in _bind_tile(plan, region, members, operands, shape, tile, own)]
+        for i, own in enumerate(scratch[:threads])
+    ]
+    return [partial(run_all, [partial(_run_quietly, share) for share in shares if share])]
+
+
+Tile: TypeAlias = "tuple[int | slice, ...]"
+
+
+def _bind_tile(
+    plan: Plan,
+    region: Region,
+    members: Sequence[Instruction],
+    operands: Mapping[int, Any],
+    shape: tuple[int, ...],
+    tile: Tile,
+    scratch: np.ndarray,
+) -> list[Step]:
+    its_shape = tuple(part.stop - part.start for part in tile if isinstance(part, slice))
+    parts = {slot: _part(operand, shape, tile) for slot, operand in operands.items()}
+    for slot, register in region.registers.items():
+        parts[slot] = np.ndarray(its_shape, plan.spec(slot).dtype, scratch, 8 * region.tile * register)
+    return [
+        bind_instruction(instruction, [parts[slot] for slot in instruction.inputs], parts[instruction.output])
+        for instruction in members
+    ]
+
+
+def _is_flat(operand: np.ndarray, shape: tuple[int, ...]) -> bool:
+    return operand.size == 1 or (operand.shape == shape and operand.flags.c_contiguous)
+
+
+def _tiles(shape: tuple[int, ...], size: int) -> Iterator[Tile]:
+    """Indices that cut an array of that shape into pieces of at most so many elements, if an axis can be cut so."""
+    if not shape or math.prod(shape) <= size:
+        yield tuple(slice(0, length) for length in shape)
+        return
+    axis = next(i for i in range(len(shape)) if math.prod(shape[i + 1 :]) <= size)
+    rows = max(1, size // math.prod(shape[axis + 1 :]))
+    behind = tuple(slice(0, length) for length in shape[axis + 1 :])
+    for before in itertools.product(*(range(length) for length in shape[:axis])):
+        for start in range(0, shape[axis], rows):
+            yield (*before, slice(start, min(start + rows, shape[axis])), *behind)
+
+
+def _part(operand: Any, shape: tuple[int, ...], tile: Tile) -> Any:
+    """What a tile reads or writes of an operand, which may have to be broadcast to the whole shape."""
+    if not isinstance(operand, np.ndarray) or operand.ndim == 0:
+        return operand
+    index = []
+    for length, part in zip(operand.shape, tile[len(shape) - operand.ndim :], strict=True):
+        single = length == 1
+        index.append(part if not single else 0 if isinstance(part, int) else slice(0, 1))
+    return operand[tuple(index)]
+
+
+def _operands(ufunc: np.ufunc, inputs: Sequence[Any]) -> list[Any]:
+    """Plain numbers as arrays of the dtype in which the ufunc takes them, so that they are not converted each time."""
+    kinds = [value.dtype if isinstance(value, np.ndarray) else type(value) for value in inputs]
+    dtypes = ufunc.resolve_dtypes((*(np.dtype(kind) if kind is bool else kind for kind in kinds), None))
+    return [
+        value if isinstance(value, np.ndarray) else _converted(value, dtype)
+        for value, dtype in zip(inputs, dtypes, strict=False)
+    ]
+
+
+def _converted(value: float, dtype: np.dtype) -> Any:
+    try:
+        return np.array(value, dtype)
+    except OverflowError:
+        return value  # an integer beyond the dtype, which a comparison takes
+
+
+def _run_quietly(steps: Sequence[Step]) -> None:
+    with np.errstate(all="ignore"):  # each thread has a state of its own
+        for step in steps:
+            step()
+
+
+def _failure(instruction: Instruction, error: Exception) -> BackendError:
+    return BackendError(f"the numpy backend cannot run op '{instruction.op.name}': {error}", node=instruction.node)

@@ -1,0 +1,52 @@
+"""Constants folded: what depends on constants alone, or on shapes alone, is computed once, when the plan is made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dataflow.errors import DataflowError
+from dataflow.plan.rewriting import Rewriting, rewritten
+from dataflow.plan.structure import Instruction, Plan, concrete
+from dataflow.shapes import TensorSpec, byte_count
+
+GROWTH = 2**16
+"""A folded constant has at most so many bytes, or as many as the constants that it comes from."""
+
+
+def fold(plan: Plan) -> Plan:
+    """Compute what is constant, bit for bit as a run would, unless that takes much more memory than what it comes
+    from."""
+    values: dict[int, Any] = dict(plan.constants)
+
+    def visit(state: Rewriting, instruction: Instruction) -> int | None:
+        op = instruction.op
+        if op.shape_only:
+            arguments = [_stand_in(state.specs[slot], values.get(slot)) for slot in instruction.inputs]
+        elif all(slot in values for slot in instruction.inputs):
+            arguments = [values[slot] for slot in instruction.inputs]
+        else:
+            return None
+        spec = state.specs[instruction.output]
+        size = 0 if spec is None else byte_count(concrete(spec), spec.dtype)
+        sources = sum(argument.nbytes for argument in arguments if isinstance(argument, np.ndarray))
+        if size > max(GROWTH, sources) and op.view is None:
+            return None
+        try:
+            with np.errstate(all="ignore"):
+                value = op.compute(arguments, instruction.attributes)
+        except DataflowError:
+            return None  # the run says what is wrong
+        if op.view is not None:  # a view takes no memory, and says more of what is in it than its entries do
+            values[instruction.output] = value
+            return None
+        slot = state.array(value)
+        values[slot] = state.constants[slot]
+        return slot
+
+    return rewritten(plan, visit)
+
+
+def _stand_in(spec: TensorSpec | None, value: Any) -> Any:
+    return value if spec is None else np.broadcast_to(np.zeros((), spec.dtype), concrete(spec))

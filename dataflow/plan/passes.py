@@ -1,0 +1,54 @@
+"""The passes, in their order, and ``make_plan``, which runs them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from dataflow.graph import Graph
+from dataflow.plan.arena import arena
+from dataflow.plan.fold import fold
+from dataflow.plan.lower import lower
+from dataflow.plan.regions import regions
+from dataflow.plan.share import drop, share, turn
+from dataflow.plan.simplify import simplify
+from dataflow.plan.structure import Plan
+from dataflow.plan.views import views
+from dataflow.shapes import TensorSpec
+
+PASSES: tuple[tuple[str, Callable[[Plan], Plan]], ...] = (
+    ("fold", fold),
+    ("simplify", simplify),
+    ("share", share),
+    ("turn", turn),
+    ("drop", drop),
+    ("views", views),
+    ("regions", regions),
+    ("arena", arena),
+)
+"""What is done to the plan that ``lower`` makes of a graph; each gives a plan with the same results."""
+
+
+def make_plan(
+    graph: Graph, outputs: Sequence[str], arguments: Mapping[str, TensorSpec], known: Mapping[str, int] | None = None
+) -> Plan:
+    """Compile what ``outputs`` need, for arguments of these concrete shapes; ``known`` says what symbolic sizes stand
+    for that no argument has.
+
+    An input or parameter that is needed and not among the arguments is a ``GraphError``; shapes that do not fit the
+    declared ones are refused, as is a size that no argument determines.
+    """
+    plan = lower(graph, outputs, arguments, known)
+    for _, one in PASSES:
+        plan = one(plan)
+    return plan
+
+
+def stages(
+    graph: Graph, outputs: Sequence[str], arguments: Mapping[str, TensorSpec], known: Mapping[str, int] | None = None
+) -> Iterator[tuple[str, Plan]]:
+    """The plan after each pass, with the name of the pass; the first is called ``lower``."""
+    plan = lower(graph, outputs, arguments, known)
+    yield "lower", plan
+    for name, one in PASSES:
+        plan = one(plan)
+        yield name, plan
