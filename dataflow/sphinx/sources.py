@@ -1,0 +1,107 @@
+"""The files that a directive names: where they may be, and what is in them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sphinx.util.docutils import SphinxDirective
+
+from dataflow.errors import DataError, DataflowError, FileFormatError
+from dataflow.files import load
+from dataflow.files.text import loads_toml
+from dataflow.gathering import gather, parse_setting
+from dataflow.model import Model
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What one directive may read. All that it reads is noted, so that its document is read again when that changes."""
+
+    directive: SphinxDirective
+
+    def model(self) -> Model:
+        """The model in the file that the directive names, or the one that is written in it as TOML."""
+        directive = self.directive
+        if directive.arguments and directive.content:
+            raise DataError("name a model's file, or write the model in the directive; not both")
+        if not directive.arguments and not directive.content:
+            raise DataError("name a model's file, such as models/xor.toml, or write the model in the directive")
+        model = self._loaded(self.path(directive.arguments[0])) if directive.arguments else self._written()
+        data = model.data.path() if model.data is not None else None
+        if data is not None:
+            self._note(data)
+            self._check(data, data.name)
+        return model
+
+    def given(self, model: Model, example: int | None) -> tuple[dict[str, Any], list[str]]:
+        """The values of the options ``data`` and ``set`` before what the model declares; and what to know of it."""
+        options = self.directive.options
+        file = self.path(options["data"]) if "data" in options else None
+        # no value has a semicolon, and an option of Markdown has but one line
+        lines = options.get("set", "").replace(";", "\n").splitlines()
+        settings = dict(parse_setting(line.strip()) for line in lines if line.strip())
+        return gather(model, file, settings, example)
+
+    def path(self, text: str) -> Path:
+        """A file relative to the document or, with a slash in front, to the source folder; noted as read."""
+        try:
+            _, found = self.directive.env.relfn2path(text)
+        except (ValueError, OSError, RuntimeError):  # a NUL in the name, a loop of links
+            raise FileFormatError(f"{text!r} is no path of a file") from None
+        self._note(Path(found))
+        self._check(Path(found), text)
+        return Path(found)
+
+    def told(self, error: DataflowError) -> str:
+        """What an error says, without the folders that differ from machine to machine."""
+        return str(error).replace(f"{self.directive.env.srcdir}{os.sep}", "")
+
+    # -------------------------------------------------------------------------------------------- internals
+
+    def _loaded(self, path: Path) -> Model:
+        try:
+            return load(path)
+        except DataflowError as error:
+            raise error.at(file=path) from None
+
+    def _written(self) -> Model:
+        """Lines of an error count within the document."""
+        directive = self.directive
+        document = Path(directive.env.doc2path(directive.env.docname))
+        try:
+            return loads_toml("\n".join(directive.content), str(document))
+        except DataflowError as error:
+            if error.line is not None and error.file == str(document):
+                error.line += directive.content_offset
+                error.column = None  # the directive's indentation is gone
+            raise
+
+    def _note(self, path: Path) -> None:
+        self.directive.env.note_dependency(str(path))
+
+    def _check(self, path: Path, written: str) -> None:
+        """A ``FileFormatError`` for a file that lies, or leads, outside the folders that may be read."""
+        env = self.directive.env
+        allowed = [Path(env.srcdir), *(Path(env.srcdir) / name for name in env.config.dataflow_folders)]
+        if not _is_inside(path, allowed):
+            raise FileFormatError(
+                f"{written!r} lies outside the source folder; put it there, or name its folder in dataflow_folders "
+                f"(conf.py)"
+            )
+
+
+def settings_of(options: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Those of a directive's options that were given, by the names that they have in Python."""
+    return {name: options[name.replace("_", "-")] for name in names if name.replace("_", "-") in options}
+
+
+def _is_inside(path: Path, folders: Iterable[Path]) -> bool:
+    try:
+        found = path.resolve()
+        return any(found.is_relative_to(folder.resolve()) for folder in folders)
+    except (OSError, ValueError, RuntimeError):
+        return False
