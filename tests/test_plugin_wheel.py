@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
-import sysconfig
 import tarfile
 import tomllib
-import venv
 import zipfile
 from email import message_from_string
 from pathlib import Path
 
 import pytest
+from conftest import FILES, FOLDERS
+from wheels import built, install, make_environment, run
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = ("dataflow", "plugins", "models", "docs", "tests", "tools")
 
 MODULE = '''
 import sys
@@ -67,12 +62,6 @@ outputs = ["y"]
 """
 
 
-def run(*words: str | os.PathLike[str], cwd: Path | None = None, status: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([os.fspath(word) for word in words], capture_output=True, text=True, cwd=cwd, check=False)
-    assert done.returncode == status, done.stdout + done.stderr
-    return done
-
-
 def wheel(folder: Path, name: str, module: str, source: str, point: str) -> Path:
     folder.mkdir()
     (folder / "pyproject.toml").write_text(PROJECT.format(name=name, module=module, point=point), encoding="utf-8")
@@ -80,57 +69,9 @@ def wheel(folder: Path, name: str, module: str, source: str, point: str) -> Path
     return built(folder, folder / "dist")
 
 
-def built(source: Path, target: Path) -> Path:
-    run(sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q", "-w", target, source)
-    (found,) = target.glob("*.whl")
-    return found
-
-
-@pytest.fixture(scope="module")
-def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The source distribution, made from a copy of the checkout: setuptools leaves traces where it works."""
-    copy = tmp_path_factory.mktemp("project")
-    for name in ("pyproject.toml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "MANIFEST.in"):
-        shutil.copy(ROOT / name, copy)
-    for name in FOLDERS:
-        shutil.copytree(ROOT / name, copy / name)
-    run(sys.executable, "-m", "build", "--sdist", "--no-isolation", "-o", copy / "dist", copy)
-    (found,) = (copy / "dist").iterdir()
-    return found
-
-
-@pytest.fixture(scope="module")
-def project_wheel(tmp_path_factory: pytest.TempPathFactory, sdist: Path) -> Path:
-    """The wheel, made from what is in the source distribution."""
-    folder = tmp_path_factory.mktemp("sdist")
-    with tarfile.open(sdist) as archive:
-        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # there is none before Python 3.11.4
-        archive.extractall(folder)
-    (source,) = folder.iterdir()
-    return built(source, folder / "dist")
-
-
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory, project_wheel: Path) -> Path:
-    """An environment with dataflow's wheel, whose other packages are those of the tests' own environment."""
-    folder = tmp_path_factory.mktemp("environment")
-    venv.create(folder, with_pip=False)
-    python = folder / "bin" / "python"
-    site = Path(run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").stdout.strip())
-    install(python, project_wheel)
-    # packages of the tests' environment come last, and without its own dataflow
-    borrowed = folder / "borrowed"
-    borrowed.mkdir()
-    for entry in Path(sysconfig.get_path("purelib")).iterdir():
-        if "dataflow" not in entry.name and not entry.name.endswith(".pth"):
-            (borrowed / entry.name).symlink_to(entry)
-    (site / "borrowed.pth").write_text(f"{borrowed}\n")
-    return python
-
-
-def install(python: Path, file: Path) -> None:
-    site = run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").stdout.strip()
-    run(sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-compile", "--target", site, file)
+    return make_environment(tmp_path_factory.mktemp("environment"), project_wheel)
 
 
 def test_what_is_in_the_source_distribution(sdist: Path) -> None:
@@ -139,7 +80,7 @@ def test_what_is_in_the_source_distribution(sdist: Path) -> None:
     files = {path.relative_to(ROOT).as_posix() for folder in FOLDERS for path in (ROOT / folder).rglob("*")}
     wanted = {name for name in files if "__pycache__" not in name}
     assert len(wanted) > 150
-    assert wanted | {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "pyproject.toml"} <= names
+    assert wanted | set(FILES) <= names
     assert not [name for name in names if "__pycache__" in name or name.endswith((".pyc", ".so"))]
 
 
