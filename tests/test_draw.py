@@ -228,7 +228,7 @@ def test_what_was_not_computed_is_drawn_so():
     found = texts(drawing.picture)
     assert "not computed" in found["loss"]
     assert "needs y" in found["loss"]
-    assert "not computed" in found["y"]
+    assert found["y"] == ["y", "not given"]
     assert "not computed" in found["grad.W1"]
     computed = {node.key: node.computed for node in drawing.picture.nodes}
     assert computed["yhat"]

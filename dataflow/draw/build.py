@@ -195,18 +195,13 @@ class _Builder:
         return Flow.GRADIENT if source in self.subject.belongs else Flow.SAVED
 
     def edge(self, source: str, target: str, flow: Flow, members: list[tuple[str, str, int]]) -> PictureEdge:
-        texts = list(dict.fromkeys(self.edge_text(source, name) for name, _, _ in members))
+        texts = list(dict.fromkeys(self.texts.edge_text(source, name) for name, _, _ in members))
         label = texts[0] if len(texts) == 1 else f"{len(texts)} values"
         mark = Mark.NONE
         if flow != Flow.SAVED:
             found = [self.edge_mark(a, b) for a, b, _ in members]
             mark = next((one for one in (Mark.SHARED, Mark.PATH) if one in found), Mark.NONE)
         return PictureEdge(source, target, flow, label, tuple(members), mark)
-
-    def edge_text(self, key: str, name: str) -> str:
-        main = self.grouping.main[key]
-        inner = name != main and self.grouping.paths[key] is None and key not in self.grouping.bands
-        return f"{plain(name, 30)}: {self.texts.spec_text(name)}" if inner else self.texts.spec_text(name)
 
     def edge_mark(self, source: str, target: str) -> Mark:
         a, b = self.marks.mark(source), self.marks.mark(target)

@@ -8,9 +8,11 @@ from collections.abc import Container, Mapping
 from functools import cached_property
 from pathlib import Path
 
-from dataflow.draw.engines import TIME_LIMIT, Engine, find_engine
-from dataflow.draw.layout import read_layout
+from dataflow.draw.engines import DRAW, LAY_OUT, TIME_LIMIT, Engine, find_engine
+from dataflow.draw.label_places import place_labels
+from dataflow.draw.layout import Layout, read_layout
 from dataflow.draw.picture import Picture
+from dataflow.draw.routes import add_routes
 from dataflow.draw.styles import FONT
 from dataflow.draw.svg import accessible
 from dataflow.draw.write_dot import dot_source
@@ -43,6 +45,7 @@ class Drawing:
         self.engine = engine
         self.time_limit = time_limit
         self._rendered: dict[str, bytes] = {}
+        self._layouts: dict[str, Layout] = {}
 
     def __repr__(self) -> str:
         picture = self.picture
@@ -117,28 +120,29 @@ class Drawing:
                 f"the picture has {len(self.picture.nodes):,} nodes, too many to lay out (at most {MOST_LAID_OUT:,}); "
                 f"fold it with --collapse or a smaller --max-nodes, or write a .dot or .mmd file"
             )
+        engine = find_engine("json0" if form == "tikz" else form, self.engine)
         if form == "tikz":
-            return tikz(self.picture, read_layout(self._laid_out("json0", find_engine("json0", self.engine)))).encode()
-        found = self._laid_out(form, find_engine(form, self.engine))
+            return tikz(self.picture, self._layout(engine, FONT)).encode()
+        is_png = form == "png"
+        font = engine.png_font if is_png and engine.png_font is not None else FONT
+        dpi = DOTS_PER_INCH if is_png else None
+        source = dot_source(self.picture, font=font, dpi=dpi, layout=self._layout(engine, font))
+        found = engine.run(source, form, self.time_limit, program=DRAW)
         if form == "pdf":  # the time at which it was written, which some versions of Graphviz put in
             return _CREATED.sub(lambda match: match[1] + b"0" * len(match[2]), found)
         return accessible(found, self.picture) if form == "svg" else found
 
-    def _laid_out(self, form: str, engine: Engine) -> bytes:
-        is_png = form == "png"
-        font = engine.png_font if is_png and engine.png_font is not None else FONT
-        source = dot_source(
-            self.picture, font=font, swapped=self._swapped(engine), dpi=DOTS_PER_INCH if is_png else None
-        )
-        return engine.run(source, form, self.time_limit)
+    def _layout(self, engine: Engine, font: str) -> Layout:
+        if font not in self._layouts:
+            self._layouts[font] = lay_out(self.picture, engine, font, self.time_limit)
+        return self._layouts[font]
 
-    def _swapped(self, engine: Engine) -> bool:
-        """Whether the passes have to be written the other way round for the forward pass to come first."""
-        if len([cluster for cluster in self.picture.clusters if cluster.is_pass]) < 2:
-            return False
-        layout = read_layout(engine.run(self.source, "json0", self.time_limit))
-        forward, backward = layout.boxes["cluster-1"], layout.boxes["cluster-2"]
-        return forward[0] > backward[0] if self.picture.down else forward[1] < backward[1]
+
+def lay_out(picture: Picture, engine: Engine, font: str = FONT, time_limit: float = TIME_LIMIT) -> Layout:
+    """The engine's layout, with lines of our own between two passes and the labels of edges in better places."""
+    source = dot_source(picture, font=font, crossing=False)
+    found = read_layout(engine.run(source, "json0", time_limit, program=LAY_OUT))
+    return place_labels(picture, add_routes(picture, found) if picture.beside else found)
 
 
 _CREATED = re.compile(rb"(/(?:CreationDate|ModDate) \(D:)(\d+)")

@@ -20,6 +20,8 @@ from pathlib import Path
 from dataflow.errors import DataflowError, GraphError, MissingExtraError
 
 TIME_LIMIT = 60.0
+LAY_OUT, DRAW = "dot", "nop2"
+"""What Graphviz calls laying out in ranks, and drawing what has its place already."""
 PURE = "graphviz-pure"
 PYGRAPHVIZ = "pygraphviz"
 HELPER = Path(__file__).with_name("pygraphviz_process.py")
@@ -35,13 +37,13 @@ class Engine:
     formats: tuple[str, ...] = ("svg", "png", "pdf", "json0")
     png_font: str | None = None
 
-    def run(self, source: str, form: str, time_limit: float) -> bytes:
+    def run(self, source: str, form: str, time_limit: float, *, program: str = LAY_OUT) -> bytes:
         """What Graphviz makes of a DOT file; a ``GraphError`` when it takes longer than ``time_limit`` seconds."""
         with ExitStack() as stack:
             environment = _environment(stack) if self.name == PYGRAPHVIZ else _plain_environment()
             try:
                 done = subprocess.run(
-                    [*self.command, f"-T{form}"],
+                    [*self.command, f"-K{program}", f"-T{form}"],
                     input=source.encode(),
                     capture_output=True,
                     timeout=time_limit,
@@ -82,7 +84,7 @@ def engines() -> Iterator[Engine]:
     if os.fspath(dot_command.DOT_BINARY) != "dot":  # set by the user, as the package's documentation says
         yield _chosen(os.fspath(dot_command.DOT_BINARY))
     if (dot := shutil.which("dot")) is not None:
-        yield Engine("dot", (dot, "-Kdot"))
+        yield Engine("dot", (dot,))
     if find_spec(PYGRAPHVIZ) is not None:
         yield _pygraphviz()
     if (pure := _pure_path()) is not None:
@@ -98,7 +100,7 @@ def _chosen(name: str) -> Engine:
     if found is None:
         known = ", ".join(f"'{engine}'" for engine in ("dot", PYGRAPHVIZ, PURE))
         raise MissingExtraError(f"there is no layout engine '{name}'; choose {known}, or the path of Graphviz' dot")
-    return _pure(found) if Path(found).stem == PURE else Engine(name, (found, "-Kdot"))
+    return _pure(found) if Path(found).stem == PURE else Engine(name, (found,))
 
 
 def _pygraphviz() -> Engine:
@@ -106,7 +108,7 @@ def _pygraphviz() -> Engine:
 
 
 def _pure(path: str) -> Engine:
-    return Engine(PURE, (path, "-Kdot"), ("svg", "png", "json0"), png_font="Arial")
+    return Engine(PURE, (path,), ("svg", "png", "json0"), png_font="Arial")
 
 
 def _pure_path() -> str | None:

@@ -6,13 +6,14 @@ calls into one node, and where that is still too many, bands of layers into one 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from dataflow.draw.calls import Calls, own_name
 from dataflow.draw.subject import Subject
 from dataflow.errors import GraphError
-from dataflow.graph import CONSTANT, OP, Graph
+from dataflow.graph import CONSTANT, INPUT, OP, PARAMETER, Graph
 
 BANDS = 16
 """How many nodes a pass comes to when it is folded by layers."""
@@ -34,7 +35,7 @@ class Grouping:
     bands: set[str] = field(default_factory=set)
     """The keys that stand for layers."""
     hosts: dict[str, str] = field(default_factory=dict)
-    """For each node the one whose expression it is part of, repetitions apart."""
+    """For each node the one that it is shown in, repetitions apart."""
     notes: list[str] = field(default_factory=list)
 
     def members(self) -> dict[str, list[str]]:
@@ -73,9 +74,12 @@ def group(subject: Subject, calls: Calls, pinned: Collection[str], *, inner: boo
 
 
 def _hosts(subject: Subject, pinned: Collection[str], inner: bool) -> dict[str, str]:
-    """For each node the one whose expression it is part of: itself, or the only one that uses it."""
+    """For each node the one that it is shown in: itself, the only one whose expression it is part of, or the one that
+    it is a view of."""
     graph = subject.graph
-    passes = [_folded(graph, subject.forward, lambda name: inner or _is_named(graph, name) or name in pinned)]
+    stands_alone = partial(_stands_alone, graph, pinned, inner)
+    hosts = _folded(graph, subject.forward, stands_alone)
+    hosts |= {name: source for name, source in _saved_views(subject) if not stands_alone(name)}
     if subject.backward:
         results = set(subject.gradients.values())
 
@@ -83,8 +87,12 @@ def _hosts(subject: Subject, pinned: Collection[str], inner: bool) -> dict[str, 
             known = subject.cotangent_of.get(name, ())
             return inner or name in results or any(_is_named(graph, node) or node in pinned for node in known)
 
-        passes.append(_folded(graph, subject.backward, is_cotangent))
-    return {name: host for found in passes for name, host in found.items()}
+        hosts |= _folded(graph, subject.backward, is_cotangent)
+    return hosts
+
+
+def _stands_alone(graph: Graph, pinned: Collection[str], inner: bool, name: str) -> bool:
+    return inner or graph.nodes[name]["kind"] not in (OP, CONSTANT) or _is_named(graph, name) or name in pinned
 
 
 def _folded(graph: Graph, order: Sequence[str], stands_alone: Callable[[str], bool]) -> dict[str, str]:
@@ -100,6 +108,18 @@ def _folded(graph: Graph, order: Sequence[str], stands_alone: Callable[[str], bo
         if len(users) == 1 and _same_call(graph, name, *users):
             hosts[name] = users.pop()
     return {name: hosts[name] for name in order}
+
+
+def _saved_views(subject: Subject) -> Iterator[tuple[str, str]]:
+    """Values that the backward pass uses and that only rearrange an input or a parameter, such as ``W.T``, with that:
+    they are saved by it rather than by the expression that they stand in."""
+    graph = subject.graph
+    for name in subject.saved():
+        if graph.nodes[name]["kind"] == OP and graph.op_of(name).structure == "selection":
+            origins = set(graph.predecessors(name))
+            leaves = [origin for origin in origins if graph.nodes[origin]["kind"] in (INPUT, PARAMETER)]
+            if len(origins) == 1 and leaves and _same_call(graph, name, leaves[0]):
+                yield name, leaves[0]
 
 
 def _is_named(graph: Graph, name: str) -> bool:

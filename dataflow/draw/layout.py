@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 from dataflow.errors import DataflowError
+
+Point: TypeAlias = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Place:
-    """A node: its middle and its size."""
+    """A node, or the title of a frame: its middle and its size."""
 
     x: float
     y: float
@@ -21,16 +23,18 @@ class Place:
 
 @dataclass(frozen=True)
 class Spline:
-    """The line of an edge, in the direction of its arrow: Bézier points, the tip, and the place of the label."""
+    """The line of an edge, in the direction of its arrow: Bézier points, the tip, and the middle of the label
+    where there is room for it."""
 
-    points: list[tuple[float, float]]
-    end: tuple[float, float] | None
-    label: tuple[float, float] | None
+    points: list[Point]
+    end: Point | None
+    label: Point | None
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The places of all elements by their ``id`` in the DOT file; ``bottom`` is where the lowest ends."""
+    """The places of all elements by their ``id`` in the DOT file; ``bottom`` is where the lowest ends. ``boxes`` and
+    ``titles`` are those of the frames: left, low, right, high."""
 
     width: float
     height: float
@@ -38,6 +42,7 @@ class Layout:
     nodes: dict[str, Place]
     edges: dict[str, Spline]
     boxes: dict[str, list[float]]
+    titles: dict[str, Place] = field(default_factory=dict)
 
 
 def read_layout(layout: bytes) -> Layout:
@@ -45,19 +50,26 @@ def read_layout(layout: bytes) -> Layout:
     try:
         found: dict[str, Any] = json.loads(layout)
         box = _numbers(found["bb"])
-        nodes, boxes = {}, {}
+        nodes, boxes, titles = {}, {}, {}
         for item in found.get("objects", []):
             identity = str(item.get("id", ""))
             if identity.startswith("cluster-"):
                 boxes[identity] = _numbers(item["bb"])
+                if "lp" in item:
+                    titles[identity] = _place(item["lp"], item["lwidth"], item["lheight"])
             elif identity:
-                x, y = _numbers(item["pos"])
-                nodes[identity] = Place(x, y, 72 * float(item["width"]), 72 * float(item["height"]))
+                nodes[identity] = _place(item["pos"], item["width"], item["height"])
         edges = {str(item["id"]): _spline(item) for item in found.get("edges", []) if "pos" in item and "id" in item}
         low = min([y for _, y, *_ in boxes.values()] + [p.y - p.height / 2 for p in nodes.values()], default=0.0)
-        return Layout(box[2], box[3], low, nodes, edges, boxes)
+        return Layout(box[2], box[3], low, nodes, edges, boxes, titles)
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise DataflowError(f"the layout engine's JSON cannot be read: {error}") from None
+
+
+def _place(middle: str, width: str, height: str) -> Place:
+    """Graphviz gives sizes in inches."""
+    x, y = _numbers(middle)
+    return Place(x, y, 72 * float(width), 72 * float(height))
 
 
 def _spline(item: dict[str, Any]) -> Spline:
@@ -70,8 +82,7 @@ def _spline(item: dict[str, Any]) -> Spline:
         else:
             x, y = _numbers(part)
             points.append((x, y))
-    place = item.get("lp") or item.get("xlp")
-    label = _numbers(str(place)) if place else None
+    label = _numbers(str(item["lp"])) if "lp" in item else None
     return Spline(points[::-1] if backwards else points, end, (label[0], label[1]) if label else None)
 
 

@@ -34,8 +34,13 @@ class Subject:
         """All nodes that are drawn."""
         if self.with_forward:
             return [*self.forward, *self.backward]
+        saved = self.saved()
+        return [*(name for name in self.forward if name in saved), *self.backward]
+
+    def saved(self) -> set[str]:
+        """The nodes of the forward pass whose values the backward pass uses."""
         used = {source for name in self.backward for source in self.graph.predecessors(name)}
-        return [*(name for name in self.forward if name in used), *self.backward]
+        return used - self.belongs.keys()
 
     def edges(self) -> Iterable[GraphEdge]:
         """All edges that are drawn."""

@@ -85,7 +85,7 @@ class Texts:
     def words(self, main: str) -> tuple[str | None, dict[str, Piece], dict[str, str]]:
         """How an expression calls other nodes: by their names within the call, the block's inputs, ∂f/∂z."""
         path = self.block(main)
-        return path, self.atoms if main in self.subject.belongs else {}, self.calls.formal_names(path)
+        return path, self.atoms if main in self.subject.belongs else self.views, self.calls.formal_names(path)
 
     @cached_property
     def parts(self) -> dict[str, list[str]]:
@@ -94,6 +94,12 @@ class Texts:
         for name in (*self.subject.forward, *self.subject.backward):
             found.setdefault(self.grouping.hosts[name], []).append(name)
         return found
+
+    @cached_property
+    def views(self) -> dict[str, Piece]:
+        """What is shown in an input or a parameter instead of in the expression that it is part of."""
+        hosts, graph = self.grouping.hosts, self.subject.graph
+        return {name: self.inner_piece(name) for name in self.saved_inside() if graph.nodes[hosts[name]]["kind"] != OP}
 
     @cached_property
     def atoms(self) -> dict[str, Piece]:
@@ -108,15 +114,14 @@ class Texts:
 
     def saved_inside(self) -> list[str]:
         """The nodes inside expressions of the forward pass that the backward pass uses."""
-        hosts, graph = self.grouping.hosts, self.subject.graph
-        used = {source for name in self.subject.backward for source in graph.predecessors(name)}
-        return [name for name in self.subject.forward if name in used and hosts[name] != name]
+        saved = self.subject.saved()
+        return [name for name in self.subject.forward if name in saved and self.grouping.hosts[name] != name]
 
     def inner_piece(self, name: str) -> Piece:
         """What a node inside an expression is computed by, if that is short."""
         host = self.grouping.hosts[name]
         needed = self.subject.graph.needed_for([name])
-        inside = [part for part in self.parts[host] if part in needed]
+        inside = [part for part in self.parts[host] if part in needed and part != host]
         path = self.block(host)
         return piece_of(self.subject.graph, name, inside, path, {}, self.calls.formal_names(path))
 
@@ -128,9 +133,21 @@ class Texts:
             repeated = path is not None and self.calls.count(path) > 1
             return [*([Line(Role.NOTE, f"{plain(main, 30)}:")] if repeated else []), *value_lines(self.values[main])]
         needed = self.model_graph.needed_for([main if main in self.model_graph else str(self.subject.of)])
+        if self.subject.graph.nodes[main]["kind"] == INPUT:
+            return [Line(Role.NOTE, "not given")]
         missing = [name for name in self.model_graph.names(INPUT) if name in needed and name not in self.values]
         names = ", ".join(missing[:MOST_NAMES]) + (", …" if len(missing) > MOST_NAMES else "")
         return [Line(Role.NOTE, "not computed"), Line(Role.NOTE, f"needs {plain(names, 30)}")]
+
+    def edge_text(self, key: str, name: str) -> str:
+        """Shape and dtype of a value, and which it is where it is not that of the whole node."""
+        if name == self.grouping.main[key] or key in self.grouping.bands:
+            return self.spec_text(name)
+        if self.grouping.hosts[name] != name:
+            return f"{self.inner_piece(name).text}: {self.spec_text(name)}"
+        return (
+            f"{plain(name, 30)}: {self.spec_text(name)}" if self.grouping.paths[key] is None else self.spec_text(name)
+        )
 
     def spec_text(self, name: str) -> str:
         """Shape and dtype."""

@@ -1,0 +1,147 @@
+"""Layouts: lines go around nodes, labels lie on nothing, the forward pass comes first."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import any_graph
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import dataflow
+from dataflow.draw.boxes import Box, Grid
+from dataflow.draw.build import BACKWARD, FORWARD
+from dataflow.draw.drawing import lay_out
+from dataflow.draw.engines import find_engine
+from dataflow.draw.label_places import line_points, place_labels, text_size
+from dataflow.draw.layout import Layout, Place, Spline
+from dataflow.draw.picture import Flow, Kind, Picture, PictureEdge, PictureNode
+from dataflow.draw.routes import add_routes
+from dataflow.errors import GraphError
+
+MODELS = {path.stem: path for path in sorted((Path(__file__).parent.parent / "models").glob("*.toml"))}
+LEARNING = [name for name, path in MODELS.items() if dataflow.load(path).loss]
+
+
+def both(name, **options):
+    picture = dataflow.draw(dataflow.load(MODELS[name]), both=True, **options).picture
+    return picture, lay_out(picture, find_engine("json0"))
+
+
+def box_of(place, gap=0.0):
+    return Box.around(place, gap)
+
+
+@pytest.mark.parametrize("direction", ["down", "right"])
+@pytest.mark.parametrize("name", LEARNING)
+def test_saved_values_cross_without_touching_a_node(name, direction):
+    picture, layout = both(name, direction=direction)
+    numbers = {node.key: f"node-{i}" for i, node in enumerate(picture.nodes, 1)}
+    crossing = 0
+    for number, edge in enumerate(picture.edges, 1):
+        if edge.flow == Flow.SAVED:
+            crossing += 1
+            line = layout.edges[f"edge-{number}"]
+            points = [*line_points(line.points), line.end]
+            for key, identity in numbers.items():
+                own = key in (edge.source, edge.target)
+                inside = [point for point in points if box_of(layout.nodes[identity], -1.0).holds(point)]
+                assert not inside or own, f"{edge.source} to {edge.target} runs over {key}"
+            assert box_of(layout.nodes[numbers[edge.source]], 0.5).holds(points[0])
+            assert box_of(layout.nodes[numbers[edge.target]], 0.5).holds(line.end)
+    assert crossing >= 3
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_labels_lie_on_no_node_and_on_no_other_label(name):
+    picture, layout = both(name)
+    boxes = []
+    for number, edge in enumerate(picture.edges, 1):
+        label = layout.edges[f"edge-{number}"].label
+        boxes.append(box_of(Place(*label, *text_size(edge.label))))
+    nodes = [box_of(place) for place in layout.nodes.values()]
+    assert all(box.overlap(node) == 0 for box in boxes for node in nodes)
+    assert all(a.overlap(b) == 0 for a, b in itertools.combinations(boxes, 2))
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(any_graph.graphs(), st.booleans(), st.booleans())
+def test_the_forward_pass_comes_first(model, inner, down):
+    model.graph.node("end", dataflow.ops.sum(model.graph.value(model.outputs[0]) * 1.0))
+    try:
+        picture = dataflow.draw(model, of="end", both=True, inner=inner, direction="down" if down else "right").picture
+    except GraphError:
+        return
+    layout = lay_out(picture, find_engine("json0"))
+    assert set(layout.edges) == {f"edge-{i}" for i in range(1, len(picture.edges) + 1)}
+    assert [cluster.key for cluster in picture.clusters[:2]] == [FORWARD, BACKWARD]
+    forward, backward = layout.boxes["cluster-1"], layout.boxes["cluster-2"]
+    assert forward[2] < backward[0] if down else forward[1] > backward[3]
+
+
+def test_a_line_goes_around_what_is_in_its_way():
+    nodes = tuple(PictureNode(key, Kind.OP, (), (key,)) for key in "abc")
+    edges = (PictureEdge("a", "c", Flow.SAVED, "", (("a", "c", 0),)),) * 2
+    places = {f"node-{i}": Place(100.0 * i, 50.0, 40.0, 20.0) for i in (1, 2, 3)}
+    found = add_routes(Picture("", "", nodes, edges), Layout(400, 100, 0, places, {}, {}))
+    first, second = (line_points(found.edges[f"edge-{i}"].points) for i in (1, 2))
+    for points in first, second:
+        assert not any(box_of(places["node-2"]).holds(point) for point in points)
+        assert abs(points[:, 1] - 50).max() > 10
+        assert box_of(places["node-1"], 0.1).holds(points[0])
+        assert not box_of(places["node-1"], -0.1).holds(points[0])
+    assert found.edges["edge-1"].end == pytest.approx((280, 55), abs=3)
+    # two lines keep apart
+    assert np.linalg.norm(first[:, None] - second[None], axis=2).min() > 0.5
+
+
+def test_a_line_that_finds_no_way_goes_straight():
+    """The target is walled in."""
+    places = {"node-1": Place(0, 0, 10, 10), "node-2": Place(300, 0, 10, 10)}
+    walls = [Place(300, 40, 120, 20), Place(300, -40, 120, 20), Place(250, 0, 20, 120), Place(350, 0, 20, 120)]
+    places |= {f"node-{i}": wall for i, wall in enumerate(walls, 3)}
+    nodes = tuple(PictureNode(str(i), Kind.OP, (), (str(i),)) for i in range(1, 7))
+    edge = PictureEdge("1", "2", Flow.SAVED, "", (("1", "2", 0),))
+    found = add_routes(Picture("", "", nodes, (edge,)), Layout(400, 100, 0, places, {}, {}))
+    assert {round(y) for _, y in found.edges["edge-1"].points} == {0}
+
+
+def test_a_label_with_room_stays_and_one_without_moves():
+    edges = tuple(PictureEdge("a", "a", Flow.VALUE, "xxxx", ()) for _ in range(2))
+    line = [(0.0, 0.0), (0.0, 30.0), (0.0, 70.0), (0.0, 100.0)]
+    splines = {"edge-1": Spline(line, None, (30.0, 50.0)), "edge-2": Spline(line, None, (2.0, 50.0))}
+    found = place_labels(Picture("", "", (), edges), Layout(100, 100, 0, {}, splines, {}))
+    assert found.edges["edge-1"].label == (30.0, 50.0)
+    x, y = found.edges["edge-2"].label
+    width, _ = text_size("xxxx")
+    assert abs(x) > width / 2
+    assert 0 <= y <= 100
+
+
+def test_boxes():
+    box = Box.around(Place(10, 20, 4, 6))
+    assert box == (8, 17, 12, 23)
+    assert box.area == 24
+    assert box.overlap(Box(10, 18, 20, 19)) == 2
+    assert box.overlap(Box(12, 17, 13, 23)) == 0
+    assert box.entered_by((0, 20), (20, 20)) == pytest.approx(0.4)
+    assert box.entered_by((0, 17), (20, 17)) is None
+    assert box.entered_by((0, 0), (1, 1)) is None
+    grid = Grid()
+    grid.add(box, "a")
+    assert grid.near(Box(0, 0, 100, 100)) == {("a", box)}
+    assert grid.along((-500, 20), (500, 20)) == {("a", box)}
+    assert grid.near(Box(200, 200, 210, 210)) == set()
+
+
+def test_a_transposed_parameter_is_saved_by_the_parameter():
+    picture, _ = both("xor")
+    (edge,) = [edge for edge in picture.edges if edge.target == "grad.h" and edge.flow == Flow.SAVED]
+    assert (edge.source, edge.label) == ("W2", "W2.T: (2, 1) float64")
+    (weight,) = [node for node in picture.nodes if node.key == "W2"]
+    assert weight.members == ("W2", "yhat.transpose")
+    (result,) = [node for node in picture.nodes if node.key == "yhat"]
+    assert [line.text for line in result.lines] == ["yhat", "h @ W2.T + b2"]
