@@ -48,6 +48,9 @@ class Interpretation:
         return array_of(array.shape, (self.exact(entry) for entry in array.reshape(-1).tolist()))
 
     def _through_body(self, op: Op, arguments: Sequence[Any], attributes: Mapping[str, Any]) -> np.ndarray:
+        plain = (np.ndarray, int, float, type(None))
+        # An entry that stands by itself was a plain number of the graph, and is one again for the body.
+        arguments = [a if isinstance(a, plain) else float(a) for a in arguments]
         literals = {i: a for i, a in enumerate(arguments) if type(a) in (int, float, bool)}
         stand_ins = [np.zeros(a.shape) if isinstance(a, np.ndarray) else a for a in arguments]
         trace = trace_op(op, specs_of(stand_ins), attributes, literals)

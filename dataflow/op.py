@@ -66,10 +66,11 @@ def sample(*arguments: Any, **attributes: Any) -> Sample:
 @dataclass(frozen=True)
 class Kink:
     """Where an op has no derivative: ``touched(*inputs)`` is a mask over the output; ``convention`` says what
-    holds there."""
+    holds there, and ``derivative`` says it as a number, where it is one."""
 
     convention: str
     touched: Rule
+    derivative: float | None = None
 
 
 class Op:
@@ -168,11 +169,12 @@ class Op:
 
         return register
 
-    def kink(self, convention: str) -> Callable[[Rule], Rule]:
-        """``rule(*inputs)`` returns a mask, true where the op has no derivative; ``convention`` says what is used."""
+    def kink(self, convention: str, *, derivative: float | None = None) -> Callable[[Rule], Rule]:
+        """``rule(*inputs)`` returns a mask, true where the op has no derivative; ``convention`` says what is used.
+        Where that is one number, ``derivative`` gives it, and the general tests hold the derivative rule to it."""
 
         def register(rule: Rule) -> Rule:
-            self.kink_rule = Kink(convention, self._accepting(rule, "kink", 0))
+            self.kink_rule = Kink(convention, self._accepting(rule, "kink", 0), derivative)
             return rule
 
         return register

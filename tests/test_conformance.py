@@ -2,349 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from faulty_ops import FAULTY, mean_for_sum, undeclared_kink
 
 import dataflow
-from dataflow import Op, op, primitive, sample
+from dataflow import Op, op, primitive, registry, sample
+from dataflow.cli.group import main
 from dataflow.errors import PluginError
-from dataflow.ops import concatenate, exp, matmul, mean, multiply, sin, where
+from dataflow.ops import concatenate, exp, multiply, sin, where
 from dataflow.ops import sum as sum_
-from dataflow.testing import assert_op, check_op
-
-
-def not_linear_in_g() -> Op:
-    @op
-    def faulty(x):
-        """Three times x, with a rule that squares the cotangent."""
-        return 3 * x
-
-    @faulty.vjp
-    def _(g, y, x):
-        return 3 * g * g
-
-    return faulty
-
-
-def changed_cotangent() -> Op:
-    @primitive(elementwise=True)
-    def faulty(x):
-        """−x, with a rule that turns the cotangent around in place."""
-        return np.negative(x)
-
-    @faulty.vjp
-    def _(g, y, x):
-        if isinstance(g, np.ndarray) and g.ndim:
-            g *= -1
-            return g
-        return -g
-
-    return faulty
-
-
-def jump() -> Op:
-    @op
-    def faulty(x):
-        """x, one higher from 1 on."""
-        return where(x >= 1, x + 1, x)
-
-    return faulty
-
-
-def kink_at_an_attribute() -> Op:
-    @op
-    def faulty(x, *, limit: float = 0.7):
-        """x, cut off at a limit."""
-        return where(x < limit, x, limit)
-
-    return faulty
-
-
-def kink_everywhere() -> Op:
-    @op
-    def faulty(x):
-        """x, said to have no derivative anywhere, so that nobody looks."""
-        return 1 * x
-
-    @faulty.vjp
-    def _(g, y, x):
-        return 5 * g
-
-    @faulty.kink("none")
-    def _(x):
-        return x == x
-
-    return faulty
-
-
-def slope_beyond_both_sides() -> Op:
-    @op
-    def faulty(x):
-        """|x|, whose derivative at 0 is said to be 2."""
-        return where(x > 0, x, -x)
-
-    @faulty.vjp
-    def _(g, y, x):
-        return where(x > 0, g, where(x < 0, -g, 2 * g))
-
-    @faulty.kink("2")
-    def _(x):
-        return x == 0
-
-    return faulty
-
-
-def wrong_dtype_rule() -> Op:
-    @primitive
-    def faulty(x):
-        """The sum, said to be float64 whatever goes in."""
-        return np.sum(x)
-
-    @faulty.shape
-    def _(x):
-        return dataflow.TensorSpec((), dataflow.DTYPES["float64"])
-
-    @faulty.vjp
-    def _(g, y, x):
-        return dataflow.ops.broadcast_to(g, shape=x.shape)
-
-    @faulty.samples
-    def _(rng):
-        yield sample(rng.normal(size=(3, 4)))
-
-    return faulty
-
-
-def body_that_asks_what_it_is_given() -> Op:
-    @op
-    def faulty(x):
-        """x or twice x."""
-        return 1 * x if isinstance(x, np.ndarray) else 2 * x
-
-    return faulty
-
-
-def shape_rule_unlike_the_body() -> Op:
-    @op
-    def faulty(x):
-        """The sum over the first axis."""
-        return sum_(x, axis=0)
-
-    @faulty.shape
-    def _(x):
-        return x.shape[:1]
-
-    @faulty.samples
-    def _(rng):
-        yield sample(rng.normal(size=(3, 4)))
-
-    return faulty
-
-
-def mean_for_sum() -> Op:
-    @op
-    def faulty(x):
-        """Half the squares, summed, with the derivative of their mean."""
-        return 0.5 * sum_(x * x)
-
-    @faulty.vjp
-    def _(g, y, x):
-        return g * x / dataflow.ops.size(x)
-
-    return faulty
-
-
-def column_major() -> Op:
-    @primitive
-    def faulty(x):
-        """A matrix as a vector, with a rule that reads it by columns."""
-        return np.reshape(x, -1)
-
-    @faulty.shape
-    def _(x):
-        return (dataflow.element_count(x.shape),)
-
-    @faulty.vjp
-    def _(g, y, x):
-        return dataflow.ops.transpose(dataflow.ops.reshape(g, shape=x.shape[::-1]))
-
-    @faulty.samples
-    def _(rng):
-        yield sample(rng.normal(size=(2, 3)))
-
-    return faulty
-
-
-def transposed_jacobian() -> Op:
-    @op
-    def faulty(W, x):
-        """W @ x for a square W, with the Jacobian's rows and columns exchanged."""
-        return matmul(W, x)
-
-    @faulty.vjp(wrt="W")
-    def _(g, y, W, x):
-        return dataflow.ops.expand_dims(g, axis=1) * x
-
-    @faulty.jacobian
-    def _(y, W, x):
-        return None, dataflow.ops.transpose(W)
-
-    @faulty.samples
-    def _(rng):
-        yield sample(rng.normal(size=(3, 3)), rng.normal(size=3))
-
-    return faulty
-
-
-def forgotten_bias() -> Op:
-    @op
-    def faulty(x, b=None):
-        """x + b, with no cotangent for b."""
-        return 1 * x if b is None else x + b
-
-    @faulty.vjp
-    def _(g, y, x, b):
-        return g, None
-
-    @faulty.samples
-    def _(rng):
-        yield sample(rng.normal(size=3))
-        yield sample(rng.normal(size=3), rng.normal(size=3))
-
-    return faulty
-
-
-def number_for_n() -> Op:
-    @primitive
-    def faulty(x):
-        """Twice x, for three rows only, though the shape rule takes any number."""
-        return 2 * np.reshape(x, (3, 4))
-
-    @faulty.shape
-    def _(x):
-        return x.shape
-
-    @faulty.vjp
-    def _(g, y, x):
-        return 2 * g
-
-    @faulty.samples
-    def _(rng):
-        yield sample(rng.normal(size=(3, 4)))
-
-    return faulty
-
-
-def nothing_for_empty_arrays() -> Op:
-    @primitive(elementwise=True)
-    def faulty(x):
-        """x, scaled by a number that is taken from its largest and put back."""
-        x = np.asarray(x)
-        return (x / np.max(np.abs(x))) * np.max(np.abs(x))
-
-    @faulty.vjp
-    def _(g, y, x):
-        return g
-
-    return faulty
-
-
-def elementwise_by_claim_only() -> Op:
-    @primitive(elementwise=True)
-    def faulty(a, b):
-        """a + b where the shapes are the same; else only a."""
-        return np.add(a, b) if np.shape(a) == np.shape(b) else np.asarray(a) + 0 * np.asarray(b)
-
-    @faulty.vjp
-    def _(g, y, a, b):
-        return g, g
-
-    return faulty
-
-
-def rule_that_is_right_only_once() -> Op:
-    @primitive(elementwise=True)
-    def faulty(x):
-        """x³; the rule takes y / x for a constant, so that its own derivative is wrong."""
-        return np.asarray(x) ** 3
-
-    @faulty.vjp
-    def _(g, y, x):
-        return _detached(3 * y / x) * g
-
-    return faulty
-
-
-@primitive(elementwise=True)
-def _detached(x):
-    """x, as if it depended on nothing."""
-    return np.asarray(x)
-
-
-@_detached.vjp
-def _(g, y, x):
-    return None
-
-
-def symbolic_rule_of_another_op() -> Op:
-    @op
-    def faulty(x):
-        """sin x."""
-        return sin(x)
-
-    @faulty.symbolic
-    def _(sympy, x):
-        return sympy.cos(x)
-
-    return faulty
-
-
-def samples_that_do_not_fit() -> Op:
-    @op
-    def faulty(x, *, axis: int):
-        """A mean along an axis that no sample gives."""
-        return mean(x, axis=axis)
-
-    return faulty
-
-
-def local_operator_of_another_op() -> Op:
-    @op
-    def faulty(x):
-        """−x."""
-        return -x
-
-    @faulty.local(wrt="x")
-    def _(y, x):
-        return dataflow.Dense(np.eye(x.size))
-
-    return faulty
-
-
-FAULTY: list[tuple[Callable[[], Op], str]] = [
-    (not_linear_in_g, "vjp"),
-    (changed_cotangent, "inputs unchanged"),
-    (jump, "kinks"),
-    (kink_at_an_attribute, "kinks"),
-    (kink_everywhere, "vjp"),
-    (slope_beyond_both_sides, "kinks"),
-    (wrong_dtype_rule, "float32"),
-    (body_that_asks_what_it_is_given, "body"),
-    (shape_rule_unlike_the_body, "shape rule"),
-    (mean_for_sum, "vjp"),
-    (column_major, "vjp"),
-    (transposed_jacobian, "jacobian"),
-    (forgotten_bias, "vjp"),
-    (number_for_n, "symbolic sizes"),
-    (nothing_for_empty_arrays, "empty arrays"),
-    (elementwise_by_claim_only, "broadcasting"),
-    (rule_that_is_right_only_once, "second derivative"),
-    (symbolic_rule_of_another_op, "symbolic rule"),
-    (samples_that_do_not_fit, "samples"),
-    (local_operator_of_another_op, "structure"),
-]
+from dataflow.precise import Precise
+from dataflow.testing import CHECKS, assert_op, check_op
+
+
+def test_every_check_finds_a_fault_of_its_own_kind() -> None:
+    assert len(FAULTY) >= 40
+    kinds = {check for _, check in FAULTY}
+    assert kinds - {"samples"} <= CHECKS.keys()
+    # what only these find, others find along with it in every faulty op here
+    assert CHECKS.keys() - kinds <= {"traced", "jvp", "plain numbers", "broadcast gradients", "cost"}
 
 
 @pytest.mark.parametrize(("make", "check"), FAULTY, ids=[make.__name__ for make, _ in FAULTY])
@@ -367,6 +48,60 @@ def test_a_finding_names_op_check_sample_and_numbers() -> None:
 def test_a_seed_repeats() -> None:
     assert check_op(mean_for_sum(), 3) == check_op(mean_for_sum(), 3)
     assert check_op(mean_for_sum(), 3) != check_op(mean_for_sum(), 4)
+
+
+def test_most_ops_are_compared_with_50_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = set()
+    slope = Precise.slope
+    monkeypatch.setattr(Precise, "slope", lambda self, *words: compared.add(name) or slope(self, *words))
+    for name in registry.all_ops():
+        check_op(registry.lookup(name))
+    assert len(compared) >= 30
+
+
+# ------------------------------------------------------------------------------------------------ the command
+
+
+@pytest.fixture
+def with_faulty_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installation with one op that is right and two that are not."""
+
+    class Plugin:
+        @staticmethod
+        @dataflow.hookimpl
+        def register_ops():
+            good, bad, worse = declared_kink(), undeclared_kink(), mean_for_sum()
+            bad.name, worse.name = "bad", "worse"
+            return [good, bad, worse]
+
+    fresh = registry.Registry()
+    registry.load_plugins(fresh)
+    monkeypatch.setattr(registry, "_current", [fresh])
+    fresh.add(Plugin, "a plugin with faults")
+
+
+def test_the_command_checks_all_that_is_installed(with_faulty_plugin: None) -> None:
+    done = CliRunner().invoke(main, ["ops", "--check"])
+    assert done.exit_code == 1
+    rows = {line.split()[0]: line.split(maxsplit=1)[1] for line in done.stdout.splitlines()[1:] if line[:1].strip()}
+    assert rows["relu"] == rows["fine"] == "ok"
+    assert rows["bad"].startswith("kinks: the derivative is 0 from below, 1 from above")
+    assert rows["worse"].startswith("vjp: ")
+    assert "(from a plugin with faults)" in done.stdout
+    assert done.stdout.endswith(" checks on each sample: 2 not right\n")
+    assert done.stderr.startswith("Error: op 'bad' (a plugin with faults) is not right: kinks: ")
+    assert done.stderr.endswith("; 1 more are not right either\n")
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_command_gives_findings_as_json(with_faulty_plugin: None) -> None:
+    done = CliRunner().invoke(main, ["ops", "worse", "--check", "--json"])
+    assert done.exit_code == 1
+    found = json.loads(done.stdout)
+    assert found["findings"][0].keys() == {"check", "sample", "message"}
+    assert {"vjp", "50 digits"} <= {finding["check"] for finding in found["findings"]}
+    done = CliRunner().invoke(main, ["ops", "fine", "--check", "--json"])
+    assert (done.exit_code, json.loads(done.stdout)["findings"]) == (0, [])
 
 
 # ------------------------------------------------------------------------------------------------ ops that are right

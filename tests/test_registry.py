@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import Distribution, EntryPoint
 
 import click
@@ -214,3 +215,31 @@ def test_every_hook_is_documented() -> None:
     hooks = [value for name, value in vars(dataflow.hookspecs).items() if name.startswith("register_")]
     assert len(hooks) == 6
     assert all(hook.__doc__ for hook in hooks)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'nodes.y = "{0}(x)"',
+        'nodes.y = { op = "{0}", inputs = ["x"] }',
+        'nodes.y = { op = "{0}.op", inputs = ["x"] }',
+        'nodes.y = { op = "{0}:op", inputs = ["x"] }',
+        'parameters.W = { shape = [2], init = "{0}" }',
+        'train.optimizer = { name = "{0}" }',
+        'data.file = "{0}.py"',
+        'plugins = ["{0}"]',
+        'imports = ["{0}"]',
+    ],
+)
+def test_a_file_never_makes_anything_load(tmp_path, monkeypatch, line) -> None:
+    name = "dataflow_stranger"
+    (tmp_path / f"{name}.py").write_text("raise SystemExit('it was imported')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.toml").write_text(
+        f'{line.replace("{0}", name)}\ndataflow = 1\ninputs.x = {{ shape = [2] }}\nnodes.loss = "sum(x)"\n'
+        'parameters.b = { shape = [2], init = "zeros" }\nmodel.loss = "loss"\n'
+    )
+    with pytest.raises(dataflow.DataflowError):
+        dataflow.train(dataflow.load("model.toml"), epochs=1)
+    assert name not in sys.modules

@@ -25,6 +25,7 @@ from dataflow.cli.ops import rules
 from dataflow.files import binary, blocks, checks, container, declarations, envelope, lines, scan, text, unpack_graph
 from dataflow.op import Op
 from dataflow.registry import Owner
+from dataflow.testing import CHECKS
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -322,6 +323,11 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(" ".join(cell.split()) for cell in row) + " |" for row in body)
 
 
+def checks_of_ops() -> str:
+    """What is checked of every op."""
+    return table(("Check", "What must hold"), [(name, summary(check)) for name, check in CHECKS.items()])
+
+
 def backends() -> str:
     """What each backend promises."""
     found = registry.registry().backends
@@ -345,6 +351,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "interface": interface,
     "dtypes": dtypes,
     "backends": backends,
+    "checks": checks_of_ops,
 }
 
 if __name__ == "__main__":

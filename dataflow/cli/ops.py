@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
@@ -13,10 +14,10 @@ from dataflow import registry
 from dataflow.cli import common
 from dataflow.cli.common import example_text
 from dataflow.cli.group import Session
-from dataflow.cli.text import table, width
+from dataflow.cli.text import counted, room, table, width
 from dataflow.cost import says_its_cost
-from dataflow.errors import MissingExtraError
 from dataflow.op import Op
+from dataflow.testing import CHECKS, Finding, check_op
 
 SIGNATURE = 30
 """The widest signature beside which the summary stands; longer ones have it below."""
@@ -28,33 +29,39 @@ SIGNATURE = 30
         "dataflow ops",
         "dataflow ops relu",
         "dataflow ops relu --check",
+        "dataflow ops --check                 everything that is installed",
     ),
 )
 @click.argument("name", required=False)
-@click.option("--check", "checked", is_flag=True, help="Test the rules of the op (of all) against finite differences.")
+@click.option("--check", "checked", is_flag=True, help="Check that the op (that each) is what it says.")
 @common.output_options
 @click.pass_obj
 def command(session: Session, name: str | None, checked: bool, as_json: bool, quiet: bool) -> None:
     """List the registered ops by plugin, or show all about the op NAME.
 
-    Attributes go by keyword: sum(x, axis=0).
+    Attributes go by keyword: sum(x, axis=0). With --check, every op is put to the tests of dataflow.testing (shapes,
+    derivatives against each other, finite differences and 50 digits, broadcasting, empty arrays, float32, kinks); the
+    exit status is 1 if one is not what it says.
     """
     ops = {name: registry.lookup(name)} if name is not None else registry.all_ops()
-    faults = _faults(ops) if checked else {}
+    findings = _findings(ops, as_json or quiet) if checked else {}
     if as_json:
-        documents = [_document(op) | ({"fault": faults.get(op.name)} if checked else {}) for op in ops.values()]
+        documents = [
+            _document(op) | ({"findings": list(map(_finding, findings[op.name]))} if checked else {})
+            for op in ops.values()
+        ]
         common.print_json(documents[0] if name is not None else documents)
     elif checked:
-        rows = [(op.name, faults.get(op.name, "ok")) for op in ops.values()]
-        session.say(table(("op", "check"), rows))
+        session.say(_results(findings))
     elif name is not None:
         session.say(_all_about(ops[name]))
     else:
         session.say(_list(list(ops.values())))
-    if faults:
-        first = min(faults)
-        more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
-        session.fail(f"op '{first}' ({owner(first)}) is not right: {faults[first]}{more}")
+    faulty = sorted(name for name in findings if findings[name])
+    if faulty:
+        first = findings[faulty[0]][0]
+        more = f"; {len(faulty) - 1} more are not right either" if len(faulty) > 1 else ""
+        session.fail(f"op '{first.op}' ({owner(first.op)}) is not right: {_told(first)}{more}")
         raise click.exceptions.Exit(1)
 
 
@@ -145,17 +152,34 @@ def _document(op: Op) -> dict[str, Any]:
     }
 
 
-def _faults(ops: dict[str, Op]) -> dict[str, str]:
-    """What is wrong with each op that does not pass the general tests."""
-    try:
-        from dataflow.testing import check_op
-    except ImportError as error:
-        raise MissingExtraError(
-            f"checking ops needs what tests need ({error.name}): pip install 'dataflow-autodiff[test]'"
-        ) from None
-    faults = {}
-    for name, op in ops.items():
-        if findings := check_op(op):
-            more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
-            faults[name] = str(findings[0]).removeprefix(f"op '{name}': ") + more
-    return faults
+def _findings(ops: dict[str, Op], silent: bool) -> dict[str, list[Finding]]:
+    """What is wrong with each op, with a bar on a terminal."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    disable = silent or len(ops) == 1 or not console.is_terminal
+    told = track(ops.items(), "checking ops", console=console, transient=True, disable=disable)
+    return {name: check_op(op) for name, op in told}
+
+
+def _results(findings: dict[str, list[Finding]]) -> str:
+    headers = ("op", "check")
+    columns = room(headers, [(name, "") for name in findings])
+    rows = []
+    for name, found in findings.items():
+        lines = [*map(_told, found), f"(from {owner(name)})"] if found else ["ok"]
+        rows.append((name, "\n".join(part for line in lines for part in textwrap.wrap(line, columns))))
+    wrong = sum(bool(found) for found in findings.values())
+    verdict = f"{wrong} not right" if wrong else "all right"
+    return f"{table(headers, rows)}\n\n{counted(len(rows), 'op')}, {len(CHECKS)} checks on each sample: {verdict}"
+
+
+def _told(finding: Finding) -> str:
+    return str(finding).removeprefix(f"op '{finding.op}': ")
+
+
+def _finding(finding: Finding) -> dict[str, str]:
+    document = asdict(finding)
+    document.pop("op")
+    return document

@@ -10,7 +10,7 @@ import numpy as np
 
 from dataflow.errors import DataflowError, PluginError
 from dataflow.op import Op
-from dataflow.testing import costs, derivatives, kinks, values
+from dataflow.testing import costs, derivatives, kinks, precision, values
 from dataflow.testing.cases import Case, cases_of
 
 Check = Callable[[Case, np.random.Generator], Iterator[str]]
@@ -35,6 +35,7 @@ CHECKS: Mapping[str, Check] = {
     "broadcast gradients": derivatives.broadcasting,
     "structure": derivatives.structure,
     "symbolic rule": derivatives.symbolic,
+    "50 digits": precision.fifty_digits,
     "kinks": kinks.undeclared,
     "cost": costs.cost,
 }

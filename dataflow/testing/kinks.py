@@ -19,7 +19,7 @@ ENTRIES = 6
 def undeclared(case: Case, rng: np.random.Generator) -> Iterator[str]:
     """At 0, at small whole numbers, at the values of attributes and at ties: where the derivatives from the left
     and from the right differ, or the op jumps, its kink is declared and true, and its derivative lies between the
-    two."""
+    two, and is the one that the declaration gives, if it gives one."""
     if not has_derivative(case):
         return
     for probe in _probes(case, rng):
@@ -54,6 +54,10 @@ def _probed(probe: Case, i: int, y: np.ndarray, mask: np.ndarray, rng: np.random
             found = _derivative(probe, i, direction, place)
             if not min(left, right) - 1e-3 <= found <= max(left, right) + 1e-3:
                 yield f"{at} the derivative is taken as {found:.6g}, outside {left:.6g} (below) and {right:.6g} (above)"
+                return
+            said = probe.op.kink_rule.derivative if probe.op.kink_rule is not None else None
+            if said is not None and abs(found - said) > 1e-9:
+                yield f"{at} the derivative is taken as {found:.6g}, and declared to be taken as {said:.6g}"
                 return
 
 

@@ -49,10 +49,13 @@ def body(case: Case, rng: np.random.Generator) -> Iterator[str]:
 
 
 def deterministic(case: Case, rng: np.random.Generator) -> Iterator[str]:
-    """The same arguments give the same bits, whatever was computed in between; so do the rules."""
+    """The same arguments give the same bits, whatever was computed in between; so do the rules. And a result stays what
+    it is when the op is called again."""
     other = _variant(case, case.arrays, rng)
-    first = case.run()
+    given = case.run()
+    first = given.copy()
     other.run()
+    yield from differs("the first result, after a run on other numbers", given, "before", first, 0)
     yield from differs("a second run", case.run(), "the first", first, 0)
     if not case.floats or first.dtype.kind != "f":
         return
@@ -74,10 +77,12 @@ def deterministic(case: Case, rng: np.random.Generator) -> Iterator[str]:
 
 
 def inputs_unchanged(case: Case, rng: np.random.Generator) -> Iterator[str]:
-    """Neither the kernel nor a rule writes to what it is given."""
-    arguments = [x.copy() if isinstance(x, np.ndarray) else x for x in case.arguments]
+    """Neither the kernel nor a rule writes to what it is given, nor later to what it was given once."""
+    arguments, again = ([x.copy() if isinstance(x, np.ndarray) else x for x in case.arguments] for _ in range(2))
     y = np.array(case.op.compute(arguments, case.attributes))
     yield from _changed(case, arguments, "the kernel")
+    case.op.compute(again, case.attributes)
+    yield from _changed(case, arguments, "a later call of the kernel")
     if not case.floats or y.dtype.kind != "f":
         return
     g = rng.normal(size=y.shape)

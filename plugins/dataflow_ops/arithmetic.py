@@ -197,7 +197,7 @@ def _(g, y, x):
     return where(x > 0, g, where(x < 0, -g, 0))
 
 
-@abs_.kink("the derivative at 0 is taken as 0")
+@abs_.kink("the derivative at 0 is taken as 0", derivative=0)
 def _(x):
     return x == 0
 
