@@ -116,7 +116,7 @@ def built(source, builder="html", out="build", **settings):
     app = SphinxTestApp(builder, source, builddir=source.parent / out, confoverrides=settings)
     try:
         app.build()
-        yield app, re.sub(r"\x1b\[\d*m", "", app.warning.getvalue()), Path(app.outdir)
+        yield app, re.sub(r"\x1b\[[\d;]*m", "", app.warning.getvalue()), Path(app.outdir)
     finally:
         app.cleanup()
 
@@ -364,6 +364,15 @@ def test_folders_beside_the_source_have_to_be_named(site):
     with built(source, out="other", dataflow_folders=["../models"]) as (_, warnings, out):
         assert warnings == ""
         assert images((out / "index.html").read_text(encoding="utf-8"))
+
+
+def test_errors_in_other_folders_are_named_from_the_source(site):
+    source = site(index=HEAD + ".. dataflow:: ../models/xor.toml\n")
+    shutil.move(source / "models", source.parent / "models")
+    file = source.parent / "models" / "xor.toml"
+    file.write_text(file.read_text(encoding="utf-8").replace("relu", "relux"), encoding="utf-8")
+    with built(source, dataflow_folders=["../models"]) as (_, warnings, _):
+        assert "index.rst:4: WARNING: ../models/xor.toml:23:6: unknown op 'relux'; did you mean 'relu'?" in warnings
 
 
 def test_data_may_not_lead_out(site):

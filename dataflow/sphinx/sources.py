@@ -57,8 +57,11 @@ class Sources:
         return Path(found)
 
     def told(self, error: DataflowError) -> str:
-        """What an error says, without the folders that differ from machine to machine."""
-        return str(error).replace(f"{self.directive.env.srcdir}{os.sep}", "")
+        """What an error says, with paths from the source folder: others differ from machine to machine."""
+        source = str(self.directive.env.srcdir)
+        if error.file is not None and os.path.isabs(error.file):
+            error.file = os.path.relpath(error.file, source)
+        return str(error).replace(source + os.sep, "")
 
     # -------------------------------------------------------------------------------------------- internals
 
