@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from dataflow.explain.explainer import explain
     from dataflow.explain.explanation import Explanation
     from dataflow.explain.symbolic import Derivation, derive
+    from dataflow.profiling import Profile, profile
     from dataflow.training import History, Trainer, train
 
 registry.register_builtin(numpy_backend, "dataflow")
@@ -107,6 +108,7 @@ __all__ = [
     "OpError",
     "Optimizer",
     "PluginError",
+    "Profile",
     "RuleError",
     "Runner",
     "Sample",
@@ -136,6 +138,7 @@ __all__ = [
     "ops_in",
     "parse_dtype",
     "primitive",
+    "profile",
     "sample",
     "save",
     "train",
@@ -146,9 +149,11 @@ _LATER = {
     "Drawing": "dataflow.draw.drawing",
     "Explanation": "dataflow.explain.explanation",
     "History": "dataflow.training",
+    "Profile": "dataflow.profiling",
     "Trainer": "dataflow.training",
     "compose": "dataflow.composition",
     "derive": "dataflow.explain.symbolic",
+    "profile": "dataflow.profiling",
     "train": "dataflow.training",
 }
 """Where names are found that are imported when they are first asked for, so that a command starts quickly."""

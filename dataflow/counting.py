@@ -40,12 +40,23 @@ class Counted:
     __hash__ = None  # type: ignore[assignment]
 
 
-def counted(array: Any, tally: Tally) -> Any:
+class OnlyCounted(Counted):
+    """A number that does not become a plain one, with which things could be done that are not counted."""
+
+    __slots__ = ()
+
+    def __float__(self) -> float:
+        raise TypeError("a number that counts was made a plain one")
+
+    __int__ = __float__  # type: ignore[assignment]
+
+
+def counted(array: Any, tally: Tally, kind: type[Counted] = Counted) -> Any:
     """The array with numbers that count in it; plain numbers and ``None`` stay."""
     if not isinstance(array, np.ndarray):
         return array
     found = np.empty(array.shape, dtype=object)
-    found.reshape(-1)[:] = [Counted(entry, tally) for entry in array.reshape(-1)]
+    found.reshape(-1)[:] = [kind(entry, tally) for entry in array.reshape(-1)]
     return found
 
 
@@ -78,7 +89,7 @@ def _operator(kind: str, name: str) -> Callable[..., Any]:
         self.tally[kind] += 1
         operands = [other.value if isinstance(other, Counted) else other for other in others]
         found = getattr(type(self.value), name)(self.value, *operands)
-        return found if kind == "comparisons" or found is NotImplemented else Counted(found, self.tally)
+        return found if kind == "comparisons" or found is NotImplemented else type(self)(found, self.tally)
 
     return method
 
@@ -86,7 +97,7 @@ def _operator(kind: str, name: str) -> Callable[..., Any]:
 def _function(name: str) -> Callable[..., Any]:
     def method(self: Counted) -> Counted:
         self.tally["functions"] += 1
-        return Counted(getattr(np, name)(self.value), self.tally)
+        return type(self)(getattr(np, name)(self.value), self.tally)
 
     return method
 

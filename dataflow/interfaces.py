@@ -111,6 +111,15 @@ class Runner(ABC):
 
         return bound
 
+    def pieces(
+        self, arguments: Sequence[np.ndarray], outputs: Sequence[np.ndarray]
+    ) -> Sequence[tuple[int, int, Callable[[], object]]] | None:
+        """What the function that ``bind`` gives would run, in pieces, so that each can be timed: functions to be called
+        in order, each with the instructions of the plan, ``[start:stop]``, that it runs. Several may run a part of
+        the same instructions; ``start == stop`` runs none, but does what the backend needs besides. ``None`` where a
+        backend cannot be taken apart."""
+        return None
+
 
 class Backend(ABC):
     """What runs a plan."""

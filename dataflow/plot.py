@@ -23,7 +23,7 @@ def plot_loss(history: History, path: str | Path, *, title: str = "") -> None:
     ``MissingExtraError`` without matplotlib, ``FileFormatError`` for another ending or a file that cannot be written,
     ``TrainingError`` if there is no epoch to draw.
     """
-    ending = check_plot(path)
+    ending = check_plot(path, "drawing the loss curve")
     if not history.loss:
         raise TrainingError("there is no loss to draw: no epoch was finished")
     from matplotlib import rc_context
@@ -57,17 +57,16 @@ def plot_loss(history: History, path: str | Path, *, title: str = "") -> None:
     replace_file(path, [buffer.getvalue()], sync=False)
 
 
-def check_plot(path: str | Path) -> str:
-    """The ending, if the picture can be drawn; so that a long run need not end to find out that it cannot."""
+def check_plot(path: str | Path, what: str) -> str:
+    """The ending, if the picture can be drawn; so that a long run need not end to find out that it cannot. ``what`` is
+    what needs matplotlib."""
     ending = Path(path).suffix.lower()
     if ending not in ENDINGS:
         raise FileFormatError(f"pictures end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}", file=path)
     try:
         import matplotlib as mpl  # noqa: F401
     except ImportError:
-        raise MissingExtraError(
-            'drawing the loss curve needs matplotlib: pip install "dataflow-autodiff[plot]"'
-        ) from None
+        raise MissingExtraError(f'{what} needs matplotlib: pip install "dataflow-autodiff[plot]"') from None
     return ending
 
 

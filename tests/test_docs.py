@@ -116,7 +116,7 @@ def anchors(page: Path) -> set[str]:
 # ------------------------------------------------------------------------------------------------ python.md, format.md
 
 
-@pytest.mark.parametrize(("name", "least"), [("docs/documents.md", 1), ("docs/python.md", 8)])
+@pytest.mark.parametrize(("name", "least"), [("docs/documents.md", 1), ("docs/profiling.md", 1), ("docs/python.md", 8)])
 def test_the_python_of_a_page_runs(name: str, least: int, checkout: Path) -> None:
     names: dict[str, object] = {}
     found = blocks(name, "python")
@@ -131,6 +131,7 @@ def test_the_pages_with_python_are_all_tested() -> None:
         "README.md",  # in test_readme.py
         "docs/documents.md",
         "docs/plugins.md",
+        "docs/profiling.md",
         "docs/python.md",
     }
 

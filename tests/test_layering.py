@@ -49,7 +49,7 @@ TIERS = [
         "gathering",
     ],
     ["files", "check", "differences", "digests", "explain", "composition", "draw", "testing"],
-    ["training", "plot", "sphinx"],
+    ["training", "plot", "profiling", "sphinx"],
     ["cli", "results"],
 ]
 TIER = {name: level for level, names in enumerate(TIERS) for name in names}

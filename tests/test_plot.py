@@ -60,4 +60,4 @@ def test_without_matplotlib(monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(MissingExtraError, match=r'needs matplotlib: pip install "dataflow-autodiff\[plot\]"'):
-        check_plot("a.png")
+        check_plot("a.png", "drawing the loss curve")

@@ -68,6 +68,9 @@ class NumpyRunner(Runner):
     def bind(self, arguments: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> Callable[[], object]:
         return partial(self._run, self._steps(arguments, outputs))
 
+    def pieces(self, arguments: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> Sequence[tuple[int, int, Step]]:
+        return self._pieces(arguments, outputs)
+
     def _run(self, steps: Sequence[Step]) -> None:
         if self._product_threads not in (None, PRODUCT_THREADS.now):
             PRODUCT_THREADS.use(self._product_threads)
@@ -93,6 +96,11 @@ class NumpyRunner(Runner):
         return self._bound
 
     def _steps(self, arguments: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> list[Step]:
+        return [step for _, _, step in self._pieces(arguments, outputs)]
+
+    def _pieces(self, arguments: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> list[tuple[int, int, Step]]:
+        """Each function with the instructions that it runs. Those of a region come tile by tile, one after the other;
+        a function for several threads runs the whole region."""
         plan = self._plan
         known: dict[int, Any] = {**plan.constants, **dict(enumerate(arguments))}
         made = {instruction.output for instruction in plan.instructions}
@@ -108,14 +116,21 @@ class NumpyRunner(Runner):
                 known[slot] = self._array(slot, arrays)
             return known[slot]
 
-        steps: list[Step] = []
+        pieces: list[tuple[int, int, Step]] = []
+        position = 0
         for stretch in plan.stretches():
             if isinstance(stretch, Region):
-                steps += bind_region(plan, stretch, arrays, self._registers(), self._threads)
+                steps = bind_region(plan, stretch, arrays, self._registers(), self._threads)
+                count = stretch.stop - stretch.start
+                each = count if len(steps) == 1 else 1
+                pieces += [(start := position + i % count, start + each, step) for i, step in enumerate(steps)]
+                position = stretch.stop
             else:
                 inputs = [arrays(slot) for slot in stretch.inputs]
-                steps.append(bind_instruction(stretch, inputs, arrays(stretch.output)))
-        return [*steps, *(partial(np.copyto, output, arrays(slot)) for output, slot in copies)]
+                pieces.append((position, position + 1, bind_instruction(stretch, inputs, arrays(stretch.output))))
+                position += 1
+        copied = [(position, position, partial(np.copyto, output, arrays(slot))) for output, slot in copies]
+        return pieces + copied
 
     def _array(self, slot: int, arrays: Callable[[int], Any]) -> np.ndarray:
         plan = self._plan

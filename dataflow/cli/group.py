@@ -30,6 +30,7 @@ COMMANDS = {
     "explain": "The chain rule, factor by factor.",
     "draw": "The picture: forward pass, backward pass, or both.",
     "convert": "From one file format to another.",
+    "profile": "What a step costs before it runs, and the time for each op after.",
     "ops": "The registered ops, or all about one.",
 }
 """dataflow's own commands. ``NAME`` is ``command`` in the module ``dataflow.cli.NAME``, imported when it is called

@@ -182,7 +182,7 @@ def _check_targets(output: Path | None, plot: Path | None) -> None:
         with about(output):
             registry.file_format(output.suffix)
     if plot is not None:
-        check_plot(plot)
+        check_plot(plot, "drawing the loss curve")
     for path in (output, plot):
         if path is not None and not path.parent.is_dir():
             raise FileFormatError(f"there is no folder '{path.parent}'; create it first", file=path)

@@ -1,0 +1,101 @@
+"""The step that is profiled: which outputs of which graph, on which examples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dataflow.autodiff import gradient_graph
+from dataflow.errors import DataError, GraphError
+from dataflow.feeding import batch_axis, batch_symbol
+from dataflow.graph import INPUT, PARAMETER, Graph
+from dataflow.model import Model
+from dataflow.shapes import Size, format_shape, substitute
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is computed: ``outputs`` of ``graph`` from inputs and parameters; of the ``trained`` parameters' gradients,
+    if any, the nodes stand last among the outputs."""
+
+    graph: Graph
+    outputs: Sequence[str]
+    trained: Sequence[str]
+
+    @property
+    def inputs(self) -> list[str]:
+        """The inputs that it needs."""
+        return self._needed(INPUT)
+
+    @property
+    def parameters(self) -> list[str]:
+        """The parameters that it needs, trained or not."""
+        return self._needed(PARAMETER)
+
+    def _needed(self, kind: str) -> list[str]:
+        needed = self.graph.needed_for(self.outputs)
+        return [name for name in self.graph.names(kind) if name in needed]
+
+
+def step_of(model: Model, forward: bool) -> Step:
+    """A step of training; with ``forward``, or where there is nothing to train, the model's outputs alone, or its
+    loss."""
+    if forward or model.loss is None or not len(model.parameters):
+        outputs = list(model.outputs) or ([model.loss] if model.loss is not None else [])
+        if not outputs:
+            raise GraphError("the model declares neither outputs nor a loss, so there is nothing to profile")
+        return Step(model.graph, outputs, [])
+    gradient = gradient_graph(model.graph, model.loss, list(model.parameters))
+    trained = [name for name in model.parameters if name in gradient.cotangents]
+    return Step(gradient.graph, [model.loss, *(gradient.cotangents[name] for name in trained)], trained)
+
+
+def arguments(
+    model: Model, step: Step, data: Mapping[str, Any] | None, wanted: int | None, most: int | None
+) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+    """Arrays for the step's inputs and parameters, and what symbolic sizes stand for.
+
+    Of the data, the first ``wanted`` examples; if that is ``None``, as many as there are, but no more than ``most``.
+    Without data, examples are drawn.
+    """
+    symbol = batch_symbol(model.graph)
+    if data is None and model.data is None:
+        given: Mapping[str, Any] | None = _drawn(model.graph, step.inputs, symbol, wanted or most)
+    else:
+        given = data
+    known, sizes = model.feed(given)
+    if missing := [name for name in step.inputs if name not in known]:
+        listed = ", ".join(f"'{name}'" for name in missing)
+        raise DataError(f"a step needs the input{'s' if len(missing) > 1 else ''} {listed}, which the data lacks")
+    if symbol is not None and symbol in sizes:
+        count = sizes[symbol]
+        if wanted is not None and wanted > count:
+            raise DataError(f"a batch of {wanted} is asked for, and there are {count} examples")
+        sizes[symbol] = size = wanted or min(count, most or count)
+        for name in step.inputs:
+            axis = batch_axis(model.graph, name, symbol)
+            if axis is not None:
+                known[name] = np.ascontiguousarray(known[name][(slice(None),) * axis + (slice(size),)])
+    return {name: known[name] for name in (*step.inputs, *step.parameters)}, sizes
+
+
+def _drawn(graph: Graph, inputs: Sequence[str], symbol: str | None, count: int | None) -> dict[str, np.ndarray]:
+    """Normal numbers for floats, zeros for others."""
+    rng = np.random.default_rng(0)
+    drawn = {}
+    for name in inputs:
+        data = graph.nodes[name]
+        sizes = {} if symbol is None or count is None else {symbol: count}
+        if any(isinstance(size, Size) and not size.names <= sizes.keys() for size in data["shape"]):
+            raise DataError(
+                f"there is no data for the input '{name}' of shape {format_shape(data['shape'])}; give some, or say "
+                f"for how many examples with batch_size (--batch-size)",
+                node=name,
+            )
+        shape = substitute(data["shape"], sizes)
+        floats = data["dtype"].kind == "f"
+        drawn[name] = (rng.normal(size=shape) if floats else np.zeros(shape)).astype(data["dtype"])
+    return drawn
