@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import shlex
 import shutil
 import sys
 import tomllib
@@ -116,24 +117,35 @@ def anchors(page: Path) -> set[str]:
 # ------------------------------------------------------------------------------------------------ python.md, format.md
 
 
-@pytest.mark.parametrize(("name", "least"), [("docs/documents.md", 1), ("docs/profiling.md", 1), ("docs/python.md", 8)])
-def test_the_python_of_a_page_runs(name: str, least: int, checkout: Path) -> None:
+PYTHON = {
+    "docs/documents.md": 1,
+    "docs/pictures.md": 1,
+    "docs/profiling.md": 1,
+    "docs/python.md": 8,
+}
+"""The pages whose examples run one after another, and how many there are at least."""
+
+
+@pytest.mark.parametrize("name", PYTHON)
+def test_the_python_of_a_page_runs(name: str, checkout: Path) -> None:
     names: dict[str, object] = {}
     found = blocks(name, "python")
-    assert len(found) >= least
+    assert len(found) >= PYTHON[name]
     for block in found:
         exec(compile(block, name, "exec"), names)  # noqa: S102 (the page's own code)
 
 
+def test_the_commands_of_the_page_on_pictures_run(checkout: Path) -> None:
+    commands = [line for block in blocks("docs/pictures.md", "text") for line in block.splitlines()]
+    assert len(commands) >= 4
+    for command in commands:
+        assert "Wrote " in invoke(*shlex.split(command)[1:])
+        assert (checkout / command.split()[-1]).stat().st_size > 1000
+
+
 def test_the_pages_with_python_are_all_tested() -> None:
-    assert {name for name in NAMES if blocks(name, "python")} == {
-        "CONTRIBUTING.md",
-        "README.md",  # in test_readme.py
-        "docs/documents.md",
-        "docs/plugins.md",
-        "docs/profiling.md",
-        "docs/python.md",
-    }
+    elsewhere = {"CONTRIBUTING.md", "docs/plugins.md", "README.md"}  # the last in test_readme.py
+    assert {name for name in NAMES if blocks(name, "python")} == elsewhere | PYTHON.keys()
 
 
 @pytest.mark.parametrize("number", range(4))

@@ -22,6 +22,7 @@ from dataflow import data as data_module
 from dataflow import datafiles, hookspecs, parser, registry, tables, tokens
 from dataflow.attributes import Attribute, plain
 from dataflow.cli.ops import rules
+from dataflow.draw import drawing, legend
 from dataflow.files import binary, blocks, checks, container, declarations, envelope, lines, scan, text, unpack_graph
 from dataflow.op import Op
 from dataflow.registry import Owner
@@ -219,6 +220,24 @@ def _after_first_line(module: Any) -> str:
     return inspect.cleandoc(module.__doc__).partition("\n")[2].strip()
 
 
+# ------------------------------------------------------------------------------------------------ pictures
+
+
+def shapes() -> str:
+    """What the shapes and the lines of a picture mean."""
+    rows = [*legend.SHAPES.values(), *legend.FLOWS.values(), *legend.MARKS.values()]
+    return table(("Shape or line", "What it is"), rows)
+
+
+def formats() -> str:
+    """The formats of pictures, by the endings of their files."""
+    names = {"svg": "SVG", "png": "PNG", "pdf": "PDF", "dot": "DOT", "tikz": "TikZ", "mermaid": "Mermaid"}
+    endings: dict[str, list[str]] = {}
+    for ending, form in drawing.FORMATS.items():
+        endings.setdefault(form, []).append(f"`{ending}`")
+    return table(("Format", "Ending"), [(names[form], ", ".join(found)) for form, found in endings.items()])
+
+
 # ------------------------------------------------------------------------------------------------ Python
 
 
@@ -347,6 +366,8 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "versions": versions,
     "container": container_layout,
     "model": model_layout,
+    "shapes": shapes,
+    "formats": formats,
     "hooks": hooks,
     "interface": interface,
     "dtypes": dtypes,
