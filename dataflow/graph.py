@@ -166,10 +166,11 @@ class Graph(nx.MultiDiGraph):
 
     def arguments(self, name: str) -> tuple[Argument, ...]:
         """What an op node is applied to, in order: names of nodes, plain numbers, ``None`` where nothing was given."""
-        literals = self.nodes[name].get("literals", {})
-        edges = {key: source for source, _, key in self.in_edges(name, keys=True)}
-        count = max([*edges, *literals], default=-1) + 1
-        return tuple(edges[i] if i in edges else literals.get(i) for i in range(count))
+        found: dict[int, Argument] = dict(self._node[name].get("literals", ()))
+        for source, positions in self._pred[name].items():
+            for position in positions:
+                found[position] = source
+        return tuple([found.get(i) for i in range(max(found, default=-1) + 1)])
 
     def names(self, kind: str) -> list[str]:
         """The names of all inputs, parameters, constants or ops, in the order in which they were added."""

@@ -58,8 +58,8 @@ def same(left: np.ndarray, right: np.ndarray, largest: float | None = None) -> N
 
 
 EXACT = {"lower", "fold", "share", "drop", "regions", "arena"}
-"""Passes that keep every bit. ``simplify`` writes powers as products; after ``turn`` and ``views``, numpy adds up in
-another order."""
+"""Passes that keep every bit. ``simplify`` writes powers as products; after ``products`` and ``views``, numpy adds up
+in another order."""
 
 
 def gradient_plans(model: Model, known: dict[str, np.ndarray]) -> tuple[Graph, list[str], dict[str, TensorSpec]]:

@@ -25,6 +25,10 @@ def bind_instruction(instruction: Instruction, inputs: Sequence[Any], out: np.nd
     """A function that computes one instruction from these very arrays into ``out``. A ``BackendError`` names the op
     that cannot be run."""
     op = instruction.op
+    if op.elementwise and out.ndim > 1 and all(_is_flat(value, out.shape) for value in inputs):
+        # numpy needs less time to start on arrays of one axis
+        inputs = [_flat(value, out.size) for value in inputs]
+        out = out.reshape(-1)
     try:
         if op.ufunc is not None:
             operands = _operands(op.ufunc, inputs)
@@ -62,8 +66,7 @@ def bind_region(
     shape = region.shape
     if all(_is_flat(operands[slot], shape) for slot in (*region.inputs, *region.outputs)):
         shape = (region.size,)
-        for slot in (*region.inputs, *region.outputs):
-            operands[slot] = operands[slot].reshape(shape if operands[slot].size == region.size else ())
+        operands = {slot: _flat(operand, region.size) for slot, operand in operands.items()}
     tiles = list(_tiles(shape, region.tile))
     if threads == 1 or len(tiles) == 1 or region.size * len(members) < PARALLEL:
         return [step for tile in tiles for step in _bind_tile(plan, region, members, operands, shape, tile, scratch[0])]
@@ -96,8 +99,16 @@ def _bind_tile(
     ]
 
 
-def _is_flat(operand: np.ndarray, shape: tuple[int, ...]) -> bool:
-    return operand.size == 1 or (operand.shape == shape and operand.flags.c_contiguous)
+def _is_flat(operand: Any, shape: tuple[int, ...]) -> bool:
+    """Whether an operand of an elementwise op is a number or has that shape, in row-major order."""
+    if not isinstance(operand, np.ndarray) or operand.size == 1:
+        return True
+    return operand.shape == shape and operand.flags.c_contiguous
+
+
+def _flat(operand: Any, size: int) -> Any:
+    """A flat operand with one axis, or none."""
+    return operand.reshape(-1 if operand.size == size else ()) if isinstance(operand, np.ndarray) else operand
 
 
 def _tiles(shape: tuple[int, ...], size: int) -> Iterator[Tile]:
@@ -128,10 +139,13 @@ def _operands(ufunc: np.ufunc, inputs: Sequence[Any]) -> list[Any]:
     """Plain numbers as arrays of the dtype in which the ufunc takes them, so that they are not converted each time."""
     kinds = [value.dtype if isinstance(value, np.ndarray) else type(value) for value in inputs]
     dtypes = ufunc.resolve_dtypes((*(np.dtype(kind) if kind is bool else kind for kind in kinds), None))
-    return [
+    operands = [
         value if isinstance(value, np.ndarray) else _converted(value, dtype)
         for value, dtype in zip(inputs, dtypes, strict=False)
     ]
+    if ufunc in (np.add, np.multiply) and np.ndim(operands[0]) == 0:
+        operands.reverse()  # numpy needs less time to start with a number on the right
+    return operands
 
 
 def _converted(value: float, dtype: np.dtype) -> Any:

@@ -28,8 +28,9 @@ def lower(
             raise GraphError(f"argument '{name}': {problem}", node=name)
     builder = _Builder()
     slots: dict[str, int] = {name: builder.slot(spec) for name, spec in arguments.items()}
+    nodes = graph.nodes
     for name in graph.schedule(outputs):
-        data = graph.nodes[name]
+        data = nodes[name]
         if name in slots:
             continue
         if data["kind"] == CONSTANT:
@@ -78,20 +79,19 @@ class _Builder:
         return self.known[key]
 
     def completed(self, op: Op, inputs: Sequence[int]) -> list[int]:
-        missing = 0 if op.variadic else len(op.inputs) - len(inputs)
-        return [*inputs, *(self.constant(None) for _ in range(missing))]
+        if op.variadic or len(inputs) == len(op.inputs):
+            return list(inputs)
+        return [*inputs, *[self.constant(None)] * (len(op.inputs) - len(inputs))]
 
     def emit(self, op: Op, inputs: Sequence[int], attributes: Mapping[str, Any], node: str) -> int:
         """The slot with the op's result; nothing is added if it is there already."""
         key = key_of(op, tuple(inputs), attributes)
         if key not in self.known:
-            literals: dict[int, Literal] = {
-                i: self.constants[slot]
-                for i, slot in enumerate(inputs)
-                if self.specs[slot] is None and self.constants[slot] is not None
-            }
             specs = [self.specs[slot] for slot in inputs]
-            if literals:
+            literals: dict[int, Literal] = {}
+            if None in specs:
+                numbers = {i: self.constants[slot] for i, slot in enumerate(inputs) if specs[i] is None}
+                literals = {i: number for i, number in numbers.items() if number is not None}
                 beside = [spec.dtype for spec in specs if spec is not None]
                 for i, literal in literals.items():
                     specs[i] = TensorSpec((), np.result_type(literal, *beside))

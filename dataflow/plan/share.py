@@ -1,17 +1,14 @@
-"""Common subexpressions shared, dead instructions dropped, transposed products turned round."""
+"""Common subexpressions shared, and dead instructions dropped."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from typing import Any
 
 import numpy as np
 
 from dataflow.plan.rewriting import Rewriting, key_of, rewritten
 from dataflow.plan.structure import Instruction, Plan
-from dataflow.shapes import TensorSpec
-from dataflow.value import lookup
 
 SMALL = 1024
 """Constants of at most so many bytes are compared by what is in them."""
@@ -49,36 +46,3 @@ def drop(plan: Plan) -> Plan:
             kept.append(instruction)
     constants = {slot: value for slot, value in plan.constants.items() if slot in needed}
     return dataclasses.replace(plan, instructions=tuple(reversed(kept)), constants=constants)
-
-
-def turn(plan: Plan) -> Plan:
-    """``transpose(a @ b)`` becomes ``b.T @ a.T`` where the product is read in no other way, so that what a transposed
-    parameter's gradient is a view of need not be copied. The sums are the same; a BLAS may add them up in another
-    order."""
-    matmul, transpose = lookup("matmul"), lookup("transpose")
-    uses = Counter(slot for instruction in plan.instructions for slot in instruction.inputs)
-    uses.update(plan.output_slots)
-
-    def visit(state: Rewriting, instruction: Instruction) -> Instruction | None:
-        if instruction.op is not transpose:
-            return None
-        source = instruction.inputs[0]
-        product = state.makers.get(source)
-        if product is None or product.op is not matmul or uses[source] != 1:
-            return None
-        specs = [state.specs[slot] for slot in product.inputs]
-        if any(spec is None or spec.ndim != 2 for spec in specs):
-            return None
-        if instruction.attributes["axes"] not in (None, (1, 0)):
-            return None
-        left, right = [
-            state.emit(transpose, (slot,), _transposed(spec), {"axes": None}, product.node)
-            for slot, spec in zip(reversed(product.inputs), reversed(specs), strict=True)
-        ]
-        return Instruction(matmul, (left, right), instruction.output, product.attributes, product.node)
-
-    return rewritten(plan, visit)
-
-
-def _transposed(spec: TensorSpec | None) -> TensorSpec | None:
-    return None if spec is None else TensorSpec(spec.shape[::-1], spec.dtype)

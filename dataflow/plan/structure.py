@@ -14,8 +14,9 @@ from dataflow.shapes import TensorSpec, byte_count
 
 ALIGNMENT = 64
 """Where a slot begins in the arena is a multiple of this: a cache line, in bytes."""
-TILE_BYTES = 2**18
-"""What all arrays of a region may take together for one tile, so that a tile stays in a core's own cache."""
+TILE_BYTES = 2**22
+"""What all arrays of a region may take together for one tile, at eight bytes an entry, so that a tile stays in cache
+while it is large beside what a call costs."""
 TILE_LEAST = 4096
 """Elements of a tile at least: below, calls would take longer than the work."""
 MOST_TILES = 4096

@@ -21,7 +21,7 @@ from dataflow.training.history import History
 from dataflow.training.measure import Measure
 from dataflow.training.nonfinite import non_finite_error
 from dataflow.training.settings import OptimizerLike, resolve, whole
-from dataflow.training.vectors import Group, Vectors
+from dataflow.training.vectors import Vectors
 
 SAFE_RATE = 1e3
 """Up to this learning rate, a gradient of moderate size cannot make parameters overflow in one update."""
@@ -123,12 +123,13 @@ class Trainer:
         """So many minibatches, on into further epochs. Returns the loss of the last; NaN for none."""
         self.vectors.refresh()
         loss = math.nan
-        with self._gradients.scope(), np.errstate(all="ignore"):
+        batches, gradients = self.batches, self._gradients
+        with gradients.scope(), np.errstate(all="ignore"):
             for _ in range(whole("steps", steps, 0)):
-                batch = self.batches.current()
-                loss = self._gradients(batch)
+                batch = batches.current()
+                loss = gradients(batch)
                 self._checked_update(loss, batch)
-                self.batches.advance()
+                batches.advance()
         return loss
 
     def gradient(self, batch: Mapping[str, Any]) -> float:
@@ -141,10 +142,8 @@ class Trainer:
 
     def update(self) -> None:
         """Change the parameters by the gradient that is in ``vectors``, and use the gradient up."""
-        self.steps += 1
         with np.errstate(all="ignore"):
-            for group in self.vectors.groups:
-                self.optimizer.update(group.parameters, group.gradients, group.state, self.steps)
+            self._update()
 
     def measure(self) -> dict[str, float]:
         """``loss`` over the whole training data with the parameters as they are, and the metrics that apply."""
@@ -199,6 +198,11 @@ class Trainer:
 
     # -------------------------------------------------------------------------------------------- internals
 
+    def _update(self) -> None:
+        self.steps += 1
+        for group in self.vectors.groups:
+            self.optimizer.update(group.parameters, group.gradients, group.state, self.steps)
+
     def _checked_update(self, loss: float, batch: Mapping[str, np.ndarray]) -> None:
         """The update, if everything is finite before and after it.
 
@@ -208,13 +212,14 @@ class Trainer:
         risky = not getattr(self.optimizer, "learning_rate", 0.0) <= SAFE_RATE
         finite = math.isfinite(loss)
         for group in self.vectors.groups:
-            if not float(group.gradients.dot(group.gradients)) < _moderate(group):
+            gradients = group.gradients
+            if not gradients.dot(gradients) < group.moderate:
                 finite = finite and bool(np.isfinite(group.gradients).all())
                 risky = True
         if not finite:
             raise self._failed_batch(batch)
         before = self.vectors.snapshot() if risky else None
-        self.update()
+        self._update()
         if before is not None and not self.vectors.finite():
             self.vectors.restore(before)
             self.steps -= 1
@@ -227,11 +232,6 @@ class Trainer:
     def _failure(self, batch: Mapping[str, np.ndarray], where: str, kept: str) -> NonFiniteError:
         rate = getattr(self.optimizer, "learning_rate", None)
         return non_finite_error(self.model, self.vectors.views, batch, where, kept, rate)
-
-
-def _moderate(group: Group) -> float:
-    """The largest squared norm of a gradient that is no reason for caution."""
-    return math.sqrt(np.finfo(group.dtype).max)
 
 
 def _copied(parameters: Parameters) -> dict[str, np.ndarray] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,8 @@ class Group:
     parameters: np.ndarray
     gradients: np.ndarray
     state: dict[str, np.ndarray]
+    moderate: float
+    """The largest squared norm of a gradient that is no reason for caution."""
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What a run has to keep: the parameters and the optimizer's state."""
@@ -39,7 +42,8 @@ class Vectors:
         for dtype, members in by_dtype.items():
             size = sum(parameters[name].size for name in members)
             state = {name: np.zeros(size, dtype) for name in state_names}
-            group = Group(dtype, tuple(members), np.empty(size, dtype), np.zeros(size, dtype), state)
+            moderate = math.sqrt(np.finfo(dtype).max)
+            group = Group(dtype, tuple(members), np.empty(size, dtype), np.zeros(size, dtype), state, moderate)
             self.groups.append(group)
             start = 0
             for name in members:

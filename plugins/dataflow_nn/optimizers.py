@@ -37,8 +37,8 @@ class SGD(Optimizer):
                 gradients += self.momentum * velocity
             else:
                 gradients[...] = velocity
-        gradients *= self.learning_rate
-        parameters -= gradients
+        np.multiply(gradients, self.learning_rate, gradients)
+        np.subtract(parameters, gradients, parameters)
 
 
 class Adam(Optimizer):
