@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from dataflow.explain.symbolic import Derivation, derive
     from dataflow.profiling import Profile, profile
     from dataflow.training import History, Trainer, train
+    from dataflow.viewer.viewer import View, view
 
 registry.register_builtin(numpy_backend, "dataflow")
 registry.register_builtin(files, "dataflow")
@@ -120,6 +121,7 @@ __all__ = [
     "Trainer",
     "TrainingError",
     "Value",
+    "View",
     "__version__",
     "broadcast_shapes",
     "compose",
@@ -142,6 +144,7 @@ __all__ = [
     "sample",
     "save",
     "train",
+    "view",
 ]
 
 _LATER = {
@@ -151,10 +154,12 @@ _LATER = {
     "History": "dataflow.training",
     "Profile": "dataflow.profiling",
     "Trainer": "dataflow.training",
+    "View": "dataflow.viewer",
     "compose": "dataflow.composition",
     "derive": "dataflow.explain.symbolic",
     "profile": "dataflow.profiling",
     "train": "dataflow.training",
+    "view": "dataflow.viewer",
 }
 """Where names are found that are imported when they are first asked for, so that a command starts quickly."""
 

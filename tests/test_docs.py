@@ -122,6 +122,7 @@ PYTHON = {
     "docs/pictures.md": 1,
     "docs/profiling.md": 1,
     "docs/python.md": 8,
+    "docs/view.md": 1,
 }
 """The pages whose examples run one after another, and how many there are at least."""
 

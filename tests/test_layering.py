@@ -50,6 +50,7 @@ TIERS = [
     ],
     ["files", "check", "differences", "digests", "explain", "composition", "draw", "testing"],
     ["training", "plot", "profiling", "sphinx"],
+    ["viewer"],
     ["cli", "results"],
 ]
 TIER = {name: level for level, names in enumerate(TIERS) for name in names}

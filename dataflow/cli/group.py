@@ -29,6 +29,7 @@ COMMANDS = {
     "gradients": "Other modes: vjp, jvp, hvp, Hessian, per example, higher order.",
     "explain": "The chain rule, factor by factor.",
     "draw": "The picture: forward pass, backward pass, or both.",
+    "view": "A page to step through the forward and the backward pass.",
     "convert": "From one file format to another.",
     "profile": "What a step costs before it runs, and the time for each op after.",
     "ops": "The registered ops, or all about one.",

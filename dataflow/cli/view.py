@@ -1,0 +1,169 @@
+"""``dataflow view``: a page in which a reader steps through a model."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dataflow.cli import common
+from dataflow.cli.common import FILE, about, example_text, gather
+from dataflow.cli.group import Session
+from dataflow.cli.progress import shown
+from dataflow.cli.text import clean, counted
+from dataflow.draw.drawer import DIRECTIONS
+from dataflow.draw.engines import TIME_LIMIT
+from dataflow.errors import DataflowError
+from dataflow.viewer.graphs import MOST_NODES
+from dataflow.viewer.passes import MOST_EXAMPLES
+from dataflow.viewer.replay import FRAMES, Observer
+from dataflow.viewer.server import Live, Server
+from dataflow.viewer.viewer import View, check_target, view
+
+
+@click.command(
+    "view",
+    epilog=example_text(
+        "dataflow view models/xor.toml -o xor.html                then open xor.html in a browser",
+        "dataflow view models/composition.toml --of f -o composition.html",
+        "dataflow view trained.msgpack -o trained.html            with the loss and the decision boundary",
+        "dataflow view models/xor.toml --serve                    the page follows the file",
+    ),
+)
+@common.model_argument
+@click.option("-o", "--output", type=FILE, metavar="FILE", help="Write the page to FILE.html.")
+@click.option("--serve", is_flag=True, help="Serve the page to this machine's browser; it follows the file.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    metavar="N",
+    help="The port of --serve; any that is free unless given.",
+)
+@common.of_option
+@common.names_option
+@click.option(
+    "--examples",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help=f"How many examples of the batch the page has; {MOST_EXAMPLES} unless given.",
+)
+@click.option(
+    "--frames",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help=f"At how many epochs the decision boundary is shown; {FRAMES} unless given. Training is repeated for them.",
+)
+@click.option(
+    "--direction", type=click.Choice(DIRECTIONS), default="down", help="Top down (unless given), or to the right."
+)
+@click.option(
+    "--max-nodes",
+    type=click.IntRange(min=1),
+    default=MOST_NODES,
+    metavar="N",
+    help=f"Fold blocks, then layers, down to N nodes; {MOST_NODES} unless given.",
+)
+@click.option("--engine", metavar="NAME", help="What lays out: dot, pygraphviz, graphviz-pure, or a program's path.")
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(min=0, min_open=True),
+    default=TIME_LIMIT,
+    metavar="SECONDS",
+    help=f"Stop a layout that takes longer; {TIME_LIMIT:g} unless given.",
+)
+@common.data_options
+@common.output_options
+@click.pass_obj
+def command(
+    session: Session,
+    /,
+    model_file: Path,
+    output: Path | None,
+    serve: bool,
+    port: int,
+    data_file: Path | None,
+    settings: Mapping[str, Any],
+    as_json: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """One self-contained HTML page to step through MODEL: forward node by node, then back factor by factor, with every
+    value, every cotangent and every local Jacobian.
+
+    The page needs no network and can be sent by mail. It shows the derivative of the loss (or of --of) with respect to
+    each parameter (or each --wrt), for some examples of the batch and for the batch as a whole. Of a trained model it
+    shows the loss curve, and of one with two inputs the decision boundary over the epochs, for which the run is
+    repeated from what the file keeps of it.
+    """
+    if (output is None) == (not serve):
+        raise click.UsageError(
+            f"say where the page goes: -o {model_file.stem}.html writes it, --serve shows it in a browser"
+            if output is None
+            else "take either -o or --serve"
+        )
+    if output is not None:
+        check_target(output)
+
+    def build() -> tuple[View, list[Path]]:
+        return _built(session, model_file, data_file, settings, quiet, options)
+
+    if output is None:
+        _serve(session, Live(lambda: _contents(*build())), port, as_json)
+    else:
+        _write(session, build()[0], output, as_json)
+
+
+def _write(session: Session, found: View, output: Path, as_json: bool) -> None:
+    session.warn(*found.save(output))
+    content = found.content
+    steps, passes = len(content["forward"]) + len(content["factors"]), len(content["passes"])
+    if as_json:
+        sizes = {"bytes": len(found.html.encode()), "steps": steps, "passes": passes}
+        common.print_json({"file": str(output), **sizes, "warnings": session.take()})
+    else:
+        session.say(f"Wrote a page of {counted(steps, 'step')} through '{content['title']}' to {output}.")
+
+
+def _contents(found: View, files: list[Path]) -> tuple[dict[str, Any], list[Path]]:
+    return found.content, files
+
+
+def _built(
+    session: Session,
+    model_file: Path,
+    data_file: Path | None,
+    settings: Mapping[str, Any],
+    quiet: bool,
+    options: Mapping[str, Any],
+) -> tuple[View, list[Path]]:
+    """The page of the file as it is now, and the files that it is made from."""
+    files = [model_file, *([] if data_file is None else [data_file])]
+    with about(model_file), shown(quiet or not sys.stderr.isatty()) as progress:
+        model = common.load_model(model_file)
+        declared = None if model.data is None else model.data.path()
+        files += [] if declared is None else [declared]
+        given = gather(session, model, data_file, settings, None)
+        return view(model, data=given, observer=Observer(progress.batch, progress.epoch), **options), files
+
+
+def _serve(session: Session, live: Live, port: int, as_json: bool) -> None:
+    """Until Ctrl-C."""
+    try:
+        server = Server(live, port)
+    except OSError as error:
+        raise DataflowError(f"port {port} cannot be had ({error.strerror}); choose another with --port") from None
+    session.flush()
+    with server:
+        if as_json:
+            common.print_json({"address": server.address})
+        else:
+            click.echo(f"The page is at {clean(server.address)} and follows the file. Ctrl-C ends it.")
+        sys.stdout.flush()
+        try:
+            server.serve_forever(poll_interval=0.2)
+        except KeyboardInterrupt:
+            session.say("\nEnded.")

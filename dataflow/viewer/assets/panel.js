@@ -1,0 +1,320 @@
+// The panel beside the graph: the step, the node that was chosen, and what the page is about.
+
+function title(id, text, badge = null) {
+  return element("h2", { id }, text, badge === null ? null : element("span", { class: "badge" }, badge));
+}
+
+function soft(text) {
+  return element("p", { class: "soft" }, text);
+}
+
+function formula(node) {
+  const { name, formula, op } = data.nodes[node];
+  return element("p", { class: "formula" }, `${name} = ${formula || `${op}(…)`}`);
+}
+
+/** An operator with what follows it, so that a line never ends in one. */
+function after(operator, view) {
+  return element("div", { class: "operand" }, element("span", { class: "operator" }, operator), view);
+}
+
+/** A matrix under its name. */
+function named(text, view) {
+  return element("figure", { class: "named-matrix" }, element("figcaption", {}, text), view);
+}
+
+function valueView(pass, node, compact = true) {
+  const found = valueOf(pass, node);
+  if (!found) return soft(missing(pass, node));
+  const { name } = data.nodes[node];
+  const columns = sides(found.shape)[1];
+  const describe = (i, j, x) => `${entry(name, found.shape, i * columns + j)} = ${format(x)}`;
+  return matrixView(found, { key: `value ${name}`, compact, describe });
+}
+
+/** A matrix of derivatives: rows are entries of ``of``, columns entries of ``wrt``. */
+function jacobianView(pass, found, of, wrt, key, compact) {
+  const shapes = [of, wrt].map((node) => valueOf(pass, node)?.shape);
+  const labels = {
+    row: (i) => entry(nameOf(of), shapes[0], i),
+    column: (j) => entry(nameOf(wrt), shapes[1], j),
+  };
+  const describe = (i, j, x) => `∂${labels.row(i)}/∂${labels.column(j)} = ${format(x)}`;
+  return matrixView(found, { key, labels, compact, describe });
+}
+
+function cotangentView(pass, node) {
+  const found = pass.shaped[node] ?? pass.cotangents[node];
+  const of = data.of;
+  if (pass.shaped[node] === undefined) return jacobianView(pass, found, of, node, `cotangent ${nameOf(node)}`, true);
+  const columns = sides(found.shape)[1];
+  const describe = (i, j, x) => `∂${nameOf(of)}/∂${entry(nameOf(node), found.shape, i * columns + j)} = ${format(x)}`;
+  return matrixView(found, { key: `shaped ${nameOf(node)}`, describe });
+}
+
+// ------------------------------------------------------------------------------------------------ the step
+
+function showStep(pass, steps, at) {
+  const step = steps[at];
+  const shown = {
+    start: startCard,
+    forward: forwardCard,
+    seed: seedCard,
+    factor: factorCard,
+    gradient: gradientCard,
+    "no path": noPathCard,
+  }[step.kind](pass, step, steps, at);
+  replaceChildren(byId("step"), ...shown);
+}
+
+function startCard(pass) {
+  const given = data.nodes.map((node, i) => [node, i]).filter(([node]) => node.kind !== "op");
+  const few = given.slice(0, 12);
+  return [
+    title("step-title", "Start", "forward"),
+    soft(
+      data.of === null
+        ? "Every node is computed from those before it, step by step."
+        : `First forward, node by node; then back from ${nameOf(data.of)}, factor by factor.`,
+    ),
+    element("div", { class: "row" }, ...few.map(([node, i]) => named(node.name, glance(pass, i)))),
+    given.length > few.length ? soft(`and ${given.length - few.length} more; choose a node to see its value`) : null,
+    backwardRemark(pass),
+  ];
+}
+
+/** A value that is not the matter of a step: the numbers if they are few, else what stands in the graph too. */
+function glance(pass, node) {
+  const found = valueOf(pass, node);
+  return found && found.cells.length > 8 ? soft(shortValue(pass, node)) : valueView(pass, node);
+}
+
+function forwardCard(pass, step) {
+  const node = data.nodes[step.node];
+  return [
+    title("step-title", `${node.name}`, `forward ${step.place} of ${data.forward.length}`),
+    formula(step.node),
+    element("p", { class: "soft" }, node.summary),
+    node.arguments.length
+      ? element("div", { class: "row" }, ...node.arguments.map((one) => named(nameOf(one), glance(pass, one))))
+      : null,
+    element("div", { class: "result" }, named(node.name, valueView(pass, step.node))),
+    notesOf(pass, node.name),
+  ];
+}
+
+function seedCard(pass, step) {
+  const name = nameOf(step.node);
+  const found = pass.cotangents[step.node];
+  return [
+    title("step-title", `Backward from ${name}`, "backward"),
+    soft(
+      `The backward pass multiplies from the left, beginning with ∂${name}/∂${name}, the identity. Each factor is a local ` +
+        "Jacobian: its rows are outputs, its columns inputs; a matrix is read row by row.",
+    ),
+    found
+      ? element("div", { class: "result" }, named(`∂${name}/∂${name}`, cotangentView(pass, step.node)))
+      : backwardRemark(pass),
+  ];
+}
+
+function factorCard(pass, step) {
+  const factor = data.factors[step.factor];
+  const { of, wrt } = factor;
+  const found = pass.factors[step.factor];
+  const head = [title("step-title", factorName(factor), `backward ${step.place} of ${step.count}`), chain(step)];
+  if (!found) return [...head, backwardRemark(pass)];
+  const others = factor.shared.filter((one) => step.factors.length < data.factors.length && one !== chosenWrt());
+  const term = termOf(pass, step.factor);
+  const total = partial(data.of, wrt);
+  const left = partial(data.of, of);
+  const product = [
+    named(left, jacobianView(pass, pass.cotangents[of], data.of, of, `left ${of}`, true)),
+    after("·", named(factorName(factor), jacobianView(pass, found, of, wrt, `factor ${step.factor}`, true))),
+    after(
+      "=",
+      named(
+        step.terms > 1 ? `term ${step.term} of ${step.terms} of ${total}` : total,
+        jacobianView(pass, term, data.of, wrt, `term ${step.factor}`, true),
+      ),
+    ),
+  ];
+  return [
+    ...head,
+    element(
+      "p",
+      { class: "soft" },
+      `op ${data.nodes[of].op}: a ${sizes(found.shape)} factor, ${found.structure}`,
+      others.length ? `; shared with ${others.map(nameOf).join(", ")}` : "",
+    ),
+    element("div", { class: "row equation result" }, ...product),
+    step.terms > 1 && step.term === step.terms
+      ? element(
+          "div",
+          { class: "result" },
+          soft(`${nameOf(wrt)} is used ${step.terms} times: the cotangent is the sum of the ${step.terms} terms.`),
+          named(total, jacobianView(pass, pass.cotangents[wrt], data.of, wrt, `left ${wrt}`, true)),
+        )
+      : null,
+    notesOf(pass, nameOf(of)),
+  ];
+}
+
+/** The product as far as it has come, with the factor of this step marked. */
+function chain(step) {
+  if (step.factors.length === data.factors.length && data.ways.length > 1) return null;
+  if (step.factors.length > 14) return null;
+  const single = isChain(step.factors);
+  const chips = step.factors.flatMap((i, n) => [
+    ...(n ? [single ? " · " : ", "] : []),
+    element(
+      "span",
+      {
+        class: n + 1 < step.place ? "chip done" : n + 1 === step.place ? "chip now" : "chip",
+        "aria-current": n + 1 === step.place ? "step" : null,
+      },
+      factorName(data.factors[i]),
+    ),
+  ]);
+  const wrt = data.factors[step.factors.at(-1)].wrt;
+  const lead = single ? `${partial(data.of, wrt)} = ` : "Factors: ";
+  return element("p", { class: "chain" }, lead, ...chips);
+}
+
+function gradientCard(pass, step) {
+  const { name } = data.nodes[step.node];
+  if (!pass.cotangents[step.node]) return [title("step-title", partial(data.of, step.node), "result"), backwardRemark(pass)];
+  const value = valueOf(pass, step.node);
+  const shaped = pass.shaped[step.node] !== undefined;
+  const together = pass.example === null && data.passes.length > 1 ? " for all examples together" : "";
+  return [
+    title("step-title", partial(data.of, step.node), "result"),
+    soft(
+      shaped || pass.cotangents[step.node].shape[0] === 1
+        ? `The gradient of ${nameOf(data.of)}${together}, in the shape of ${name} (${sizes(value.shape)}).`
+        : `The Jacobian of ${nameOf(data.of)}${together}: rows are its entries, columns those of ${name}.`,
+    ),
+    element("div", { class: "result" }, named(partial(data.of, step.node), cotangentView(pass, step.node))),
+    named(name, valueView(pass, step.node)),
+  ];
+}
+
+function noPathCard(pass, step) {
+  const names = step.wrts.map(nameOf).join(", ");
+  return [
+    title("step-title", "No path", "backward"),
+    element("p", {}, `No path leads from ${nameOf(data.of)} back to ${names}: the gradient is zero, whatever the numbers are.`),
+  ];
+}
+
+function backwardRemark(pass) {
+  if (data.of === null) return soft(`There is no backward pass: ${data.why_not}.`);
+  return pass.problem ? element("p", { class: "remark" }, `The backward pass is not computed: ${pass.problem}.`) : null;
+}
+
+/** What should be known of a node in this pass: a kink that was touched, numbers that are not finite. */
+function notesOf(pass, name) {
+  const found = pass.notes.filter((note) => note.includes(`'${name}'`) || note.includes(`'${name}.`));
+  return found.length ? element("div", {}, ...found.map((note) => element("p", { class: "remark" }, note))) : null;
+}
+
+// ------------------------------------------------------------------------------------------------ the node
+
+/** All about a node of the picture. */
+function showNode(pass, drawn, go, unfold) {
+  const card = byId("node");
+  if (drawn === null) {
+    replaceChildren(
+      card,
+      title("node-title", "A node"),
+      soft("Choose one in the graph for its op, shape, value, cotangent and local Jacobians."),
+    );
+    return;
+  }
+  if (drawn.node === null) {
+    const count = plural(drawn.members.length, "node");
+    replaceChildren(card, title("node-title", drawn.label, drawn.kind), soft(`${count}, folded: ${some(drawn.members)}`));
+    return;
+  }
+  const node = data.nodes[drawn.node];
+  const children = [title("node-title", node.name, node.role || node.kind)];
+  if (drawn.call !== null) {
+    children.push(
+      soft(`${data.calls[drawn.call].title}, folded: ${some(drawn.members)}. The numbers are those of its output.`),
+      element("button", { type: "button", onclick: () => unfold(drawn.call) }, "Unfold"),
+    );
+  } else if (node.kind === "op") {
+    children.push(formula(drawn.node), element("p", { class: "soft" }, element("code", {}, node.signature), ` ${node.summary}`));
+    if (node.ops.length > 1) children.push(soft(`Ops inside, in their order: ${node.ops.join(", ")}`));
+  }
+  const value = valueOf(pass, drawn.node);
+  const shape = value ? `${node.shape}, here ${sizes(value.shape)}` : node.shape;
+  children.push(element("dl", {}, element("dt", {}, "Shape"), element("dd", {}, shape), element("dt", {}, "Dtype"), element("dd", {}, node.dtype)));
+  children.push(element("h3", {}, "Value"), valueView(pass, drawn.node));
+  children.push(...derivatives(pass, drawn.node), stepLinks(drawn.node, go), notesOf(pass, node.name));
+  replaceChildren(card, ...children);
+}
+
+function some(names, most = 16) {
+  return names.slice(0, most).join(", ") + (names.length > most ? ", …" : "");
+}
+
+function derivatives(pass, node) {
+  if (data.of === null) return [];
+  const name = nameOf(node);
+  const shown = [element("h3", {}, `Cotangent ${partial(data.of, node)}`)];
+  const lies = data.of === node || data.factors.some((factor) => factor.wrt === node);
+  if (pass.cotangents[node]) shown.push(cotangentView(pass, node));
+  else if (lies) shown.push(soft(pass.problem ? `not computed: ${pass.problem}` : "not computed"));
+  else shown.push(soft("not computed: it lies on no way back to what is differentiated by"));
+  const factors = data.factors.map((factor, i) => [factor, i]).filter(([factor]) => factor.of === node);
+  if (factors.length) shown.push(element("h3", {}, `Local Jacobians of ${name}`));
+  for (const [factor, i] of factors) {
+    const found = pass.factors[i];
+    const caption = `${factorName(factor)}${found ? `, ${sizes(found.shape)}, ${found.structure}` : ""}`;
+    const view = found ? jacobianView(pass, found, factor.of, factor.wrt, `local ${i}`, false) : soft("not computed");
+    shown.push(named(caption, view));
+  }
+  return shown;
+}
+
+function stepLinks(node, go) {
+  const link = (text, fits) => element("button", { type: "button", class: "link", onclick: () => go(fits) }, text);
+  const children = [];
+  if (data.forward.includes(node)) children.push(link("its forward step", (step) => step.kind === "forward" && step.node === node));
+  if (data.factors.some((factor) => factor.of === node)) {
+    children.push(link("its backward step", (step) => step.kind === "factor" && data.factors[step.factor].of === node));
+  }
+  return children.length ? element("p", { class: "soft" }, "Go to ", ...children.flatMap((one, i) => (i ? [" or ", one] : [one]))) : null;
+}
+
+// ------------------------------------------------------------------------------------------------ the page
+
+const KEYS = [
+  ["← →", "a step back or on"],
+  ["Home End", "the first or the last step"],
+  ["↑ ↓", "the previous or next node, with the focus in the graph"],
+  ["Enter", "all about the node"],
+  ["f", "fold or unfold its block"],
+  ["+ − 0", "zoom in, out, fit"],
+];
+
+function showAbout() {
+  const remarks = [
+    ...data.notes,
+    ...(data.why_not ? [`there is no backward pass: ${data.why_not}`] : []),
+    `matrices of more than ${data.side} rows or columns are cut down; numbers are shown with ${DIGITS} digits`,
+  ];
+  replaceChildren(
+    byId("about"),
+    element("details", { open: true }, element("summary", {}, `About ${data.title}`), ...paragraphs(data.doc)),
+    element("details", {}, element("summary", {}, "Keys"), element("dl", { class: "keys" }, ...KEYS.flatMap(([key, what]) => [element("dt", {}, key), element("dd", {}, what)]))),
+    element("details", {}, element("summary", {}, "What is left out"), element("ul", {}, ...remarks.map((one) => element("li", {}, one)))),
+    soft("Made by dataflow, with panzoom and uPlot (MIT licence). The page loads nothing from anywhere."),
+  );
+}
+
+function paragraphs(text) {
+  const found = text.split(/\n\s*\n/).filter(Boolean);
+  return (found.length ? found : ["The model's file says nothing about it."]).map((one) => element("p", {}, one));
+}

@@ -1,0 +1,123 @@
+"""The graph as SVG, laid out once for each way in which its blocks can be folded that the page offers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+from dataflow.draw.build import Options, build_picture
+from dataflow.draw.calls import Calls
+from dataflow.draw.drawing import Drawing
+from dataflow.draw.notation import plain
+from dataflow.draw.picture import Line, Picture, PictureEdge, PictureNode, Role
+from dataflow.model import Model
+
+MOST_NODES = 300
+"""A graph of more nodes is folded, by blocks and then by layers."""
+OPEN_AT_FIRST = 30
+"""With more nodes than this the page opens with all blocks folded."""
+MOST_LAYOUTS = 24
+FEW_CALLS = 3
+"""Up to so many calls of blocks, every combination is laid out; of more, one at a time can be unfolded."""
+VALUE, COTANGENT = "= ", "∂ = "
+"""How the lines begin that the page writes into a node."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One picture of the graph. The lines of a node that the page fills in come last."""
+
+    open: frozenset[str]
+    """The calls that are not folded."""
+    picture: Picture
+    svg: str
+
+
+@dataclass(frozen=True)
+class Folding:
+    """The calls of blocks and the ways in which they are folded."""
+
+    calls: Calls
+    states: list[frozenset[str]]
+    """By the calls that are unfolded; all folded first, all unfolded last."""
+    notes: list[str]
+
+
+def find_folding(model: Model, max_nodes: int) -> Folding:
+    """The states to lay out; without blocks there is one."""
+    calls = Calls(model.graph, fold_repeats=False)
+    paths = list(calls.calls)
+    closed: frozenset[str] = frozenset()
+    if not paths:
+        return Folding(calls, [closed], [])
+    states = list(dict.fromkeys([closed, *_states(calls, paths), frozenset(paths)]))
+    fitting = [state for state in states if not _picture(model, calls, state, max_nodes).notes] or [closed]
+    notes = []
+    if fitting[-1] != states[-1]:
+        notes.append(f"with all blocks unfolded there are more than {max_nodes} nodes, so that is left out")
+    if len(fitting) > MOST_LAYOUTS:
+        fitting = [*fitting[: MOST_LAYOUTS - 1], fitting[-1]]
+        notes.append(f"the first {MOST_LAYOUTS - 2} blocks can be unfolded one by one, the others all together")
+    return Folding(calls, fitting, notes)
+
+
+def widest_picture(model: Model, folding: Folding, max_nodes: int) -> Picture:
+    """The picture with as much unfolded as there is room for."""
+    return _picture(model, folding.calls, folding.states[-1], max_nodes)
+
+
+def lay_out(
+    model: Model,
+    folding: Folding,
+    lengths: Mapping[str, tuple[int, int]],
+    *,
+    down: bool = True,
+    max_nodes: int = MOST_NODES,
+    engine: str | None = None,
+    time_limit: float = 60.0,
+) -> Iterator[Layout]:
+    """Each state's picture. ``lengths`` says for each node how many characters to leave room for, for its value and
+    for its cotangent; 0 where it will have none."""
+    for state in folding.states:
+        picture = _picture(model, folding.calls, state, max_nodes, down)
+        nodes = tuple(_with_room(node, *lengths.get(node.key, (0, 0))) for node in picture.nodes)
+        picture = replace(picture, title="", nodes=nodes, edges=tuple(_short_labels(picture)))
+        svg = Drawing(picture, engine=engine, time_limit=time_limit).render("svg").decode()
+        yield Layout(state, picture, svg)
+
+
+def _picture(model: Model, calls: Calls, state: frozenset[str], max_nodes: int, down: bool = True) -> Picture:
+    folded = tuple(path for path in calls.calls if path not in state)
+    options = Options(collapse=folded, fold_repeats=False, legend=False, max_nodes=max_nodes, down=down)
+    return build_picture(model, options)
+
+
+def _states(calls: Calls, paths: Sequence[str]) -> Iterator[frozenset[str]]:
+    """Each call unfolded with those around it; of a few, all that go together."""
+    if len(paths) > FEW_CALLS:
+        yield from (frozenset(calls.around(path)) for path in paths)
+        return
+    for count in range(1, len(paths) + 1):
+        for chosen in combinations(paths, count):
+            if all(set(calls.around(path)) <= set(chosen) for path in chosen):
+                yield frozenset(chosen)
+
+
+def _with_room(node: PictureNode, value: int, cotangent: int) -> PictureNode:
+    room = [
+        Line(Role.VALUE, begins + "0" * length) for begins, length in ((VALUE, value), (COTANGENT, cotangent)) if length
+    ]
+    return replace(node, lines=(*node.lines, *room))
+
+
+def _short_labels(picture: Picture) -> Iterator[PictureEdge]:
+    """The edges without their dtypes, where there is only one; the page says which it is beside the node."""
+    dtypes = {edge.label.rpartition(" ")[2] for edge in picture.edges}
+    for edge in picture.edges:
+        yield replace(edge, label=edge.label.rpartition(" ")[0]) if len(dtypes) == 1 and ")" in edge.label else edge
+
+
+def title_of(calls: Calls, path: str) -> str:
+    """What a call is called on the page."""
+    return plain(calls.title(path))

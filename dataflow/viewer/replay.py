@@ -1,0 +1,166 @@
+"""A training run done again from what a trained file keeps of it, with the parameters at some of its epochs.
+
+A file keeps the parameters at the start and at the end, the settings and the losses, and no parameters from between:
+what the page shows of those epochs is computed anew, the same way bit for bit, and that it comes out where the file
+says is checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dataflow.errors import BackendError, DataflowError, TrainingError
+from dataflow.model import Model, TrainSettings
+from dataflow.training import History, Progress, train
+
+FRAMES = 32
+"""So many epochs are looked at, unless it is asked for another number."""
+MOST_UPDATES = 50_000
+"""A longer run is done again only when it is asked for a number of frames."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The parameters after so many epochs."""
+
+    epoch: int
+    parameters: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Replay:
+    """The frames, in the order of their epochs, and how they were come by."""
+
+    frames: list[Frame]
+    note: str
+
+
+@dataclass(frozen=True)
+class Observer:
+    """What a caller is told of the run while it is repeated."""
+
+    batch: Callable[[Progress], object] | None = None
+    epoch: Callable[[History], object] | None = None
+
+
+def replay(
+    model: Model, data: Mapping[str, Any] | None, frames: int | None, observer: Observer | None = None
+) -> Replay:
+    """The frames of the run that ``model.training`` records; the last one alone, which is the model as it is, where the
+    run cannot be repeated, with the reason."""
+    record = model.training
+    last = Frame(_epochs(record), {name: array.copy() for name, array in model.parameters.items()})
+    reason = _why_not(model, record, frames)
+    if reason:
+        return Replay([last], reason)
+    try:
+        found, parameters = _repeated(model, record, data, frames, observer or Observer())
+    except DataflowError as error:
+        return Replay([last], f"the training run could not be repeated: {error}")
+    if record.get("batch"):
+        ended = "it was interrupted within an epoch, which is left out"
+    elif all(parameters[name].tobytes() == model.parameters[name].tobytes() for name in parameters):
+        ended = "it ends in the file's parameters, bit for bit"
+    else:
+        largest = max(float(np.abs(parameters[name] - model.parameters[name]).max(initial=0)) for name in parameters)
+        ended = (
+            f"it ends up to {largest:.1e} away from the file's parameters, so other data, another machine or another "
+            f"version trained the file"
+        )
+    return Replay(found, f"repeated from the start and the settings that the file keeps; {ended}")
+
+
+def chosen_epochs(epochs: int, frames: int) -> list[int]:
+    """At most ``frames`` epochs from 0 to the last, closer together at the beginning, where more happens."""
+    if epochs < frames:
+        return list(range(epochs + 1))
+    spread = np.geomspace(1, epochs + 1, frames) - 1
+    found = np.maximum(np.round(spread).astype(int), np.arange(frames))
+    return sorted({int(epoch) for epoch in np.minimum(found, epochs)})
+
+
+def _epochs(record: Mapping[str, Any]) -> int:
+    epochs = record.get("epochs", 0)
+    return epochs if type(epochs) is int and epochs >= 0 else 0
+
+
+def _why_not(model: Model, record: Mapping[str, Any], frames: int | None) -> str:
+    """Why the run is not done again, if it is not."""
+    start = record.get("start")
+    if not record:
+        return "the model has not been trained"
+    if frames == 0:
+        return "the training run was not repeated, as --frames 0 says"
+    if not isinstance(start, Mapping) or not _fits(model, start):
+        return "the file does not keep what the parameters were when training began"
+    return ""
+
+
+def _fits(model: Model, start: Mapping[str, Any]) -> bool:
+    """A file is not trusted: its start may be anything."""
+    return start.keys() == set(model.parameters) and all(
+        isinstance(array, np.ndarray)
+        and (array.shape, array.dtype) == (model.parameters[name].shape, model.parameters[name].dtype)
+        for name, array in start.items()
+    )
+
+
+def _repeated(
+    model: Model, record: Mapping[str, Any], data: Mapping[str, Any] | None, frames: int | None, observer: Observer
+) -> tuple[list[Frame], dict[str, np.ndarray]]:
+    """The frames, and the parameters at the end."""
+    epochs = _epochs(record)
+    copy = Model(
+        model.graph,
+        model.outputs,
+        model.loss,
+        data=model.data,
+        train=TrainSettings(seed=_settings(record)["seed"]),  # so that nothing is drawn anew
+    )
+    copy.parameters = record["start"]
+    wanted = set(chosen_epochs(epochs, frames or FRAMES))
+    bounded = frames is None
+    found = [Frame(0, {name: array.copy() for name, array in copy.parameters.items()})]
+
+    def after(history: History) -> None:
+        if history.epochs in wanted:
+            found.append(Frame(history.epochs, {name: array.copy() for name, array in copy.parameters.items()}))
+        if observer.epoch is not None:
+            observer.epoch(history)
+
+    def after_batch(progress: Progress) -> None:
+        if bounded and progress.epochs * progress.batches > MOST_UPDATES:
+            raise TrainingError(f"it has more than {MOST_UPDATES:,} updates; --frames {FRAMES} repeats it all the same")
+        if observer.batch is not None:
+            observer.batch(progress)
+
+    def run(backend: str) -> None:
+        train(copy, data, epochs=epochs, backend=backend, on_epoch=after, on_batch=after_batch, **_settings(record))
+
+    try:
+        run(str(record.get("backend", "numpy")))
+    except BackendError:
+        del found[1:]
+        copy.parameters = record["start"]
+        run("numpy")
+    return found, {name: array.copy() for name, array in copy.parameters.items()}
+
+
+def _settings(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What the file says of how it was trained; a ``TrainingError`` where that is no such thing. What the values mean
+    is checked by ``train`` itself."""
+    kinds = {
+        "batch_size": (int, type(None)),
+        "shuffle": (bool,),
+        "seed": (int,),
+        "validation": (int, float),
+        "optimizer": (dict,),
+    }
+    for name, kind in kinds.items():
+        if not isinstance(record.get(name), kind):
+            raise TrainingError(f"what the file says of '{name}' cannot be read")
+    return {name: record[name] for name in kinds}
