@@ -126,7 +126,7 @@ def test_the_fastest_peer_is_not_one_of_ours(tools: Any) -> None:
 
 
 def test_limits_on_plans_and_starts(tools: Any) -> None:
-    plans = [{"size": 10.0**k, "seconds": 2e-5 * 10**k, "memory": 3e-3 * 10**k} for k in (3, 4, 5)]
+    plans = [{"size": 10**k, "seconds": 2e-5 * 10**k, "memory": 3e-3 * 10**k} for k in (3, 4, 5)]
     start = {"a32": {"dataflow numpy": {"warm": [0.5, 0.6, 0.7]}, "dataflow numba": {"warm": [1.0, 1.1, 1.2]}}}
     rows = {row["what"]: (row["measured"], row["verdict"]) for row in tools.judge.limits(start, plans)}
     assert rows["a plan of 100,000 ops"] == ("2.00 s", "met")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.workloads import LEARNING_RATE, Chain, Net, Wave
+from benchmark.workloads import Chain, Net, Wave
 
 
 class Numpy:
@@ -39,7 +39,7 @@ class Numpy:
         values = [data.x, *(np.empty((batch, size), net.dtype) for size in net.sizes[1:])]
         cotangents = [np.empty((batch, size), net.dtype) for size in net.sizes]
         masks = [np.empty((batch, size), bool) for size in net.sizes]
-        zero, rate, share = (np.array(number, net.dtype) for number in (0, LEARNING_RATE, 1 / batch))
+        zero, rate, share = (np.array(number, net.dtype) for number in (0, net.learning_rate, 1 / batch))
         ones, column, shared_y = np.ones(batch, net.dtype), np.empty((batch, 1), net.dtype), data.y * share
         last, flat = cotangents[-1], cotangents[-1].reshape(-1)
         backward = [

@@ -57,7 +57,8 @@ def peak_memory() -> float:
 
 
 class Child:
-    """The parent's side. ``failed`` says what went wrong, if something did."""
+    """The parent's side. ``failed`` says what went wrong, if something did; it is empty once the child has ended as it
+    should."""
 
     def __init__(self, arguments: list[str], threads: int, log: Path, caches: Path) -> None:
         self.failed: str | None = None
@@ -124,6 +125,8 @@ class Child:
             os.killpg(self._process.pid, number)
 
     def _reason(self) -> str:
+        if self._process.wait() == 0:
+            return ""
         lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return lines[-1][:200] if lines else f"ended with status {self._process.wait()}"
 

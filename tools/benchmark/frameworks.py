@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.workloads import LEARNING_RATE, Chain, Net
+from benchmark.workloads import Chain, Net
 
 
 class Torch:
@@ -54,7 +54,7 @@ class Torch:
             def whole() -> Any:
                 gradients, loss = torch.func.grad_and_value(loss_of)(parameters)
                 for parameter, gradient in zip(parameters, gradients, strict=True):
-                    parameter.sub_(gradient, alpha=LEARNING_RATE)
+                    parameter.sub_(gradient, alpha=net.learning_rate)
                 return loss
 
             return torch.compile(whole, fullgraph=True)
@@ -65,7 +65,7 @@ class Torch:
             loss = loss_of(parameters)
             gradients = torch.autograd.grad(loss, parameters)
             with torch.no_grad():
-                torch._foreach_add_(parameters, gradients, alpha=-LEARNING_RATE)
+                torch._foreach_add_(parameters, gradients, alpha=-net.learning_rate)
             return loss
 
         return step
@@ -139,7 +139,7 @@ class Jax:
 
         def update(parameters: Any, x: Any, y: Any) -> Any:
             loss, gradients = jax.value_and_grad(loss_of)(parameters, x, y)
-            return [p - LEARNING_RATE * g for p, g in zip(parameters, gradients, strict=True)], loss
+            return [p - net.learning_rate * g for p, g in zip(parameters, gradients, strict=True)], loss
 
         if self.loop:
 

@@ -15,7 +15,7 @@ from benchmark.workloads import Chain, Net
 
 
 def _net(name: str, *sizes: int, batch: int = 64) -> Net:
-    return Net(name, name, sizes, batch, "mse")
+    return Net(name, name, sizes, batch, "mse", learning_rate=1e-7)  # so that none diverges
 
 
 AXES: dict[str, tuple[str, Callable[[int], Any], tuple[int, ...]]] = {
@@ -82,7 +82,7 @@ def serve_plan(ops: int) -> None:
 
 def measure(
     axis: str, peers: Sequence[str], most: int, patience: float, folder: Path, progress: Progress
-) -> dict[str, list[dict[str, float]]]:
+) -> dict[str, list[dict[str, Any]]]:
     """For each peer, what each size takes, as far as it comes within ``patience`` seconds."""
     found = {}
     for peer in [peer for peer in peers if PEERS[peer].grows]:
@@ -92,9 +92,9 @@ def measure(
     return found
 
 
-def measure_plans(most: int, patience: float, folder: Path, progress: Progress) -> list[dict[str, float]]:
+def measure_plans(most: int, patience: float, folder: Path, progress: Progress) -> list[dict[str, Any]]:
     """What a plan takes, for several numbers of ops."""
-    found: list[dict[str, float]] = []
+    found: list[dict[str, Any]] = []
     for ops in PLANS:
         if ops <= max(most, PLANS[0]):
             progress(f"plan of {ops:,} ops")
@@ -103,14 +103,17 @@ def measure_plans(most: int, patience: float, folder: Path, progress: Progress) 
     return found
 
 
-def _lines(child: Child, patience: float) -> Iterator[dict[str, float]]:
+def _lines(child: Child, patience: float) -> Iterator[dict[str, Any]]:
+    """What the child says; the last line says why it stopped before it was done."""
     end = time.perf_counter() + patience
     while (left := end - time.perf_counter()) > 0:
         said = child.answer(left)
         if not said:
             break
-        yield {key: float(f"{value:.4g}") for key, value in said.items()}
+        yield {key: value if isinstance(value, int) else float(f"{value:.4g}") for key, value in said.items()}
     child.end()
+    if child.failed:
+        yield {"stopped": child.failed}
 
 
 def _reset_peak() -> float:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 import dataflow
-from benchmark.workloads import LEARNING_RATE, Chain, Net
+from benchmark.workloads import Chain, Net
 from dataflow.ops import exp, mse, relu, softmax_cross_entropy, tanh
 from dataflow.ops import sum as sum_
 
@@ -24,7 +24,7 @@ class Ours:
                 net_model(workload),
                 {"x": data.x, "y": data.y},
                 batch_size=workload.batch,
-                optimizer={"name": "sgd", "learning_rate": LEARNING_RATE},
+                optimizer={"name": "sgd", "learning_rate": workload.learning_rate},
                 backend=self.backend,
             )
             self.run = self.trainer.run

@@ -47,6 +47,7 @@ def _plans(plans: Sequence[Mapping[str, float]]) -> tuple[list[str], list[list[s
     rows = [
         [f"{int(one['size']):,}", f"{one['graph']:.3g} s", f"{one['seconds']:.3g} s", f"{one['memory']:.0f} MiB"]
         for one in plans
+        if "size" in one
     ]
     return ["ops", "the graph", "the plan", "memory of the plan"], rows
 

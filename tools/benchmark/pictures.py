@@ -111,6 +111,7 @@ def _growth(figure: Any, growth: Mapping[str, Any]) -> None:
     for column, axis in enumerate(shown):
         for peer, found in growth[axis].items():
             colour, marker = STYLES[peer]
+            found = [one for one in found if "size" in one]
             sizes = [one["size"] for one in found]
             for row, (key, factor) in enumerate((("step", 1e3), ("memory", 1.0))):
                 (line,) = grid[row][column].plot(

@@ -81,15 +81,18 @@ def start_table(start: Mapping[str, Any]) -> tuple[Row, list[Row]]:
 
 def growth_table(growth: Mapping[str, Sequence[Mapping[str, float]]]) -> tuple[Row, list[Row]]:
     """One axis: a row for each size."""
-    sizes = sorted({one["size"] for found in growth.values() for one in found})
+    sizes = sorted({one["size"] for found in growth.values() for one in found if "size" in one})
     peers = [peer for peer in PEERS if growth.get(peer)]
     rows = []
     for size in sizes:
         row = [f"{int(size):,}"]
         for peer in peers:
-            one = next((one for one in growth[peer] if one["size"] == size), None)
+            one = next((one for one in growth[peer] if one.get("size") == size), None)
             row.append("" if one is None else f"{duration(one['step'])}, {one['memory']:.0f} MiB")
         rows.append(row)
+    stopped = [growth[peer][-1].get("stopped", "") for peer in peers]
+    if any(stopped):
+        rows.append(["more", *stopped])
     return ["", *peers], rows
 
 

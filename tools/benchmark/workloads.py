@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 
-LEARNING_RATE = 1e-3
-
 
 @dataclass(frozen=True)
 class Net:
@@ -21,6 +19,7 @@ class Net:
     batch: int
     loss: str
     dtype: str = "float32"
+    learning_rate: float = 1e-3
 
     def data(self) -> NetData:
         """Inputs, targets and first weights, drawn from one seed."""
@@ -95,3 +94,5 @@ WORKLOADS: dict[str, Any] = {
     )
 }
 """All in float32."""
+ONE_THREAD = ("a32", "b", "g")
+"""Too small for a second thread."""
