@@ -49,7 +49,7 @@ TIERS = [
         "gathering",
     ],
     ["files", "check", "differences", "digests", "explain", "composition", "draw", "testing"],
-    ["training", "plot", "profiling", "sphinx"],
+    ["training", "faults", "plot", "profiling", "sphinx"],
     ["viewer"],
     ["cli", "results"],
 ]

@@ -19,7 +19,7 @@ from typing import Any
 
 import dataflow
 from dataflow import data as data_module
-from dataflow import datafiles, hookspecs, parser, registry, tables, tokens
+from dataflow import datafiles, faults, hookspecs, parser, registry, tables, tokens
 from dataflow.attributes import Attribute, plain
 from dataflow.cli.ops import rules
 from dataflow.draw import drawing, legend
@@ -347,6 +347,11 @@ def checks_of_ops() -> str:
     return table(("Check", "What must hold"), [(name, summary(check)) for name, check in CHECKS.items()])
 
 
+def mistakes() -> str:
+    """The mistakes that learners make."""
+    return table(("Name", "The mistake"), [(kind.name, summary(kind)) for kind in faults.KINDS])
+
+
 def backends() -> str:
     """What each backend promises."""
     found = registry.registry().backends
@@ -373,6 +378,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "dtypes": dtypes,
     "backends": backends,
     "checks": checks_of_ops,
+    "faults": mistakes,
 }
 
 if __name__ == "__main__":

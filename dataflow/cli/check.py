@@ -19,7 +19,8 @@ from dataflow.check import (
     some_examples,
 )
 from dataflow.cli import common
-from dataflow.cli.common import about, example_text, gather
+from dataflow.cli.against import compare
+from dataflow.cli.common import FILE, about, example_text, gather
 from dataflow.cli.group import Session
 from dataflow.cli.text import counted, listed, missing_text, table
 from dataflow.digests import graph_digest, parameter_digest
@@ -39,12 +40,25 @@ ROWS = 300
     epilog=example_text(
         "dataflow check models/xor.toml",
         "dataflow check models/jacobian.toml --of f --wrt x",
+        "dataflow check models/xor.toml --against mine.json    which mistake gives these gradients?",
     ),
 )
 @common.model_argument
 @common.data_options
 @common.of_option
 @common.names_option
+@click.option(
+    "--against",
+    type=FILE,
+    metavar="FILE",
+    help="Your own gradients, or parameters (.json, .npz, .csv): are they right, and if not, which mistake gives them?",
+)
+@click.option(
+    "--after",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="What --against names are parameters after N epochs, as the model's training is declared.",
+)
 @common.backend_option
 @common.output_options
 @click.pass_obj
@@ -56,6 +70,8 @@ def command(
     example: int | None,
     of: str | None,
     wrt: list[str] | None,
+    against: Path | None,
+    after: int | None,
     backend: str | None,
     as_json: bool,
     quiet: bool,
@@ -67,11 +83,22 @@ def command(
     differences in float64 and, with the extra [symbolic], with an evaluation of 50 digits that uses no derivative
     rule. Entries at which a kink is touched are left out: what the derivative is there is a convention. The exit
     status is 1 if a gradient is wrong.
+
+    With --against, numbers that you worked out yourself are checked instead: each parameter's gradient, or each
+    parameter after some epochs. Wrong ones are held against a catalogue of the mistakes that learners make; one that
+    gives exactly these numbers is named.
     """
+    if after is not None and against is None:
+        raise click.UsageError("--after needs the numbers: --against FILE")
+    if against is not None and (of is not None or wrt is not None or backend is not None):
+        raise click.UsageError("--against checks the gradients of the loss; leave out --of, --wrt and --backend")
     with about(model_file):
         model = common.load_model(model_file)
         container = verify_container(model_file) if model_file.suffix.lower() == ".msgpack" else None
         given = gather(session, model, data_file, settings, example)
+        if against is not None:
+            compare(session, model, against, after, given, as_json)
+            return
         result = model.evaluate(data=given)
         session.warn(*result.warnings)
         shapes = {
