@@ -95,6 +95,10 @@ class BackendError(DataflowError):
     """A backend that is not there, not installed, or cannot run a plan."""
 
 
+class MemoryLimitError(DataflowError):
+    """A memory limit that cannot be read or cannot be met."""
+
+
 class DataError(DataflowError):
     """Data of the wrong shape or dtype, with missing cells, or not given at all."""
 

@@ -16,6 +16,7 @@ from dataflow.errors import DataError, DataflowWarning, GraphError
 from dataflow.evaluate import forward, kink_warnings, missing_inputs, non_finite_warnings
 from dataflow.feeding import batch_symbol, feed, one_example
 from dataflow.graph import INPUT, Graph
+from dataflow.memory import parse_bytes
 from dataflow.parameters import Parameters
 from dataflow.perexample import per_example_gradients
 from dataflow.program import Program
@@ -272,22 +273,34 @@ class Model:
         gradients: Sequence[str] = (),
         of: str | None = None,
         backend: str = "numpy",
+        threads: int | None = None,
+        memory_limit: int | str | None = None,
     ) -> Callable[..., tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]:
         """A function ``f(x=x, y=y) -> (values, gradients)`` of the asked-for nodes and of the gradients of
         ``sum(of)`` (of the loss unless said). A plan is made for each set of shapes and kept; parameters are those
-        of the model at each call."""
+        of the model at each call.
+
+        ``threads`` is an upper bound for the threads that the backend uses. ``memory_limit``, in bytes or as "64MB",
+        bounds what intermediate values take: what is needed late is computed a second time, with the same result, where
+        that helps. A limit that cannot be met is a ``MemoryLimitError`` at the first call."""
         graph, cotangents = self.graph, {}
         if gradients:
             extended = gradient_graph(self.graph, self.target(of), gradients)
             graph, cotangents = extended.graph, extended.cotangents
         wanted = [self.graph.value(name).name for name in values]
         connected = [name for name in gradients if name in cotangents]
-        program = Program(graph, [*wanted, *(cotangents[name] for name in connected)], backend)
+        program = Program(
+            graph,
+            [*wanted, *(cotangents[name] for name in connected)],
+            backend,
+            threads=threads,
+            memory_limit=None if memory_limit is None else parse_bytes(memory_limit),
+        )
 
         def compiled(data: Mapping[str, Any] | None = None, **inputs: Any) -> Any:
             known, sizes = self.feed(self.given(data, inputs))
             self._require(known, program.arguments)
-            results = [np.array(result) for result in program.run(known, sizes)]
+            results = program.run(known, sizes)
             found = dict(zip(connected, results[len(wanted) :], strict=True))
             for name in gradients:
                 if name not in found:

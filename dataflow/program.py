@@ -16,16 +16,25 @@ from dataflow.shapes import TensorSpec
 class Program:
     """``program.run(known)`` gives the arrays of ``outputs`` in order; ``known`` has at least ``program.arguments``."""
 
-    def __init__(self, graph: Graph, outputs: Sequence[str], backend: str = "numpy") -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        outputs: Sequence[str],
+        backend: str = "numpy",
+        *,
+        threads: int | None = None,
+        memory_limit: int | None = None,
+    ) -> None:
         self.graph = graph
         self.outputs = list(outputs)
         needed = graph.needed_for(outputs)
         self.arguments = [n for n in graph if n in needed and graph.nodes[n]["kind"] in (INPUT, PARAMETER)]
         self._backend = registry.backend(backend)
+        self._threads, self._memory_limit = threads, memory_limit
         self._runners: dict[object, Runner] = {}
 
     def run(self, known: Mapping[str, np.ndarray], sizes: Mapping[str, int] | None = None) -> list[np.ndarray]:
-        """The outputs, which may share memory with the arguments. ``sizes`` says what symbolic sizes stand for that no
+        """The outputs, which belong to the caller. ``sizes`` says what symbolic sizes stand for that no
         argument has."""
         arrays = [known[name] for name in self.arguments]
         key = (tuple(array.shape for array in arrays), *sorted((sizes or {}).items()))
@@ -33,5 +42,6 @@ class Program:
             specs = {
                 name: TensorSpec(array.shape, array.dtype) for name, array in zip(self.arguments, arrays, strict=True)
             }
-            self._runners[key] = self._backend.prepare(make_plan(self.graph, self.outputs, specs, sizes))
+            plan = make_plan(self.graph, self.outputs, specs, sizes, self._memory_limit)
+            self._runners[key] = self._backend.prepare(plan, self._threads)
         return self._runners[key].run(arrays)

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 ENGINE = ROOT / "dataflow"
 TIERS = [
     ["errors", "notebook"],
-    ["shapes", "operators", "indexing", "attributes", "op", "tokens"],
+    ["memory", "shapes", "operators", "indexing", "attributes", "op", "tokens"],
     ["value", "graph"],
     ["hookspecs", "interfaces"],
     ["registry"],

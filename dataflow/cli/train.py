@@ -67,6 +67,14 @@ SHOWN = (1, 2, 5)
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint.")
 @click.option("-o", "--output", type=FILE, metavar="FILE", help="Save the trained model: .msgpack or .toml.")
 @click.option("--plot", type=FILE, metavar="FILE", help="Draw the loss: .png, .svg or .pdf (needs matplotlib).")
+@click.option(
+    "--memory-limit",
+    metavar="SIZE",
+    help="What intermediate values may take, such as 64MB; what is needed late is computed twice where that helps.",
+)
+@click.option(
+    "--threads", type=click.IntRange(min=1), metavar="N", help="Threads at most; as many as pay unless given."
+)
 @common.backend_option
 @common.output_options
 @click.pass_obj
@@ -87,6 +95,8 @@ def command(
     resume: bool,
     output: Path | None,
     plot: Path | None,
+    memory_limit: str | None,
+    threads: int | None,
     backend: str | None,
     as_json: bool,
     quiet: bool,
@@ -127,6 +137,8 @@ def command(
                 keep=keep,
                 resume=resume,
                 backend=backend or "numpy",
+                threads=threads,
+                memory_limit=memory_limit,
                 on_epoch=progress.epoch,
                 on_batch=None if silent else progress.batch,
             )

@@ -14,6 +14,7 @@ from dataflow.graph import INPUT
 from dataflow.interfaces import Runner
 from dataflow.plan import make_plan
 from dataflow.shapes import TensorSpec
+from dataflow.training.settings import Settings
 from dataflow.training.vectors import Vectors
 
 
@@ -21,13 +22,14 @@ class Gradients:
     """``gradients(batch)`` writes the loss's gradient into the vectors and returns the loss. Gradients add up over the
     examples as the loss does: nothing is divided that the loss does not divide. It is called inside ``scope()``."""
 
-    def __init__(self, gradient: GradientGraph, vectors: Vectors, backend: str) -> None:
+    def __init__(self, gradient: GradientGraph, vectors: Vectors, settings: Settings) -> None:
         self._graph = gradient.graph
         self._outputs = [gradient.of, *(gradient.cotangents[name] for name in vectors.views)]
         self._vectors = vectors
         needed = self._graph.needed_for(self._outputs)
         self.inputs = [name for name in self._graph.names(INPUT) if name in needed]
-        self._backend = registry.backend(backend)
+        self._backend = registry.backend(settings.backend)
+        self._settings = settings
         self._bound: dict[tuple[tuple[int, ...], ...], _Bound] = {}
         self._last: _Bound | None = None
 
@@ -50,7 +52,8 @@ class Gradients:
     def _prepared(self, arrays: list[np.ndarray]) -> Runner:
         given = zip([*self.inputs, *self._vectors.views], [*arrays, *self._vectors.views.values()], strict=True)
         specs = {name: TensorSpec(array.shape, array.dtype) for name, array in given}
-        return self._backend.prepare(make_plan(self._graph, self._outputs, specs))
+        plan = make_plan(self._graph, self._outputs, specs, memory_limit=self._settings.memory_limit)
+        return self._backend.prepare(plan, self._settings.threads)
 
 
 class _Bound:

@@ -34,6 +34,8 @@ def train(
     keep: int = KEPT,
     resume: bool = False,
     backend: str = "numpy",
+    threads: int | None = None,
+    memory_limit: int | str | None = None,
     on_epoch: Callable[[History], object] | None = None,
     on_batch: Callable[[Progress], object] | None = None,
 ) -> History:
@@ -67,6 +69,8 @@ def train(
         seed=seed,
         validation=validation,
         backend=backend,
+        threads=threads,
+        memory_limit=memory_limit,
     )
     total = whole("epochs", model.train_settings.epochs if epochs is None else epochs, 0)
     if resume and checkpoint is None:

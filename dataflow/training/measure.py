@@ -10,6 +10,7 @@ from dataflow.graph import OP, Graph
 from dataflow.parameters import Parameters
 from dataflow.program import Program
 from dataflow.shapes import bind, byte_count, substitute
+from dataflow.training.settings import Settings
 
 MEMORY = 2**28
 """The bytes that all intermediate values may take for data to be measured in one run. Beyond, the data is measured in
@@ -25,10 +26,12 @@ class Measure:
     is not where a node mixes examples.
     """
 
-    def __init__(self, graph: Graph, loss: str, parameters: Parameters, split: Sequence[str], backend: str) -> None:
+    def __init__(
+        self, graph: Graph, loss: str, parameters: Parameters, split: Sequence[str], settings: Settings
+    ) -> None:
         self._graph, self._loss, self._parameters, self._split = graph, loss, parameters, list(split)
         self._classes = _prediction_and_labels(graph, loss)
-        self._program = Program(graph, [loss, *(self._classes or ())], backend)
+        self._program = Program(graph, [loss, *(self._classes or ())], settings.backend, threads=settings.threads)
         self._in_pieces: bool | None = None
         self.memory = MEMORY
 

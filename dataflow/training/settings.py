@@ -10,6 +10,7 @@ from typing import Any
 from dataflow import registry
 from dataflow.errors import TrainingError
 from dataflow.interfaces import Optimizer
+from dataflow.memory import parse_bytes
 from dataflow.model import TrainSettings
 
 OptimizerLike = str | Mapping[str, Any] | Optimizer
@@ -26,6 +27,10 @@ class Settings:
     seed: int
     validation: float
     backend: str
+    threads: int | None = None
+    """Threads at most; ``None`` leaves their number to the backend."""
+    memory_limit: int | None = None
+    """Bytes that a gradient's intermediate values may take."""
 
     def plain(self) -> dict[str, Any]:
         """As plain data, for files. What differs here makes another run."""
@@ -48,6 +53,8 @@ def resolve(
     seed: int | None,
     validation: float | None,
     backend: str,
+    threads: int | None = None,
+    memory_limit: int | str | None = None,
 ) -> Settings:
     """Each argument that is ``None`` is what the file declares. A ``TrainingError`` for what cannot be."""
     size = declared.batch_size if batch_size is None else batch_size
@@ -61,6 +68,8 @@ def resolve(
         seed=whole("seed", declared.seed if seed is None else seed, 0),
         validation=float(share),
         backend=backend,
+        threads=None if threads is None else whole("threads", threads, 1),
+        memory_limit=None if memory_limit is None else parse_bytes(memory_limit),
     )
 
 

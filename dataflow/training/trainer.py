@@ -41,6 +41,11 @@ class Trainer:
     those with a literal value and those that were set or trained since. It decides the order of shuffled examples as
     well.
 
+    ``memory_limit``, in bytes or as "64MB", bounds what a gradient takes besides parameters, gradients and data:
+    results of the forward pass are forgotten and computed again where that helps, at the price of at most one more
+    forward pass. The results are the same, bit for bit; a limit that cannot be met is a ``MemoryLimitError``.
+    ``threads`` is an upper bound for the threads that a backend uses.
+
     All trained parameters of one dtype stand side by side in one vector, and ``model.parameters`` are views of it, so
     that training leaves its result there. Parameters that the loss does not depend on are not trained.
     """
@@ -57,6 +62,8 @@ class Trainer:
         seed: int | None = None,
         validation: float | None = None,
         backend: str = "numpy",
+        threads: int | None = None,
+        memory_limit: int | str | None = None,
     ) -> None:
         self.model = model
         if model.loss is None:
@@ -72,6 +79,8 @@ class Trainer:
             seed=seed,
             validation=validation,
             backend=backend,
+            threads=threads,
+            memory_limit=memory_limit,
         )
         self.optimizer = self.settings.optimizer
         self.steps = 0
@@ -100,8 +109,8 @@ class Trainer:
         """The parameters before the first update, ``None`` where they are large."""
         self.vectors = Vectors(model.parameters, trained, self.optimizer.state_names)
         self._mark = (0, 0, 0, self.vectors.snapshot())
-        self._gradients = Gradients(gradient, self.vectors, backend)
-        self._measure = Measure(model.graph, model.loss, model.parameters, split, backend)
+        self._gradients = Gradients(gradient, self.vectors, self.settings)
+        self._measure = Measure(model.graph, model.loss, model.parameters, split, self.settings)
 
     # -------------------------------------------------------------------------------------------- training
 

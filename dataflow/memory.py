@@ -1,0 +1,34 @@
+"""Amounts of memory, as people write them."""
+
+from __future__ import annotations
+
+import re
+
+from dataflow.errors import MemoryLimitError
+
+UNITS = {"": 1, "b": 1, "bytes": 1} | {
+    unit: base**power
+    for power, letter in enumerate("kmgt", 1)
+    for unit, base in ((letter, 1000), (f"{letter}b", 1000), (f"{letter}ib", 1024))
+}
+
+
+def parse_bytes(amount: int | str) -> int:
+    """Bytes from a whole number, or from text such as "64MB", "1.5 GB" or "512 KiB": k, M, G and T are powers of
+    1000, Ki, Mi, Gi and Ti of 1024. A ``MemoryLimitError`` for anything else."""
+    if isinstance(amount, int) and not isinstance(amount, bool) and amount >= 0:
+        return amount
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-zA-Z]*)\s*", amount) if isinstance(amount, str) else None
+    if match is None or match[2].lower() not in UNITS:
+        raise MemoryLimitError(
+            f'a memory limit is a number of bytes, or text such as "64MB" or "1.5GiB", not {amount!r}'
+        )
+    return int(float(match[1]) * UNITS[match[2].lower()])
+
+
+def format_bytes(count: int) -> str:
+    """``1.5 MiB``; never less than there is, so that what an error asks for is enough."""
+    for power, unit in ((4, "TiB"), (3, "GiB"), (2, "MiB"), (1, "KiB")):
+        if count >= 1024**power:
+            return f"{-(-count * 100 // 1024**power) / 100:g} {unit}"
+    return f"{count} bytes"
