@@ -12,9 +12,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
+from any_graph import graphs
 from click.testing import CliRunner
+from hypothesis import given
 from nets import classifier, xor
 from test_draw_hostile import hostile_texts
 
@@ -152,6 +155,12 @@ def test_no_path_is_told() -> None:
     assert [way["factors"] for way in found.content["ways"]] == [[0], []]
 
 
+def test_a_batch_without_examples() -> None:
+    found = view(xor("S1"), x=np.zeros((0, 2)), y=np.zeros((0, 1)))
+    assert [one["label"] for one in found.content["passes"]] == ["a batch of no examples"]
+    assert cells(found.content["passes"][0]["values"][named(found, "loss")]) == [0]
+
+
 def test_examples_and_the_batch() -> None:
     model = xor("S1")
     assert [one["label"] for one in view(model).content["passes"]][-1] == "all 4 examples together"
@@ -161,6 +170,23 @@ def test_examples_and_the_batch() -> None:
     assert [one["example"] for one in many.content["passes"]] == list(range(16))
     assert any("16 of the batch's 300 examples" in note for note in many.notes)
     assert any("batch as a whole" in note for note in many.notes)
+
+
+@given(graphs())
+@hypothesis.settings(max_examples=25, deadline=None)
+def test_any_graph_has_a_page(model: Model) -> None:
+    x = np.array([[0.5, -1.25, 2.0], [1.0, 0.0, -3.5]])
+    found = view(model, x=x)
+    content = json.loads(json.dumps(found.content, allow_nan=False))
+    for one in content["passes"]:
+        data = {"x": x if one["example"] is None else x[[one["example"]]]}
+        everything = model.evaluate(data=data).values
+        for i, node in enumerate(content["nodes"]):
+            shown = one["values"].get(str(i)) or content["fixed"]["values"][str(i)]
+            told = np.array([float(cell) for cell in shown["cells"]])
+            expected = everything[node["name"]].astype(np.float64).reshape(-1)
+            assert np.allclose(told, expected, rtol=1e-8, atol=0, equal_nan=True)
+        assert len(one["factors"]) == len(content["factors"])
 
 
 # ------------------------------------------------------------------------------------------------ how much fits
@@ -340,7 +366,7 @@ def test_bad_settings_are_refused(tmp_path: Path) -> None:
         view(model, of="nothing")
     with pytest.raises(DataError, match="example 9"):
         view(model, example=9)
-    for setting in ({"examples": 0}, {"frames": -1}, {"max_nodes": 0}, {"direction": "up"}):
+    for setting in ({"examples": 0}, {"examples": 201}, {"frames": -1}, {"max_nodes": 0}, {"direction": "up"}):
         with pytest.raises(DataError):
             view(model, **setting)
     found = view(model)

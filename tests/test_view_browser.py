@@ -412,6 +412,41 @@ def test_a_model_without_a_loss_goes_forward_only(opened):
     assert "There is no backward pass: the model has no loss; --of NODE" in page.inner_text("#step")
 
 
+def test_a_parameter_that_nothing_needs_has_no_path(opened):
+    graph = dataflow.Graph("apart")
+    x, w = graph.input("x", ()), graph.parameter("w", value=2.0)
+    graph.parameter("unused", value=1.0)
+    graph.node("f", w * x)
+    page = opened(dataflow.Model(graph, ["f"]), "#wrt=unused", x=3.0)
+    go(page, 99)
+    assert "No path leads from f back to unused: the gradient is zero" in page.inner_text("#step")
+    page.select_option("#wrt", label="∂f/∂w")
+    go(page, 99)
+    assert numbers(page, "#step .result table.matrix") == [[3]]
+    page.select_option("#wrt", label="all of them")
+    go(page, 99)
+    assert "No path leads from f back to unused" in page.inner_text("#step")
+
+
+def test_the_derivative_with_respect_to_itself_is_the_identity(opened):
+    graph = dataflow.Graph("itself")
+    graph.node("f", 2.0 * graph.input("x", (2,)))
+    page = opened(dataflow.Model(graph, ["f"]), wrt="f", x=[1, 2])
+    go(page, 99)
+    assert numbers(page, "#step .result table.matrix") == [[1, 0], [0, 1]]
+
+
+def test_a_chain_that_was_folded_by_layers(opened):
+    graph = dataflow.Graph("chain")
+    value = graph.input("x", ())
+    for i in range(1500):
+        value = graph.node(f"n{i}", dataflow.ops.tanh(value))
+    page = opened(dataflow.Model(graph, ["n1499"]), x=0.5)
+    page.locator("g.node.layers").first.dispatch_event("click")
+    assert "folded: n" in page.inner_text("#node")
+    assert "more than a page steps through" in page.inner_text("#step")
+
+
 def test_rows_20_and_21_a_jacobian_of_several_rows(opened):
     page = opened(dataflow.load(MODELS / "composition.toml"), "#step=5", of="f", wrt="x")
     assert product(page) == [[[1]], [[1, -2, 0.25]], [[1, -2, 0.25]]]

@@ -18,7 +18,7 @@ from dataflow.draw.drawer import DIRECTIONS
 from dataflow.draw.engines import TIME_LIMIT
 from dataflow.errors import DataflowError
 from dataflow.viewer.graphs import MOST_NODES
-from dataflow.viewer.passes import MOST_EXAMPLES
+from dataflow.viewer.passes import EXAMPLES_LIMIT, MOST_EXAMPLES
 from dataflow.viewer.replay import FRAMES, Observer
 from dataflow.viewer.server import Live, Server
 from dataflow.viewer.viewer import View, check_target, view
@@ -47,7 +47,7 @@ from dataflow.viewer.viewer import View, check_target, view
 @common.names_option
 @click.option(
     "--examples",
-    type=click.IntRange(min=1),
+    type=click.IntRange(1, EXAMPLES_LIMIT),
     metavar="N",
     help=f"How many examples of the batch the page has; {MOST_EXAMPLES} unless given.",
 )

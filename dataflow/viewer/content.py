@@ -14,7 +14,7 @@ from dataflow.model import Model
 from dataflow.shapes import format_shape
 from dataflow.viewer.graphs import MOST_NODES, OPEN_AT_FIRST, Layout, find_folding, lay_out, title_of, widest_picture
 from dataflow.viewer.numbers import entries, matrix, short
-from dataflow.viewer.passes import Pass, Passes, find_passes
+from dataflow.viewer.passes import EXAMPLES_LIMIT, Pass, Passes, find_passes
 from dataflow.viewer.replay import Observer
 from dataflow.viewer.trained import training_data
 from dataflow.viewer.walk import Walk, find_walk
@@ -53,7 +53,8 @@ def page_content(
     names = _names(model, picture, walk, folding.calls.calls)
     number = {name: i for i, name in enumerate(names)}
     side, passes = _cut(found.passes, names, walk, settings.examples)
-    notes = [*folding.notes, *picture.notes, *found.notes, *_left_out(found, passes)]
+    folded = [note.partition(";")[0] for note in picture.notes]  # what follows is advice on another command
+    notes = [*folding.notes, *folded, *found.notes, *_left_out(found, passes)]
     moving = model.graph.depending_on(model.graph.names(INPUT))
     fixed, changing = ([name for name in names if (name in moving) == one] for one in (False, True))
     lengths = _lengths(passes, names)
@@ -273,8 +274,8 @@ def _first(layouts: Sequence[Layout]) -> int:
 
 def check_settings(settings: Settings) -> None:
     """A ``DataError`` for what cannot be."""
-    if settings.examples is not None and settings.examples < 1:
-        raise DataError(f"a page has at least one example, not examples={settings.examples}")
+    if settings.examples is not None and not 1 <= settings.examples <= EXAMPLES_LIMIT:
+        raise DataError(f"a page has 1 to {EXAMPLES_LIMIT} examples, not examples={settings.examples}")
     if settings.frames is not None and settings.frames < 0:
         raise DataError(f"the number of frames is 0 or more, not {settings.frames}")
     if settings.max_nodes < 1:

@@ -16,7 +16,18 @@ from typing import Any
 
 STYLES = ("vendor/uPlot.min.css", "page.css")
 LIBRARIES = ("vendor/panzoom.min.js", "vendor/uPlot.iife.min.js")
-SCRIPTS = ("basics.js", "matrices.js", "steps.js", "graph.js", "panel.js", "training.js", "serving.js", "main.js")
+SCRIPTS = (
+    "basics.js",
+    "matrices.js",
+    "steps.js",
+    "graph.js",
+    "panel.js",
+    "node.js",
+    "training.js",
+    "serving.js",
+    "address.js",
+    "main.js",
+)
 
 
 def page(content: dict[str, Any], *, served: str | None = None) -> str:

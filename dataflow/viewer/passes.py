@@ -19,6 +19,7 @@ from dataflow.viewer.walk import Walk
 
 MOST_EXAMPLES = 16
 """So many examples at most are in a page unless it is asked for more."""
+EXAMPLES_LIMIT = 200
 WHOLE_BATCH = 64
 """Up to so many examples, the batch is in the page as a whole too."""
 
@@ -63,6 +64,8 @@ def find_passes(
     if count is None:
         known = model.feed(given)[0].keys() - model.parameters.keys()
         return Passes([_pass(model, walk, given, "the given values" if known else "no data", None)])
+    if count == 0:
+        return Passes([_pass(model, walk, given, "a batch of no examples", None)])
     whole = f"all {count} examples together"
     if count > 1 and not _can_be_split(model, given):
         return Passes([_pass(model, walk, given, whole, None)], notes=["the inputs cannot be split into examples"])

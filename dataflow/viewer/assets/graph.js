@@ -7,13 +7,13 @@ const graph = { layout: null, nodes: [], edges: [], untouched: true, whole: true
 /** Show a layout, and call back when a node is chosen, or a block is to be folded or unfolded. */
 function showLayout(number, { select, fold, unfold }) {
   const layout = data.layouts[number];
-  const svg = document.importNode(
-    new DOMParser().parseFromString(layout.svg, "image/svg+xml").documentElement,
-    true,
-  );
+  const svg = document.importNode(new DOMParser().parseFromString(layout.svg, "image/svg+xml").documentElement, true);
   svg.setAttribute("role", "group");
   svg.removeAttribute("aria-labelledby");
-  svg.setAttribute("aria-label", `Graph of ${data.title}: ${plural(layout.nodes.length, "node")}; up and down lead through it`);
+  svg.setAttribute(
+    "aria-label",
+    `Graph of ${data.title}: ${plural(layout.nodes.length, "node")}; up and down lead through it`,
+  );
   replaceChildren(byId("stage"), svg);
   graph.layout = layout;
   graph.nodes = numbered(svg, "node");
@@ -87,6 +87,7 @@ function markGraph(pass, state, marks) {
     const told = [node.label, node.kind, done && value !== undefined ? `= ${value}` : ""];
     if (back) told.push(`cotangent ${pass.short_cotangents[number]}`);
     group.setAttribute("aria-label", told.filter(Boolean).join(", "));
+    group.querySelector("title").textContent = told.filter(Boolean).join("\n");
     if (marks.selected === number && number !== null) group.setAttribute("aria-current", "true");
     else group.removeAttribute("aria-current");
   });
@@ -168,7 +169,8 @@ function bringIntoView(group, animate = true) {
   const scale = graph.panzoom.getScale();
   const pan = graph.panzoom.getPan();
   const middle = [stage.offsetWidth / 2, stage.offsetHeight / 2];
-  const at = (edge, side) => middle[side] + scale * ((edge - (side ? base.top : base.left)) / seen - middle[side] + (side ? pan.y : pan.x));
+  const at = (edge, side) =>
+    middle[side] + scale * ((edge - (side ? base.top : base.left)) / seen - middle[side] + (side ? pan.y : pan.x));
   const off = (low, high, from, to) => (high > to ? to - high - 12 : low < from ? from - low + 12 : 0);
   const x = off(at(box.left, 0), at(box.right, 0), 0, viewport.clientWidth);
   const y = off(at(box.top, 1), at(box.bottom, 1), 0, viewport.clientHeight);
@@ -184,11 +186,12 @@ function focusNode(by) {
   bringIntoView(next);
 }
 
-/** The layout in which exactly these blocks are unfolded, or the one that comes nearest to it with ``call`` as wanted. */
+/** The layout in which just these blocks are unfolded, or that which comes nearest to it with ``call`` as wanted. */
 function layoutFor(wanted, call, unfolded) {
   const fits = (layout) => call === null || layout.open.includes(call) === unfolded;
   const distance = (layout) =>
-    layout.open.filter((one) => !wanted.has(one)).length + [...wanted].filter((one) => !layout.open.includes(one)).length;
+    layout.open.filter((one) => !wanted.has(one)).length +
+    [...wanted].filter((one) => !layout.open.includes(one)).length;
   let best = null;
   data.layouts.forEach((layout, i) => {
     if (fits(layout) && (best === null || distance(layout) < distance(data.layouts[best]))) best = i;

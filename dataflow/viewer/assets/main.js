@@ -38,9 +38,13 @@ function fillChoices() {
 function sameStep(way) {
   const step = state.steps[state.step];
   const steps = findSteps(data.of === null ? null : way);
-  const found = steps.findIndex((one) => one.kind === step.kind && one.node === step.node && one.factor === step.factor);
+  const found = steps.findIndex(
+    (one) => one.kind === step.kind && one.node === step.node && one.factor === step.factor,
+  );
   if (found >= 0) return found;
-  return step.kind === "gradient" ? steps.length - 1 : steps.findIndex((one) => one.kind === "seed" || one.kind === "no path");
+  return step.kind === "gradient"
+    ? steps.length - 1
+    : steps.findIndex((one) => one.kind === "seed" || one.kind === "no path");
 }
 
 function chosenWrt() {
@@ -60,7 +64,11 @@ function choose(changes) {
   byId("slider").value = state.step;
   byId("slider").setAttribute("aria-valuetext", sentence(pass, step));
   const phase = ["start", "forward"].includes(step.kind) ? "forward" : "backward";
-  replaceChildren(byId("place"), `${state.step} of ${state.steps.length - 1}`, element("span", { class: "phase" }, phase));
+  replaceChildren(
+    byId("place"),
+    `${state.step} of ${state.steps.length - 1}`,
+    element("span", { class: "phase" }, phase),
+  );
   // not disabled, which would take the focus from under a reader who steps by keyboard
   for (const id of ["back", "first"]) byId(id).setAttribute("aria-disabled", state.step === 0);
   for (const id of ["next", "last"]) byId(id).setAttribute("aria-disabled", state.step === state.steps.length - 1);
@@ -75,7 +83,14 @@ function choose(changes) {
 
 /** What a step is about, in the graph. */
 function marksOf(step) {
-  const marks = { current: new Set(), sources: new Set(), between: null, from: null, backward: false, selected: state.node };
+  const marks = {
+    current: new Set(),
+    sources: new Set(),
+    between: null,
+    from: null,
+    backward: false,
+    selected: state.node,
+  };
   const named = (numbers) => new Set(numbers.map(nameOf));
   if (step.kind === "forward") {
     marks.current.add(step.node);
@@ -143,7 +158,8 @@ function play() {
 
 function pressed(event) {
   const { target } = event;
-  if (event.ctrlKey || event.altKey || event.metaKey || target.closest("input, select, textarea, summary, .scroll")) return;
+  if (event.ctrlKey || event.altKey || event.metaKey || target.closest("input, select, textarea, summary, .scroll"))
+    return;
   const inGraph = target.closest("#viewport") !== null;
   const does = {
     ArrowRight: () => go(state.step + 1),
@@ -169,7 +185,8 @@ function connectGraph() {
   replaceChildren(byId("legend").querySelector(".popup"), ...legend());
   document.addEventListener("click", (event) => {
     const path = event.composedPath(); // what was clicked may have been replaced since
-    for (const popup of document.querySelectorAll(".tools details[open]")) if (!path.includes(popup)) popup.open = false;
+    for (const popup of document.querySelectorAll(".tools details[open]"))
+      if (!path.includes(popup)) popup.open = false;
   });
 }
 
@@ -196,7 +213,8 @@ function refold(call, unfolded) {
   const focused = byId("viewport").contains(document.activeElement);
   show(found);
   choose({});
-  if (focused) (graph.nodes.find((_, i) => graph.layout.nodes[i].call === call) ?? graph.nodes[0]).focus({ preventScroll: true });
+  if (focused)
+    (graph.nodes.find((_, i) => graph.layout.nodes[i].call === call) ?? graph.nodes[0]).focus({ preventScroll: true });
 }
 
 function showBlocks() {
@@ -207,14 +225,19 @@ function showBlocks() {
     element(
       "label",
       {},
-      element("input", { type: "checkbox", checked: open.has(call), onchange: (event) => refold(call, event.target.checked) }),
+      element("input", {
+        type: "checkbox",
+        checked: open.has(call),
+        onchange: (event) => refold(call, event.target.checked),
+      }),
       title,
     );
   const both = [
     ["Unfold all", data.layouts.length - 1],
     ["Fold all", 0],
   ].map(([text, layout]) => element("button", { type: "button", onclick: () => (show(layout), choose({})) }, text));
-  const some = data.layouts.length < 2 ** data.calls.length ? [soft("All of them, or one at a time with those around it.")] : [];
+  const some =
+    data.layouts.length < 2 ** data.calls.length ? [soft("All of them, or one at a time with those around it.")] : [];
   replaceChildren(box.querySelector(".popup"), ...both, ...data.calls.map(({ title }, i) => toggle(i, title)), ...some);
 }
 
@@ -227,70 +250,13 @@ function legend() {
     ["rounded box", "op; double: an output"],
     ["octagon", "the loss"],
   ];
-  return [element("dl", { class: "keys" }, ...rows.flatMap(([key, what]) => [element("dt", {}, key), element("dd", {}, what)]))];
-}
-
-// ------------------------------------------------------------------------------------------------ theme and address
-
-function startTheme() {
-  const dark = matchMedia("(prefers-color-scheme: dark)");
-  const current = () => document.documentElement.dataset.theme ?? (dark.matches ? "dark" : "light");
-  const tellTheme = () => {
-    byId("theme").textContent = current() === "dark" ? "Light" : "Dark";
-    drawCharts();
-  };
-  byId("theme").addEventListener("click", () => {
-    document.documentElement.dataset.theme = current() === "dark" ? "light" : "dark";
-    tellTheme();
-    writeAddress();
-  });
-  dark.addEventListener("change", tellTheme);
-  tellTheme();
-}
-
-function readAddress() {
-  const found = new URLSearchParams(location.hash.slice(1));
-  const number = (key, length) => {
-    const value = found.get(key);
-    return value !== null && /^\d+$/.test(value) && Number(value) < length ? Number(value) : null;
-  };
-  const byName = (name, list, naming) => list.findIndex((one) => naming(one) === name);
-  if (found.has("of-batch")) state.pass = Math.max(0, data.passes.findIndex((pass) => pass.example === null));
-  if (found.has("example")) state.pass = Math.max(0, data.passes.findIndex((pass) => String(pass.example) === found.get("example")));
-  if (found.has("wrt")) {
-    const way = byName(found.get("wrt"), data.ways, (one) => nameOf(one.wrt));
-    state.way = way >= 0 ? way : null;
-  }
-  if (!data.ways.length) state.way = null;
-  if (found.has("node")) {
-    const node = byName(found.get("node"), data.nodes, (one) => one.name);
-    state.node = node >= 0 ? node : null;
-  }
-  if (found.has("open")) {
-    const open = found.get("open").split(" ").map((path) => byName(path, data.calls, (one) => one.path));
-    state.layout = layoutFor(new Set(open.filter((one) => one >= 0)), null, true) ?? state.layout;
-  }
-  state.step = number("step", 1e6) ?? state.step;
-  if (["dark", "light"].includes(found.get("theme"))) document.documentElement.dataset.theme = found.get("theme");
-}
-
-function writeAddress() {
-  const pass = data.passes[state.pass];
-  const open = data.layouts[state.layout].open.map((call) => data.calls[call].path).join(" ");
-  const entries = [
-    ["step", state.step],
-    ...(pass.example === null ? (data.passes.length > 1 ? [["of-batch", 1]] : []) : [["example", pass.example]]),
-    ...(data.ways.length ? [["wrt", state.way === null ? "all" : nameOf(chosenWrt())]] : []),
-    ...(state.node === null ? [] : [["node", nameOf(state.node)]]),
-    ...(data.layouts.length > 1 ? [["open", open]] : []),
-    ...(document.documentElement.dataset.theme ? [["theme", document.documentElement.dataset.theme]] : []),
+  return [
+    element(
+      "dl",
+      { class: "keys" },
+      ...rows.flatMap(([key, what]) => [element("dt", {}, key), element("dd", {}, what)]),
+    ),
   ];
-  state.written = `#${new URLSearchParams(entries)}`;
-  try {
-    history.replaceState(null, "", state.written);
-  } catch {
-    // in a frame without an address of its own there is nothing to write to
-  }
 }
 
 start();

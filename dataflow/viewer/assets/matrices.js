@@ -113,7 +113,11 @@ function heatMap(found, labels, describe) {
       context.fillRect(n, m, 1, 1);
     }),
   );
-  const read = element("span", { class: "soft small" }, `orange above 0, blue below; the strongest is ${format(largest)}`);
+  const read = element(
+    "span",
+    { class: "soft small" },
+    `orange above 0, blue below; the strongest is ${format(largest)}`,
+  );
   const rest = read.textContent;
   canvas.addEventListener("pointermove", (event) => {
     const box = canvas.getBoundingClientRect();

@@ -6,11 +6,15 @@ function findSteps(way) {
   if (data.of === null) return steps;
   const factors = way === null ? data.factors.map((_, i) => i) : data.ways[way].factors;
   const wrts = way === null ? data.ways.map((one) => one.wrt) : [data.ways[way].wrt];
-  if (!factors.length) return [...steps, { kind: "no path", wrts }];
+  const reached = new Set(factors.map((i) => data.factors[i].wrt)).add(data.of);
+  const unreached = wrts.filter((wrt) => !reached.has(wrt));
+  const end = unreached.length ? [{ kind: "no path", wrts: unreached }] : [];
+  if (unreached.length === wrts.length) return [...steps, ...end];
   const left = new Map(); // how many factors still lead to a node
   for (const i of factors) left.set(data.factors[i].wrt, (left.get(data.factors[i].wrt) ?? 0) + 1);
   const terms = new Map(left);
   steps.push({ kind: "seed", node: data.of });
+  if (wrts.includes(data.of)) steps.push({ kind: "gradient", node: data.of });
   factors.forEach((i, n) => {
     const { wrt } = data.factors[i];
     left.set(wrt, left.get(wrt) - 1);
@@ -25,7 +29,7 @@ function findSteps(way) {
     });
     if (!left.get(wrt) && wrts.includes(wrt)) steps.push({ kind: "gradient", node: wrt });
   });
-  return steps;
+  return [...steps, ...end];
 }
 
 /** What is known after so many steps: nodes with a value, and nodes with their cotangent. */

@@ -34,7 +34,16 @@ function ink(name) {
 
 function axis(label) {
   const grid = { stroke: ink("--line"), width: 1 };
-  return { stroke: ink("--ink"), grid, ticks: grid, label, labelSize: 18, size: 46, font: "12px system-ui", labelFont: "12px system-ui" };
+  return {
+    stroke: ink("--ink"),
+    grid,
+    ticks: grid,
+    label,
+    labelSize: 18,
+    size: 46,
+    font: "12px system-ui",
+    labelFont: "12px system-ui",
+  };
 }
 
 // ------------------------------------------------------------------------------------------------ curves
@@ -50,7 +59,11 @@ function showCurves(curves, losses, shares, width) {
     losses.append(
       element(
         "button",
-        { type: "button", class: "link", onclick: () => ((training.logarithmic = !training.logarithmic), drawCharts()) },
+        {
+          type: "button",
+          class: "link",
+          onclick: () => ((training.logarithmic = !training.logarithmic), drawCharts()),
+        },
         training.logarithmic ? "linear scale" : "logarithmic scale",
       ),
     );
@@ -92,7 +105,8 @@ function lines(curves, names, parent, width, logarithmic, label) {
 function logarithmicAxis(label, curves, names) {
   const powers = names.flatMap((name) => curves.lines[name]).map(Math.log10);
   const every = Math.max(1, Math.ceil((Math.max(...powers) - Math.min(...powers)) / 6));
-  const filter = (_, ticks) => ticks.map((x) => (Math.abs(Math.log10(x) / every - Math.round(Math.log10(x) / every)) < 1e-6 ? x : null));
+  const filter = (_, ticks) =>
+    ticks.map((x) => (Math.abs(Math.log10(x) / every - Math.round(Math.log10(x) / every)) < 1e-6 ? x : null));
   const plain = axis(label);
   const values = (_, ticks) => ticks.map((x) => (x === null ? "" : format(x, 3)));
   return { ...plain, size: 58, filter, values, grid: { ...plain.grid, filter }, ticks: { ...plain.ticks, filter } };
@@ -100,12 +114,27 @@ function logarithmicAxis(label, curves, names) {
 
 // ------------------------------------------------------------------------------------------------ the plane
 
-const TINTS = [[0, 102, 204], [214, 94, 0], [34, 139, 84], [150, 70, 180], [190, 40, 70], [110, 110, 30], [20, 140, 150], [120, 80, 50]];
+const TINTS = [
+  [0, 102, 204],
+  [214, 94, 0],
+  [34, 139, 84],
+  [150, 70, 180],
+  [190, 40, 70],
+  [110, 110, 30],
+  [20, 140, 150],
+  [120, 80, 50],
+];
 
 function planeParts(plane, drawn) {
   training.frame = plane.fields.length - 1;
   const told = element("output", { class: "soft" });
-  const slider = element("input", { type: "range", min: 0, max: plane.fields.length - 1, value: training.frame, "aria-label": "Epoch of the decision boundary" });
+  const slider = element("input", {
+    type: "range",
+    min: 0,
+    max: plane.fields.length - 1,
+    value: training.frame,
+    "aria-label": "Epoch of the decision boundary",
+  });
   const tell = () => {
     const epoch = plane.epochs[training.frame];
     told.textContent = data.training.curves ? `epoch ${epoch}` : "as the file has it";
@@ -117,7 +146,12 @@ function planeParts(plane, drawn) {
     training.plane?.redraw();
   });
   tell();
-  const head = plane.threshold !== null && plane.threshold !== undefined ? "Decision boundary" : plane.classes ? "Decision regions" : "The output on the plane";
+  const head =
+    plane.threshold !== null && plane.threshold !== undefined
+      ? "Decision boundary"
+      : plane.classes
+        ? "Decision regions"
+        : "The output on the plane";
   const several = plane.fields.length > 1;
   return [
     element("h3", {}, head),
@@ -130,10 +164,16 @@ function planeParts(plane, drawn) {
 
 function planeText(plane) {
   const what = plane.difference ? `the second output of ${plane.output} less the first` : plane.output;
-  const points = plane.points.length < plane.points_in_all ? ` ${plane.points.length} of the ${plane.points_in_all} examples are marked.` : "";
+  const points =
+    plane.points.length < plane.points_in_all
+      ? ` ${plane.points.length} of the ${plane.points_in_all} examples are marked.`
+      : "";
   if (plane.classes) return `The class with the largest of ${plane.output}, a colour for each.${points}`;
   const colors = `Blue is ${what} = ${format(plane.low, 3)} and below, orange ${format(plane.high, 3)} and above`;
-  const boundary = plane.threshold === null || plane.threshold === undefined ? "." : `; the line is where it is ${format(plane.threshold, 3)}.`;
+  const boundary =
+    plane.threshold === null || plane.threshold === undefined
+      ? "."
+      : `; the line is where it is ${format(plane.threshold, 3)}.`;
   return colors + boundary + points;
 }
 
@@ -142,7 +182,8 @@ function planeChart(plane, parent, width) {
   const [[left, right], [bottom, top]] = plane.bounds;
   const kinds = [...new Set(plane.labels ?? [0])].sort((a, b) => a - b);
   const order = plane.points.map((_, i) => i).sort((a, b) => plane.points[a][0] - plane.points[b][0]);
-  const column = (kind) => order.map((i) => (plane.labels === null || plane.labels[i] === kind ? plane.points[i][1] : null));
+  const column = (kind) =>
+    order.map((i) => (plane.labels === null || plane.labels[i] === kind ? plane.points[i][1] : null));
   const few = kinds.slice(0, TINTS.length);
   const dot = order.length > 60 ? { size: 5, width: 0.7 } : { size: 9, width: 1.5 };
   parent.setAttribute("role", "img");
@@ -180,11 +221,15 @@ function tint(kind, kinds) {
 const fields = new Map();
 
 function field(plane, frame) {
-  if (!fields.has(frame)) fields.set(frame, Uint8Array.from(atob(plane.fields[frame]), (c) => c.charCodeAt(0)));
+  if (!fields.has(frame))
+    fields.set(
+      frame,
+      Uint8Array.from(atob(plane.fields[frame]), (c) => c.charCodeAt(0)),
+    );
   return fields.get(frame);
 }
 
-/** The field under the points: interpolated between the points of the grid, with a line where it crosses the threshold. */
+/** The field under the points, interpolated between those of the grid; a line where it crosses the threshold. */
 function drawField(chart, plane) {
   const values = field(plane, training.frame);
   const { side } = plane;
@@ -192,7 +237,9 @@ function drawField(chart, plane) {
   const canvas = element("canvas", { width: size, height: size });
   const context = canvas.getContext("2d");
   const image = context.createImageData(size, size);
-  const level = plane.classes ? null : ((plane.threshold ?? (plane.low + plane.high) / 2) - plane.low) / (plane.high - plane.low);
+  const level = plane.classes
+    ? null
+    : ((plane.threshold ?? (plane.low + plane.high) / 2) - plane.low) / (plane.high - plane.low);
   const read = plane.classes ? nearest : between;
   const at = (i, j) => read(values, side, (j / (size - 1)) * (side - 1), ((size - 1 - i) / (size - 1)) * (side - 1));
   const marks = plane.threshold !== null && plane.threshold !== undefined;
