@@ -46,7 +46,7 @@ def small(tools: Any) -> list[Any]:
 def test_by_hand_and_ours_do_the_same_work(tools: Any, number: int) -> None:
     work = small(tools)[number]
     results = []
-    for peer in (tools.by_hand.Numpy(work, 1), tools.ours.Ours(work, 1)):
+    for peer in (tools.by_hand.Numpy(work, 1), tools.ours.Ours(work, 1, "numpy")):
         peer.run(3)
         results.append(peer.result())
     start = work.data().start() if hasattr(work, "sizes") else np.zeros_like(results[0])

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import child, growth, judge, machine, page, pictures, report, start, steps
-from benchmark.peers import PEERS, installed
+from benchmark.peers import PEERS, add_backends_of_plugins, installed
 from benchmark.workloads import ONE_THREAD, WORKLOADS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,7 +49,8 @@ def main() -> int:
 
 def measured(options: argparse.Namespace) -> int:
     """Run what is asked for; print and write it as it comes."""
-    missing = installed(options.peers)
+    add_backends_of_plugins()
+    missing = installed([name for name, peer in PEERS.items() if peer.ours or name in (options.peers or PEERS)])
     for name, package in missing.items():
         if package is not None:
             print(f"{name} is left out: {package} is not installed", file=sys.stderr)
@@ -156,8 +157,6 @@ def _options() -> argparse.Namespace:
     for name, count, kind in (("--child", 4, str), ("--grow", 3, str), ("--plan", None, int)):
         parser.add_argument(name, nargs=count, type=kind, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.peers:
-        options.peers = [name for name, peer in PEERS.items() if peer.ours or name in options.peers]
     if options.quick:
         options.rounds, options.slice, options.most, options.threads = 3, 0.01, 64, [1]
         options.workloads = [name for name in options.workloads if name in ("a32", "c32", "f")]

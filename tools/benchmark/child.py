@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.peers import PEERS
+from benchmark.peers import find
 from benchmark.workloads import WORKLOADS
 
 BENCH = Path(__file__).resolve().parent.parent / "bench.py"
@@ -28,7 +28,7 @@ def serve(peer: str, workload: str, threads: int, result: str) -> None:
     steps as each line on standard input says, and answer with the seconds."""
     say = answers()
     start = time.perf_counter()
-    work = PEERS[peer].make(WORKLOADS[workload], threads)
+    work = find(peer).make(WORKLOADS[workload], threads)
     built = time.perf_counter()
     work.run(1)
     first = time.perf_counter()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.child import Child, answers, peak_memory
-from benchmark.peers import PEERS
+from benchmark.peers import PEERS, find
 from benchmark.steps import Progress
 from benchmark.workloads import Chain, Net
 
@@ -42,7 +42,7 @@ def serve(peer: str, axis: str, most: int) -> None:
         if size > max(most, sizes[0]):
             break
         start = time.perf_counter()
-        work = PEERS[peer].make(workload(size), 1)
+        work = find(peer).make(workload(size), 1)
         built = time.perf_counter()
         work.run(1)
         first = time.perf_counter()

@@ -15,9 +15,8 @@ from dataflow.ops import sum as sum_
 class Ours:
     """dataflow with one of its backends."""
 
-    backend = "numpy"
-
-    def __init__(self, workload: Any, threads: int) -> None:
+    def __init__(self, workload: Any, threads: int, backend: str) -> None:
+        self.backend = backend
         if isinstance(workload, Net):
             data = workload.data()
             self.trainer = dataflow.Trainer(
@@ -54,12 +53,6 @@ class Ours:
 
         self.run = run
         self.found = lambda: [gradients[name] for name in wrt]
-
-
-class OursNumba(Ours):
-    """dataflow, compiled by numba."""
-
-    backend = "numba"
 
 
 def net_model(net: Net) -> dataflow.Model:

@@ -17,13 +17,19 @@ class Peer:
 
     name: str
     where: str
+    backend: str | None = None
+    """Of dataflow; ``None`` for others."""
     needs: tuple[str, ...] = ()
-    ours: bool = False
     only_nets: bool = False
     too_slow: tuple[str, ...] = ()
     """Workloads whose compilation takes minutes."""
     grows: bool = True
     """Whether it is ready for another size within a second or so."""
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is dataflow."""
+        return self.backend is not None
 
     @property
     def missing(self) -> str | None:
@@ -39,25 +45,40 @@ class Peer:
     def make(self, workload: Any, threads: int) -> Any:
         """The peer at work: ``run(steps)`` and ``result()``."""
         module, _, name = self.where.partition(":")
-        return getattr(import_module(module), name)(workload, threads)
+        kind = getattr(import_module(module), name)
+        return kind(workload, threads) if self.backend is None else kind(workload, threads, self.backend)
 
 
 PEERS = {
     peer.name: peer
     for peer in (
-        Peer("dataflow numpy", "benchmark.ours:Ours", ours=True),
-        Peer("dataflow numba", "benchmark.ours:OursNumba", ("numba",), ours=True),
+        Peer("dataflow numpy", "benchmark.ours:Ours", "numpy"),
+        Peer("dataflow numba", "benchmark.ours:Ours", "numba", ("numba",)),
         Peer("numpy by hand", "benchmark.by_hand:Numpy"),
-        Peer("torch", "benchmark.frameworks:Torch", ("torch",)),
-        Peer("torch.compile", "benchmark.frameworks:TorchCompile", ("torch",), too_slow=("g",), grows=False),
-        Peer("jax.jit", "benchmark.frameworks:Jax", ("jax",)),
-        Peer("jax loop", "benchmark.frameworks:JaxLoop", ("jax",), only_nets=True),
+        Peer("torch", "benchmark.frameworks:Torch", needs=("torch",)),
+        Peer("torch.compile", "benchmark.frameworks:TorchCompile", needs=("torch",), too_slow=("g",), grows=False),
+        Peer("jax.jit", "benchmark.frameworks:Jax", needs=("jax",)),
+        Peer("jax loop", "benchmark.frameworks:JaxLoop", needs=("jax",), only_nets=True),
     )
 }
 LOOP_INSIDE = "jax loop"
 REFERENCE = "numpy by hand"
 
 
-def installed(names: Sequence[str] | None = None) -> dict[str, str | None]:
-    """Each peer, or each of those asked for, with the package that it lacks."""
-    return {name: PEERS[name].missing for name in names or PEERS}
+def find(name: str) -> Peer:
+    """The peer of that name; "dataflow NAME" is dataflow with any backend."""
+    return PEERS.get(name) or Peer(name, "benchmark.ours:Ours", name.removeprefix("dataflow "))
+
+
+def add_backends_of_plugins() -> None:
+    """Let all registered backends take part. Only who starts the others calls this: it imports dataflow, which
+    those who do without should not have to."""
+    from dataflow import registry
+
+    for backend in registry.registry().backends:
+        PEERS.setdefault(f"dataflow {backend}", find(f"dataflow {backend}"))
+
+
+def installed(names: Sequence[str]) -> dict[str, str | None]:
+    """Each of these peers with the package that it lacks."""
+    return {name: PEERS[name].missing for name in names}

@@ -23,6 +23,8 @@ STYLES = {
     "jax loop": ("#7fbf4f", "<"),
 }
 """Colours that people with colour blindness tell apart, and a form of its own for each."""
+OTHERS = ("#882255", "p")
+"""Of a backend that a plugin brings."""
 LETTERS = {"svg.hashsalt": "dataflow", "svg.fonttype": "none", "font.size": 9}
 
 
@@ -67,7 +69,7 @@ def _steps(figure: Any, steps: Mapping[str, Any], threads: int) -> None:
     peers = [peer for peer in PEERS if any("seconds" in steps[name].get(f"{peer}@{threads}", {}) for name in names)]
     spread = np.linspace(-0.3, 0.3, len(peers))
     for peer, shift in zip(peers, spread, strict=True):
-        colour, marker = STYLES[peer]
+        colour, marker = STYLES.get(peer, OTHERS)
         places, values, lows, highs = [], [], [], []
         for row, name in enumerate(names):
             one = steps[name].get(f"{peer}@{threads}", {})
@@ -110,7 +112,7 @@ def _growth(figure: Any, growth: Mapping[str, Any]) -> None:
     lines: dict[str, Any] = {}
     for column, axis in enumerate(shown):
         for peer, found in growth[axis].items():
-            colour, marker = STYLES[peer]
+            colour, marker = STYLES.get(peer, OTHERS)
             found = [one for one in found if "size" in one]
             sizes = [one["size"] for one in found]
             for row, (key, factor) in enumerate((("step", 1e3), ("memory", 1.0))):
