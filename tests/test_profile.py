@@ -317,6 +317,21 @@ def test_batches_are_cut_from_the_data() -> None:
         profile(model, run=False, batch_size=51)
 
 
+def test_what_is_computed_again_has_rows_of_its_own() -> None:
+    model = dataflow.load(ROOT / "models" / "deep.toml")
+    free = profile(model, run=False)
+    bound = profile(model, run=False, memory_limit="40KiB")
+    rows = {row.phase: row for row in bound.by("phase")}
+    assert list(rows) == ["forward", "backward", "recomputed", "update"]
+    assert free.memory["intermediate results"] > 40 * 1024 >= bound.memory["intermediate results"]
+    for row in free.by("phase"):
+        assert rows[row.phase].cost == row.cost
+    assert 0 < rows["recomputed"].cost.multiplications < rows["forward"].cost.multiplications
+    assert bound.passes[-1].name == "recompute"
+    with pytest.raises(dataflow.DataflowError, match="cannot be met"):
+        profile(model, run=False, memory_limit=1000)
+
+
 def test_without_data_examples_are_drawn() -> None:
     graph = Graph("net")
     x, k = graph.input("x", ("n", 3)), graph.input("k", ("n", 1), "int64")

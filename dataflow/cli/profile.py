@@ -39,6 +39,14 @@ from dataflow.profiling.text import passes_text, profile_text
 @click.option("--passes", is_flag=True, help="How the plan is made: what each pass does, the plan before and after.")
 @click.option("--plot", type=FILE, metavar="FILE", help="A flame graph: FILE.svg, .png or .pdf.")
 @common.backend_option
+@click.option(
+    "--memory-limit",
+    metavar="SIZE",
+    help="What intermediate values may take, such as 64MB; what is needed late is computed twice where that helps.",
+)
+@click.option(
+    "--threads", type=click.IntRange(min=1), metavar="N", help="Threads at most; as many as pay unless given."
+)
 @common.data_options
 @common.output_options
 @click.pass_obj
@@ -53,6 +61,8 @@ def command(
     passes: bool,
     plot: Path | None,
     backend: str | None,
+    memory_limit: str | None,
+    threads: int | None,
     data_file: Path | None,
     settings: Mapping[str, Any],
     example: int | None,
@@ -77,6 +87,8 @@ def command(
                 batch_size=batch_size,
                 forward=forward,
                 backend=backend or "numpy",
+                threads=threads,
+                memory_limit=memory_limit,
                 run=not no_run,
                 rounds=rounds,
                 progress=progress,

@@ -15,7 +15,7 @@ from dataflow.plot import check_plot
 if TYPE_CHECKING:
     from dataflow.profiling.result import Profile, Row
 
-COLOURS = {"forward": "#56b4e9", "backward": "#e69f00", "update": "#009e73"}
+COLOURS = {"forward": "#56b4e9", "backward": "#e69f00", "update": "#009e73", "recomputed": "#cc79a7"}
 """Of the passes; people with colour blindness tell them apart."""
 LETTER = 0.0088
 """The width of a letter of a label as a share of the step's."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
@@ -13,11 +14,11 @@ from dataflow import registry
 from dataflow.cost import Cost
 from dataflow.feeding import batch_symbol
 from dataflow.graph import Graph
-from dataflow.interfaces import Backend, Optimizer
+from dataflow.interfaces import Backend, Optimizer, Runner
 from dataflow.model import Model
 from dataflow.plan import Plan, concrete, stages
 from dataflow.profiling.passes import PlanSummary
-from dataflow.profiling.result import BACKWARD, FORWARD, UPDATE, Profile, Row, total
+from dataflow.profiling.result import BACKWARD, FORWARD, RECOMPUTED, UPDATE, Profile, Row, total
 from dataflow.profiling.step import Step, arguments, step_of
 from dataflow.profiling.timing import Times, measure
 from dataflow.profiling.updates import update_cost
@@ -37,6 +38,8 @@ def profile(
     forward: bool = False,
     optimizer: OptimizerLike | None = None,
     backend: str = "numpy",
+    threads: int | None = None,
+    memory_limit: int | str | None = None,
     run: bool = True,
     rounds: int = ROUNDS,
     progress: Progress | None = None,
@@ -50,6 +53,8 @@ def profile(
 
     ``data`` is that of the model's file unless given, cut to the first ``batch_size`` examples (the file's batch size
     unless given). A model that has no data is profiled for ``batch_size`` examples drawn from a normal distribution.
+    ``threads`` and ``memory_limit`` are those of ``Trainer``; what is computed again to stay below the limit is the
+    phase "recomputed".
     """
     settings = resolve(
         model.train_settings,
@@ -60,12 +65,15 @@ def profile(
         seed=None,
         validation=None,
         backend=backend,
+        threads=threads,
+        memory_limit=memory_limit,
     )
     runs_on = registry.backend(backend)
     step = step_of(model, forward)
     given, sizes = arguments(model, step, data, batch_size, settings.batch_size)
     specs = {name: TensorSpec(array.shape, array.dtype) for name, array in given.items()}
-    passes = tuple(PlanSummary(name, plan) for name, plan in stages(step.graph, step.outputs, specs, sizes))
+    made = stages(step.graph, step.outputs, specs, sizes, settings.memory_limit)
+    passes = tuple(PlanSummary(name, plan) for name, plan in made)
     plan = passes[-1].plan
     done = work(plan)
     update = _update_row(settings.optimizer, [given[name] for name in step.trained])
@@ -73,8 +81,9 @@ def profile(
     if run:
         vectors = _vectors([given[name] for name in step.trained])
         change = _updater(settings.optimizer, vectors)
-        times = _timed(runs_on, plan, list(given.values()), change, whole("rounds", rounds, 1), progress)
-    rows = list(_rows(model.graph, done, times))
+        runner = runs_on.prepare(plan, settings.threads)
+        times = _timed(runs_on, runner, plan, list(given.values()), change, whole("rounds", rounds, 1), progress)
+    rows = list(_rows(done, _phases(model.graph, passes), times))
     if copies := _copies(plan):
         seconds = None if times is None or times.pieces is None else times.pieces.get((len(done), len(done)), 0.0)
         phase = BACKWARD if step.trained else FORWARD
@@ -96,40 +105,51 @@ def profile(
 
 def _timed(
     backend: Backend,
+    runner: Runner,
     plan: Plan,
     given: Sequence[np.ndarray],
     update: Callable[[], object],
     rounds: int,
     progress: Progress | None,
 ) -> Times:
-    runner = backend.prepare(plan)
     outputs = [np.empty(concrete(plan.spec(slot)), plan.spec(slot).dtype) for slot in plan.output_slots]
     contiguous = [np.ascontiguousarray(array).reshape(array.shape) for array in given]
     step, pieces = runner.bind(contiguous, outputs), runner.pieces(contiguous, outputs)
     return measure(step, update, pieces, backend.scope, rounds, progress or (lambda done, of: None))
 
 
-def _rows(graph: Graph, done: Sequence[Work], times: Times | None) -> Iterator[Row]:
+def _rows(done: Sequence[Work], phases: Sequence[str], times: Times | None) -> Iterator[Row]:
     """A row for each instruction, or for those that the backend runs as one."""
+    rows = [_row(one, phase) for one, phase in zip(done, phases, strict=True)]
     if times is None or times.pieces is None:
-        yield from (_row(graph, one) for one in done)
+        yield from rows
         return
     position = 0
     for (start, stop), seconds in sorted(times.pieces.items()):
-        if start == stop:
-            continue
-        yield from (_row(graph, one) for one in done[position:start])
-        together = [_row(graph, one) for one in done[start:stop]]
-        yield replace(_joined(together), seconds=seconds)
-        position = stop
-    yield from (_row(graph, one) for one in done[position:])
+        if start < stop:
+            yield from rows[position:start]
+            yield replace(_joined(rows[start:stop]), seconds=seconds)
+            position = stop
+    yield from rows[position:]
 
 
-def _row(graph: Graph, one: Work) -> Row:
-    node = one.instruction.node
-    phase = FORWARD if node in graph else BACKWARD
+def _row(one: Work, phase: str) -> Row:
     shape, dtype = format_shape(one.result.shape), one.result.dtype.name
-    return Row(phase, node, one.instruction.op.name, shape, dtype, one.cost, one.read, one.written)
+    return Row(phase, one.instruction.node, one.instruction.op.name, shape, dtype, one.cost, one.read, one.written)
+
+
+def _phases(graph: Graph, passes: Sequence[PlanSummary]) -> list[str]:
+    """For each instruction of the last plan: forward if it belongs to a node of the model's own graph, and recomputed
+    if the plan before had fewer like it."""
+    plan = passes[-1].plan
+    before = passes[-2].plan if passes[-1].name == "recompute" else plan
+    left = Counter((one.node, one.op) for one in before.instructions)
+    phases = []
+    for one in plan.instructions:
+        left[one.node, one.op] -= 1
+        forward = FORWARD if left[one.node, one.op] >= 0 else RECOMPUTED
+        phases.append(forward if one.node in graph else BACKWARD)
+    return phases
 
 
 def _copies(plan: Plan) -> int:

@@ -12,7 +12,9 @@ from dataflow.profiling.chart import plot_profile
 from dataflow.profiling.passes import PlanSummary
 from dataflow.profiling.text import profile_text
 
-FORWARD, BACKWARD, UPDATE = PHASES = ("forward", "backward", "update")
+FORWARD, BACKWARD, UPDATE = "forward", "backward", "update"
+RECOMPUTED = "recomputed"
+"""What the forward pass made, forgot for want of memory, and makes a second time."""
 
 
 @dataclass(frozen=True)

@@ -32,11 +32,12 @@ def rows_text(profile: Profile, by: str, most: int) -> str:
     names = {"instruction": ["node", "op", "shape"], "node": ["node"], "op": ["op"]}[by]
     cells = [[*names, *_headers(timed)]]
     lines: list[str | None] = []
+    phase = ""
     for row in rows:
         if id(row) not in shown:
             continue
-        if row.phase not in lines:
-            lines.append(row.phase)
+        if row.phase != phase:
+            lines.append(phase := row.phase)
         cells.append([*(_name(row, name) for name in names), *_numbers(row, profile, timed)])
         lines.append(None)
     texts = iter(_aligned(cells, len(names)))
