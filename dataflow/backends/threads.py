@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 from dataflow.errors import BackendError
@@ -42,27 +43,31 @@ class ProductThreads:
         """What was asked for last, inside a scope."""
         self._depth = 0
         self._before: list[tuple[Any, int]] = []
+        self._lock = Lock()
 
     @contextmanager
     def scope(self) -> Iterator[None]:
         """Put back at the end what the BLAS used before."""
-        self._depth += 1
+        with self._lock:
+            self._depth += 1
         try:
             yield
         finally:
-            self._depth -= 1
-            if self._depth == 0:
-                for library, count in self._before:
-                    library.set_num_threads(count)
-                self.now, self._before = None, []
+            with self._lock:
+                self._depth -= 1
+                if self._depth == 0:
+                    for library, count in self._before:
+                        library.set_num_threads(count)
+                    self.now, self._before = None, []
 
     def use(self, count: int) -> None:
         """At most so many threads from now on."""
-        if self.now is None:
-            self._before = [(library, library.num_threads) for library in _libraries()]
-        self.now = count
-        for library, most in self._before:
-            library.set_num_threads(min(count, most))
+        with self._lock:
+            if self.now is None:
+                self._before = [(library, library.num_threads) for library in _libraries()]
+            self.now = count
+            for library, most in self._before:
+                library.set_num_threads(min(count, most))
 
 
 PRODUCT_THREADS = ProductThreads()
@@ -71,7 +76,10 @@ PRODUCT_THREADS = ProductThreads()
 def run_all(tasks: Sequence[Callable[[], object]]) -> None:
     """Run tasks side by side, the last one on this thread; an exception of any is raised."""
     futures = [_pool().submit(task) for task in tasks[:-1]]
-    tasks[-1]()
+    try:
+        tasks[-1]()
+    finally:
+        wait(futures)  # they write to memory that the caller goes on to use
     for future in futures:
         future.result()
 

@@ -19,6 +19,7 @@ def fold(plan: Plan) -> Plan:
     """Compute what is constant, bit for bit as a run would, unless that takes much more memory than what it comes
     from."""
     values: dict[int, Any] = dict(plan.constants)
+    memory = {slot: value.nbytes for slot, value in plan.constants.items() if isinstance(value, np.ndarray)}
 
     def visit(state: Rewriting, instruction: Instruction) -> int | None:
         op = instruction.op
@@ -30,7 +31,7 @@ def fold(plan: Plan) -> Plan:
             return None
         spec = state.specs[instruction.output]
         size = 0 if spec is None else byte_count(concrete(spec), spec.dtype)
-        sources = sum(argument.nbytes for argument in arguments if isinstance(argument, np.ndarray))
+        sources = sum(memory.get(slot, 0) for slot in instruction.inputs)
         if size > max(GROWTH, sources) and op.view is None:
             return None
         try:
@@ -39,10 +40,10 @@ def fold(plan: Plan) -> Plan:
         except DataflowError:
             return None  # the run says what is wrong
         if op.view is not None:  # a view takes no memory, and says more of what is in it than its entries do
-            values[instruction.output] = value
+            values[instruction.output], memory[instruction.output] = value, sources
             return None
         slot = state.array(value)
-        values[slot] = state.constants[slot]
+        values[slot], memory[slot] = state.constants[slot], size
         return slot
 
     return rewritten(plan, visit)

@@ -7,6 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from dataflow.plan.structure import Instruction, Plan, Region, concrete
 
+DEFERRED = 4
+"""So many instructions may be put after a region; what they read has to be kept until then."""
+
 
 def regions(plan: Plan) -> Plan:
     """Group what is elementwise. An instruction in between whose result only the caller reads, such as the gradient of
@@ -37,7 +40,7 @@ def _groups(plan: Plan, final: dict[int, Instruction]) -> Iterator[tuple[list[In
     for instruction in plan.instructions:
         its_shape = _shape(plan, instruction)
         joins = its_shape is not None and its_shape == shape and not _reads_a_view_of(plan, instruction, made)
-        if its_shape is None and instruction.output not in final and members:
+        if its_shape is None and instruction.output not in final and members and len(others) < DEFERRED:
             others.append(instruction)
             continue
         if not joins:
