@@ -461,3 +461,13 @@ def test_fifty_layers_are_explained_without_a_large_matrix() -> None:
     np.testing.assert_allclose(found.gradient, gradient, rtol=1e-9, atol=1e-12)
     assert peak < 150 * 2**20
     assert isinstance(Chain(graph, "loss", ["W0"], {}, {}).order, list)
+
+
+def test_what_only_a_comparison_needs_has_no_path():
+    graph = dataflow.Graph("decided")
+    x, w = graph.input("x", (2,)), graph.parameter("w", value=[1.0, -1.0])
+    graph.node("a", dataflow.ops.where(dataflow.ops.exp(w) > 1, 3 * x, 0 * x))
+    found = dataflow.explain(dataflow.Model(graph, ["a"]), of="a", wrt=["w", "x"], x=[1, 2])
+    assert found.explained["w"].path_count == 0
+    assert found.explained["w"].product.tolist() == [[0, 0], [0, 0]]
+    assert found.explained["x"].product.tolist() == [[3, 0], [0, 0]]

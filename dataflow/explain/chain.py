@@ -82,7 +82,7 @@ class Chain:
         nodes = set(self.order)
         found = {}
         for name in self.order:
-            inside = self.inside(name)
+            inside = self._carrying(name)
             own = [a for a in self.graph.arguments(name) if inside and isinstance(a, str)]
             indirect = {a for one in inside if one != name for a in self.graph.arguments(one)}
             direct: dict[tuple[str, int | None], None] = {}
@@ -219,6 +219,15 @@ class Chain:
                     found.add(argument)
                     frontier.append(argument)
         return sorted(found, key=self._position.__getitem__)
+
+    def _carrying(self, name: str) -> list[str]:
+        """Those of ``inside`` that a derivative passes on its way to ``name``: not what decides a comparison."""
+        inside = self.inside(name)
+        carrying = {name}
+        for one in reversed(inside):
+            if one in carrying:
+                carrying.update(a for a in self.graph.arguments(one) if a in inside and self.graph.spec(a).is_float)
+        return [one for one in inside if one in carrying]
 
     def _local(self, name: str, position: int) -> Jacobian:
         op, data = self.graph.op_of(name), self.graph.nodes[name]
