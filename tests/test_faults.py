@@ -22,7 +22,7 @@ from dataflow.feeding import as_input
 from dataflow.ops import linear, mse, sigmoid
 from dataflow.ops import sum as sum_
 from dataflow.training import train
-from dataflow.training.settings import resolve
+from dataflow.training.settings import Settings, resolve
 
 MODELS = Path(__file__).parent.parent / "models"
 DATA = {name: np.asarray(value, float) for name, value in XOR.items()}
@@ -68,6 +68,11 @@ def by_hand(mistake: str, weights: str = "S1", epochs: int = 1, rate: float = 0.
         used = total if mistake == "gradients not reset" else gradients
         p = {name: value - rate * used[name] for name, value in p.items()}
     return gradients, p
+
+
+def resolve_declared(model: Model) -> Settings:
+    unsaid = dict.fromkeys(("batch_size", "optimizer", "learning_rate", "shuffle", "seed", "validation"))
+    return resolve(model.train_settings, **unsaid, backend="numpy")
 
 
 def plain(arrays: Any, decimals: int | None = None) -> Any:
@@ -194,6 +199,21 @@ def test_a_mean_is_not_to_be_summed() -> None:
     assert [one.fault for one in found.explained] == ["sum instead of mean"]
 
 
+@pytest.mark.parametrize("mistake", ["", "updated weights", "relu′(0) = 1", "mean instead of sum"])
+def test_a_model_in_float32(mistake: str) -> None:
+    model = xor("S1", dtype="float32")
+    model.parameters["b1"] = [0.25, -0.25]  # so that the kink at (1,0) is touched in float32, too
+    model.parameters["W1"] = [[0.5, -0.25], [0.25, 0.75]]
+    data = {name: array.astype(np.float32) for name, array in DATA.items()}
+    parameters, optimizer = dict(model.parameters), resolve_declared(model).optimizer
+    learners = [Learner(model, parameters, optimizer), *catalogue(model, parameters, optimizer)]
+    worked_out = [(one.used(one.gradient(data)), one.name) for one in learners]  # some have their name by then
+    gradients = next(gradients for gradients, name in worked_out if name == mistake)
+    found = diagnose(model, Answer({name: value.astype(float) + 1e-7 for name, value in gradients.items()}), data)
+    assert [one.fault for one in found.explained] == ([mistake] if mistake else [])
+    assert found.unexplained == ()
+
+
 def test_a_transposed_matrix() -> None:
     model = classifier()
     data = model.data.load(model.graph)
@@ -242,8 +262,7 @@ def test_layers_in_one_op_and_a_penalty_on_the_weights() -> None:
 def test_a_learner_without_a_mistake_trains_as_dataflow_does(optimizer: dict[str, Any]) -> None:
     settings = TrainSettings(optimizer, epochs=3, batch_size=8, shuffle=True, validation=0.1, seed=3)
     model = classifier(train=settings)
-    unsaid = dict.fromkeys(("batch_size", "optimizer", "learning_rate", "shuffle", "seed", "validation"))
-    resolved = resolve(settings, **unsaid, backend="numpy")
+    resolved = resolve_declared(model)
     learner = Learner(model, dict(model.parameters), resolved.optimizer)
     found = _trained(learner, resolved, model.data.load(model.graph), 3)
     train(model)
@@ -253,12 +272,7 @@ def test_a_learner_without_a_mistake_trains_as_dataflow_does(optimizer: dict[str
 
 def test_every_mistake_has_words() -> None:
     model = xor("S1")
-    settings = resolve(
-        model.train_settings,
-        **dict.fromkeys(("batch_size", "optimizer", "learning_rate", "shuffle", "seed", "validation")),
-        backend="numpy",
-    )
-    learners = list(catalogue(model, {n: np.asarray(v) for n, v in model.parameters.items()}, settings.optimizer))
+    learners = list(catalogue(model, dict(model.parameters), resolve_declared(model).optimizer))
     assert {type(one).name for one in learners} == {kind.name for kind in KINDS} - {"sum instead of mean"}
     for one in learners:
         one.gradient({name: as_input(model.graph, name, value) for name, value in DATA.items()})

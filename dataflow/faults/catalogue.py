@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from dataflow.evaluate import forward
+from dataflow.faults.eager import EagerPass
 from dataflow.faults.learner import Arrays, Learner
-from dataflow.graph import OP, PARAMETER, Graph
+from dataflow.faults.roles import is_activation, is_bias
+from dataflow.graph import OP
 from dataflow.interfaces import Optimizer
 from dataflow.model import Model
 
@@ -41,43 +42,7 @@ class UpdatedWeights(Mistaken):
     remedy = "compute all gradients first, with the weights of the forward pass, and only then update any of them"
 
     def gradient(self, batch: Mapping[str, np.ndarray]) -> Arrays:
-        values, sizes = self.values(batch)
-        on_path = self.graph.depending_on(self.parameters)
-        inputs = [name for name in batch if name in self.graph and name not in self.parameters]
-        of_data = self.graph.depending_on(inputs)
-        weights = {name for name in on_path if name not in of_data}
-        renewed = [name for name in self.order if name in weights]
-        if self.loss in weights:
-            return super().gradient(batch)
-        waiting = {name: len({*self.graph.successors(name)} & {*self.order}) for name in weights}
-        cotangents: Arrays = {self.loss: np.ones_like(values[self.loss])}
-        new: Arrays = {}
-
-        def settle(node: str) -> None:
-            """A node was passed: what of the weights it was the last to use is complete."""
-            done = [node]
-            while done:
-                for source in {x for x in self.graph.arguments(done.pop()) if isinstance(x, str) and x in weights}:
-                    waiting[source] -= 1
-                    if waiting[source] or source not in cotangents:
-                        continue
-                    if self.graph.nodes[source]["kind"] == PARAMETER:
-                        new[source] = self.tried(source, cotangents[source])
-                    else:
-                        self.spread(source, values, sizes, weights, cotangents)
-                        done.append(source)
-
-        for node in reversed(self.order):
-            if node in weights or node not in cotangents or self.graph.nodes[node]["kind"] != OP:
-                continue
-            self.spread(node, values, sizes, weights, cotangents)
-            before = len(new)
-            settle(node)
-            if len(new) > before:
-                known = {name: value for name, value in values.items() if name not in weights}
-                values = values | forward(self.graph, renewed, {**known, **self.parameters, **new}, sizes)
-            self.spread(node, values, sizes, on_path - weights, cotangents)
-        return {name: cotangents.get(name, np.zeros_like(value)) for name, value in self.parameters.items()}
+        return EagerPass(self, batch).gradients()
 
 
 class MissingMinus(Mistaken):
@@ -146,7 +111,9 @@ class KinkFromTheOtherSide(Mistaken):
     ) -> None:
         super().__init__(model, parameters, optimizer)
         self.op, self.side = op, side
-        self.taken: float | None = None
+        graph = model.graph
+        self._kink = cast(Any, next(graph.op_of(x).kink_rule for x in graph if graph.nodes[x].get("op") == op))
+        self.taken = float(self._kink.derivative)
 
     @classmethod
     def variants(cls, model: Model, parameters: Mapping[str, np.ndarray], optimizer: Optimizer) -> Iterator[Mistaken]:
@@ -159,20 +126,11 @@ class KinkFromTheOtherSide(Mistaken):
 
     @property
     def mistake(self) -> str:
-        kink = self.graph_op.kink_rule
-        declared = kink.derivative if kink is not None else None
-        return f"{self.op}′(0) was taken as {self.taken or 0:g}, where it is taken as {declared or 0:g}"
+        return f"{self.op}′(0) was taken as {self.taken:g}, where it is taken as {self._kink.derivative:g}"
 
     @property
     def remedy(self) -> str:
-        kink = self.graph_op.kink_rule
-        return f"{self.op} has no derivative there; {kink.convention if kink is not None else ''}"
-
-    @property
-    def graph_op(self) -> Any:
-        """The op with the kink."""
-        graph = self.graph
-        return next(graph.op_of(name) for name in graph if graph.nodes[name].get("op") == self.op)
+        return f"{self.op} has no derivative there; {self._kink.convention}"
 
     def pulled(
         self,
@@ -185,9 +143,9 @@ class KinkFromTheOtherSide(Mistaken):
     ) -> list[Any]:
         shares = super().pulled(node, g, y, arguments, attributes, wanted)
         op = self.graph.op_of(node)
-        if op.name != self.op or op.kink_rule is None:
+        if op.name != self.op:
             return shares
-        touched = np.broadcast_to(op.kink_rule.touched(*arguments, **attributes), y.shape)
+        touched = np.broadcast_to(self._kink.touched(*arguments, **attributes), y.shape)
         for i, want in enumerate(wanted):
             if want and shares[i] is not None and np.shape(shares[i]) == y.shape and touched.any():
                 beside = [x + self.side * NUDGE * touched if k == i else x for k, x in enumerate(arguments)]
@@ -279,7 +237,7 @@ class ForgottenDerivative(Mistaken):
     @classmethod
     def variants(cls, model: Model, parameters: Mapping[str, np.ndarray], optimizer: Optimizer) -> Iterator[Mistaken]:
         graph = model.graph
-        ops = dict.fromkeys(graph.nodes[name]["op"] for name in graph if _is_activation(graph, name))
+        ops = dict.fromkeys(graph.nodes[name]["op"] for name in graph if is_activation(graph, name))
         for op in ops:
             yield cls(model, parameters, optimizer, op)
 
@@ -296,7 +254,7 @@ class ForgottenDerivative(Mistaken):
         attributes: Mapping[str, Any],
         wanted: Sequence[bool],
     ) -> list[Any]:
-        if self.graph.nodes[node]["op"] == self.op and _is_activation(self.graph, node):
+        if self.graph.nodes[node]["op"] == self.op and is_activation(self.graph, node):
             return [g if want else None for want in wanted]
         return super().pulled(node, g, y, arguments, attributes, wanted)
 
@@ -314,24 +272,3 @@ KINDS: tuple[type[Mistaken], ...] = (
     ForgottenDerivative,
 )
 """All mistakes, in the order in which they are tried."""
-LINEAR = {"identity", "negative", "transpose", "reshape", "cast", "sum", "index", "broadcast_to"}
-
-
-def is_bias(graph: Graph, name: str) -> bool:
-    """Whether a parameter is only ever added to something: by ``+``, or as the third input of ``linear``."""
-    users = list(graph.successors(name))
-
-    def adds(user: str) -> bool:
-        op = graph.nodes[user]["op"]
-        return op == "add" or (op == "linear" and graph.arguments(user).index(name) == 2)
-
-    return bool(users) and all(map(adds, users))
-
-
-def _is_activation(graph: Graph, name: str) -> bool:
-    """An op of one array that keeps its shape and is not linear."""
-    data = graph.nodes[name]
-    if data["kind"] != OP or data["op"] in LINEAR:
-        return False
-    sources = graph.arguments(name)
-    return len(sources) == 1 and isinstance(sources[0], str) and graph.nodes[sources[0]]["shape"] == data["shape"]

@@ -17,8 +17,8 @@ from dataflow.model import Model
 from dataflow.training.examples import checked_arrays, minibatches, split_inputs
 from dataflow.training.settings import Settings, resolve
 
-TOLERANCE = 1e-9
-"""What exact numbers may differ by, relative to the largest of their array."""
+TOLERANCES = {"float64": 1e-9, "float32": 1e-4}
+"""What exact numbers may differ by, relative to the largest of their array, by the dtype of the parameter."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def _compared(name: str, given: np.ndarray, right: np.ndarray, decimals: int | N
 def _off(given: np.ndarray, right: np.ndarray, decimals: int | None) -> np.ndarray:
     """Where two arrays differ by more than rounding."""
     finite = np.abs(right[np.isfinite(right)])
-    tolerance = TOLERANCE * float(finite.max(initial=0.0))
+    tolerance = TOLERANCES.get(right.dtype.name, 0.0) * float(finite.max(initial=0.0))
     if decimals is not None:
         tolerance += 0.5001 * 10.0**-decimals
     same = (given == right) | (np.isnan(given) & np.isnan(right))
