@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import child, growth, judge, machine, page, pictures, report, start, steps
-from benchmark.peers import PEERS, add_backends_of_plugins, installed
+from benchmark.peers import PEERS, REFERENCE, add_backends_of_plugins, installed
 from benchmark.workloads import ONE_THREAD, WORKLOADS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -86,7 +86,11 @@ def measured(options: argparse.Namespace) -> int:
 
 
 def document(result: dict[str, Any]) -> None:
-    """Write the page, its pictures and the numbers."""
+    """Write the page, its pictures and the numbers; not where results of peers disagree."""
+    for workload, found in result["steps"].items():
+        for key, one in found.items():
+            if one.get("distance", 0) > steps.AGREE:
+                sys.exit(f"error: {workload}: {key} has another result than {REFERENCE}; there is nothing to document")
     drawn = [path.name for path in pictures.draw(PAGE.with_suffix(".svg"), result)]
     PAGE.with_suffix(".json").write_text(_json(result), encoding="utf-8")
     PAGE.write_text(page.page(result, drawn), encoding="utf-8")

@@ -66,7 +66,12 @@ class Ratio:
     high: float
 
     def __str__(self) -> str:
-        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
+        return f"{number(self.value)} [{number(self.low)}, {number(self.high)}]"
+
+
+def number(value: float) -> str:
+    """Three digits, or all in front of the point: ``0.0123``, ``1.23``, ``1,230``."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def ratio(ours: Sequence[float], others: Sequence[float]) -> Ratio:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmark.judge import fastest, median, ratio
+from benchmark.judge import Ratio, fastest, median, ratio
 from benchmark.peers import PEERS
 from benchmark.workloads import WORKLOADS
 
@@ -41,7 +41,7 @@ def bounds_table(rows: Sequence[Mapping[str, Any]]) -> tuple[Row, list[Row]]:
     """What has to come out, and what did."""
     body = []
     for row in rows:
-        measured = f"{row['ratio']:.3g} [{row['interval'][0]:.3g}, {row['interval'][1]:.3g}]" if "ratio" in row else ""
+        measured = str(Ratio(row["ratio"], *row["interval"])) if "ratio" in row else ""
         against = row["peer"] if row.get("against", row["peer"]) == row["peer"] else f"{row['peer']} ({row['against']})"
         body.append(
             [
