@@ -308,6 +308,18 @@ def test_the_forward_pass_alone() -> None:
     assert "one step" not in str(found)
 
 
+def test_the_gradient_of_a_node_with_respect_to_others() -> None:
+    found = profile(xor(), of="yhat", wrt=["x", "W1"], rounds=1)
+    assert [row.phase for row in found.by("phase")] == ["forward", "backward"]
+    assert found.memory["gradients"] == (8 + 4) * 8
+    assert found.memory["inputs"] == 8 * 8  # no labels
+    backward = found.by("phase")[1].cost.multiplications
+    assert backward == 8 + 16 + 16  # ∂h = 1 W2, ∂x = ∂z W1, ∂W1 = ∂zᵀ x
+    assert "the forward pass and the backward pass" in str(found)
+    assert profile(xor(), of="h", run=False).total.cost.multiplications == 16
+    assert profile(xor(), wrt="x", run=False).by("phase")[1].cost.multiplications == 8 + 16
+
+
 def test_batches_are_cut_from_the_data() -> None:
     model = classifier()
     assert profile(model, run=False).batch == 8  # the file's

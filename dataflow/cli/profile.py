@@ -31,6 +31,8 @@ from dataflow.profiling.text import passes_text, profile_text
     "--batch-size", type=click.IntRange(min=1), metavar="N", help="The first N examples; the file's unless given."
 )
 @click.option("--forward", is_flag=True, help="The outputs alone: no loss, no backward pass, no update.")
+@common.of_option
+@common.names_option
 @click.option("--by", type=click.Choice(["instruction", "node", "op"]), default="instruction", help="What is a row.")
 @click.option("--no-run", is_flag=True, help="Only what is known before running.")
 @click.option(
@@ -55,6 +57,8 @@ def command(
     model_file: Path,
     batch_size: int | None,
     forward: bool,
+    of: str | None,
+    wrt: list[str] | None,
     by: str,
     no_run: bool,
     rounds: int,
@@ -69,7 +73,8 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """What one step of training MODEL costs: forward pass, backward pass, update.
+    """What one step of training MODEL costs: forward pass, backward pass, update; or the gradient of --of with respect
+    to --wrt.
 
     Multiplications, other operations, bytes and memory are exact, and known before anything runs; then the step is
     timed, whole and op by op. A product, quotient, sum, comparison or function of entries is one operation; bytes are
@@ -86,6 +91,8 @@ def command(
                 data=given if given or model.data is not None else None,
                 batch_size=batch_size,
                 forward=forward,
+                of=of,
+                wrt=wrt,
                 backend=backend or "numpy",
                 threads=threads,
                 memory_limit=memory_limit,

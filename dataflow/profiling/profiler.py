@@ -36,6 +36,8 @@ def profile(
     data: Mapping[str, Any] | None = None,
     batch_size: int | None = None,
     forward: bool = False,
+    of: str | None = None,
+    wrt: Sequence[str] | str | None = None,
     optimizer: OptimizerLike | None = None,
     backend: str = "numpy",
     threads: int | None = None,
@@ -45,7 +47,8 @@ def profile(
     progress: Progress | None = None,
 ) -> Profile:
     """What one step of training costs: the forward pass, the backward pass and the update. Where the model has no loss
-    or no parameters, or with ``forward``, what its outputs cost.
+    or no parameters, or with ``forward``, what its outputs cost; with ``wrt``, what the gradient of ``sum(of)`` (of the
+    loss unless said) with respect to any inputs, parameters or nodes costs; with ``of`` alone, that node.
 
     Multiplications, other operations, bytes and memory are known before anything runs; a ``RuleError`` names an op that
     does not say what it costs. With ``run``, the step is then timed, whole and op by op in turn, ``rounds`` times.
@@ -69,7 +72,7 @@ def profile(
         memory_limit=memory_limit,
     )
     runs_on = registry.backend(backend)
-    step = step_of(model, forward)
+    step = step_of(model, forward, of, [wrt] if isinstance(wrt, str) else wrt)
     given, sizes = arguments(model, step, data, batch_size, settings.batch_size)
     specs = {name: TensorSpec(array.shape, array.dtype) for name, array in given.items()}
     made = stages(step.graph, step.outputs, specs, sizes, settings.memory_limit)
@@ -86,7 +89,7 @@ def profile(
     rows = list(_rows(done, _phases(model.graph, passes), times))
     if copies := _copies(plan):
         seconds = None if times is None or times.pieces is None else times.pieces.get((len(done), len(done)), 0.0)
-        phase = BACKWARD if step.trained else FORWARD
+        phase = BACKWARD if step.gradients else FORWARD
         rows.append(Row(phase, "", "copy", "", "", Cost(), copies, copies, seconds, 0))
     if step.trained:
         rows.append(replace(update, seconds=None if times is None else times.update))
@@ -205,10 +208,11 @@ def _updater(optimizer: Optimizer, vectors: Sequence[tuple[np.ndarray, np.ndarra
 def _memory(plan: Plan, step: Step, given: Mapping[str, np.ndarray], optimizer: Optimizer) -> dict[str, int]:
     """Bytes by kind."""
     trained = sum(given[name].nbytes for name in step.trained)
-    others = plan.output_slots[: len(plan.output_slots) - len(step.trained)]
+    count = len(plan.output_slots) - step.gradients
+    others, gradients = plan.output_slots[:count], plan.output_slots[count:]
     return {
         "parameters": sum(given[name].nbytes for name in step.parameters),
-        "gradients": trained,
+        "gradients": sum(plan.bytes_of(slot) for slot in gradients),
         "optimizer state": trained * len(optimizer.state_names) if step.trained else 0,
         "inputs": sum(given[name].nbytes for name in step.inputs),
         "constants": sum(value.nbytes for value in plan.constants.values() if isinstance(value, np.ndarray)),

@@ -18,12 +18,13 @@ from dataflow.shapes import Size, format_shape, substitute
 
 @dataclass(frozen=True)
 class Step:
-    """What is computed: ``outputs`` of ``graph`` from inputs and parameters; of the ``trained`` parameters' gradients,
-    if any, the nodes stand last among the outputs."""
+    """What is computed: ``outputs`` of ``graph`` from inputs and parameters. The last ``gradients`` of them are
+    gradients; those of ``trained`` parameters are what an update needs."""
 
     graph: Graph
     outputs: Sequence[str]
-    trained: Sequence[str]
+    gradients: int = 0
+    trained: Sequence[str] = ()
 
     @property
     def inputs(self) -> list[str]:
@@ -40,17 +41,24 @@ class Step:
         return [name for name in self.graph.names(kind) if name in needed]
 
 
-def step_of(model: Model, forward: bool) -> Step:
-    """A step of training; with ``forward``, or where there is nothing to train, the model's outputs alone, or its
-    loss."""
+def step_of(model: Model, forward: bool, of: str | None, wrt: Sequence[str] | None) -> Step:
+    """A step of training; with ``wrt``, the gradient of ``sum(of)``, or of the loss; with ``forward``, or where there
+    is nothing to train, the model's outputs alone, or its loss."""
+    if wrt is not None:
+        gradient = gradient_graph(model.graph, model.target(of), wrt)
+        found = [gradient.cotangents[name] for name in wrt if name in gradient.cotangents]
+        return Step(gradient.graph, [gradient.of, *found], len(found))
+    if of is not None:
+        return Step(model.graph, [model.graph.value(of).name])
     if forward or model.loss is None or not len(model.parameters):
         outputs = list(model.outputs) or ([model.loss] if model.loss is not None else [])
         if not outputs:
             raise GraphError("the model declares neither outputs nor a loss, so there is nothing to profile")
-        return Step(model.graph, outputs, [])
+        return Step(model.graph, outputs)
     gradient = gradient_graph(model.graph, model.loss, list(model.parameters))
     trained = [name for name in model.parameters if name in gradient.cotangents]
-    return Step(gradient.graph, [model.loss, *(gradient.cotangents[name] for name in trained)], trained)
+    found = [gradient.cotangents[name] for name in trained]
+    return Step(gradient.graph, [model.loss, *found], len(found), trained)
 
 
 def arguments(

@@ -108,8 +108,12 @@ def count_text(count: int) -> str:
 
 def _heading(profile: Profile) -> str:
     batch = "" if profile.batch is None else f", batch of {profile.batch}"
+    phases = {row.phase for row in profile.rows}
     update = next((row.op for row in profile.rows if row.phase == "update"), None)
-    what = "the forward pass" if update is None else f"one step: forward, backward, update by {update}"
+    if update is not None:
+        what = f"one step: forward, backward, update by {update}"
+    else:
+        what = " and ".join(f"the {phase} pass" for phase in ("forward", "backward") if phase in phases)
     return f"'{profile.model}'{batch}, backend {profile.backend}: {what}"
 
 

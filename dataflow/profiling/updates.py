@@ -74,7 +74,8 @@ def _counts(optimizer: Optimizer, entries: int) -> Tally:
             copy(optimizer).update(parameters, gradients, state, 1)
     except Exception as error:  # (a plugin's own code runs here, and may raise anything)
         raise RuleError(
-            f"what an update by '{optimizer.name}' costs cannot be counted: it takes no numbers that count ({error})"
+            f"what an update by '{optimizer.name}' costs cannot be counted: it takes no numbers that count ({error}); "
+            f"the forward pass alone can be profiled"
         ) from error
     return tally
 
