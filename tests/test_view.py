@@ -187,6 +187,10 @@ def test_any_graph_has_a_page(model: Model) -> None:
             expected = everything[node["name"]].astype(np.float64).reshape(-1)
             assert np.allclose(told, expected, rtol=1e-8, atol=0, equal_nan=True)
         assert len(one["factors"]) == len(content["factors"])
+        for way in content["ways"] if content["of"] is not None and not one["problem"] else []:
+            of, wrt = (content["nodes"][i]["name"] for i in (content["of"], way["wrt"]))
+            no_path = model.evaluate(of=of, wrt=[wrt], data=data).no_path
+            assert bool(no_path) == (not way["factors"] and wrt != of)
 
 
 # ------------------------------------------------------------------------------------------------ how much fits
@@ -230,7 +234,7 @@ def test_a_wide_model_makes_no_gigantic_page() -> None:
     loss = graph.node("loss", mse(h, y))
     rng = np.random.default_rng(0)
     data = {"x": rng.normal(size=(200, 500)), "y": rng.normal(size=(200, 400))}
-    found = view(Model(graph, ["h"], loss.name, data=DataSource(data)))
+    found = view(Model(graph, ["h"], loss.name, data=DataSource(data)), examples=4)
     assert len(found.html) < 3_000_000
     factor = found.content["passes"][0]["factors"][-1]
     assert factor["shape"] == [400, 200_000]

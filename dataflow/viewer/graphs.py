@@ -52,13 +52,14 @@ def find_folding(model: Model, max_nodes: int) -> Folding:
     if not paths:
         return Folding(calls, [closed], [])
     states = list(dict.fromkeys([closed, *_states(calls, paths), frozenset(paths)]))
-    fitting = [state for state in states if not _picture(model, calls, state, max_nodes).notes] or [closed]
     notes = []
-    if fitting[-1] != states[-1]:
-        notes.append(f"with all blocks unfolded there are more than {max_nodes} nodes, so that is left out")
-    if len(fitting) > MOST_LAYOUTS:
-        fitting = [*fitting[: MOST_LAYOUTS - 1], fitting[-1]]
+    if len(states) > MOST_LAYOUTS:
+        states = [*states[: MOST_LAYOUTS - 1], states[-1]]
         notes.append(f"the first {MOST_LAYOUTS - 2} blocks can be unfolded one by one, the others all together")
+    fitting = states
+    if not _fits(model, calls, states[-1], max_nodes):  # which has the most nodes
+        notes.append(f"with all blocks unfolded there are more than {max_nodes} nodes, so that is left out")
+        fitting = [state for state in states[:-1] if _fits(model, calls, state, max_nodes)] or [closed]
     return Folding(calls, fitting, notes)
 
 
@@ -85,6 +86,10 @@ def lay_out(
         picture = replace(picture, title="", nodes=nodes, edges=tuple(_short_labels(picture)))
         svg = Drawing(picture, engine=engine, time_limit=time_limit).render("svg").decode()
         yield Layout(state, picture, svg)
+
+
+def _fits(model: Model, calls: Calls, state: frozenset[str], max_nodes: int) -> bool:
+    return not _picture(model, calls, state, max_nodes).notes
 
 
 def _picture(model: Model, calls: Calls, state: frozenset[str], max_nodes: int, down: bool = True) -> Picture:

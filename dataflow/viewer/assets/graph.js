@@ -72,8 +72,9 @@ function markGraph(pass, state, marks) {
     const done = number === null || state.values.has(number);
     const back = number !== null && state.cotangents.has(number) && pass.cotangents[number] !== undefined;
     const value = number === null ? undefined : shortValue(pass, number);
+    const absent = node.kind === "input" ? "not given" : "not computed";
     if (group.valueText) {
-      group.valueText.textContent = done ? (value === undefined ? "not computed" : `= ${value}`) : "= ?";
+      group.valueText.textContent = done ? (value === undefined ? absent : `= ${value}`) : "= ?";
       group.classList.toggle("not-computed", done && value === undefined);
     }
     if (group.cotangentText) group.cotangentText.textContent = back ? `∂ = ${pass.short_cotangents[number]}` : "∂ = ?";

@@ -28,11 +28,9 @@ function showNode(pass, drawn, go, unfold) {
       element("button", { type: "button", onclick: () => unfold(drawn.call) }, "Unfold"),
     );
   } else if (node.kind === "op") {
-    children.push(
-      formula(drawn.node),
-      element("p", { class: "soft" }, element("code", {}, node.signature), ` ${node.summary}`),
-    );
-    if (node.ops.length > 1) children.push(soft(`Ops inside, in their order: ${node.ops.join(", ")}`));
+    const last = node.ops.length > 1 ? `Its ops are ${node.ops.join(", ")}; the last is ` : "";
+    const op = element("p", { class: "soft" }, last, element("code", {}, node.signature), `: ${node.summary}`);
+    children.push(formula(drawn.node), op);
   }
   const value = valueOf(pass, drawn.node);
   const shape = value ? `${node.shape}, here ${sizes(value.shape)}` : node.shape;

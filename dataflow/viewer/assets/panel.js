@@ -8,9 +8,14 @@ function soft(text) {
   return element("p", { class: "soft" }, text);
 }
 
-function formula(node) {
+/** ``h = relu(z)``. */
+function equation(node) {
   const { name, formula, op } = data.nodes[node];
-  return element("p", { class: "formula" }, `${name} = ${formula || `${op}(…)`}`);
+  return `${name} = ${formula || `${op}(…)`}`;
+}
+
+function formula(node) {
+  return element("p", { class: "formula" }, equation(node));
 }
 
 /** An operator with what follows it, so that a line never ends in one. */
@@ -94,7 +99,7 @@ function forwardCard(pass, step) {
   return [
     title("step-title", `${node.name}`, `forward ${step.place} of ${data.forward.length}`),
     formula(step.node),
-    element("p", { class: "soft" }, node.summary),
+    soft(node.ops.length > 1 ? `The ops ${node.ops.join(", ")}, one after the other.` : node.summary),
     node.arguments.length
       ? element("div", { class: "row" }, ...node.arguments.map((one) => named(nameOf(one), glance(pass, one))))
       : null,
@@ -144,7 +149,8 @@ function factorCard(pass, step) {
     element(
       "p",
       { class: "soft" },
-      `op ${data.nodes[of].op}: a ${sizes(found.shape)} factor, ${found.structure}`,
+      element("code", {}, equation(of)),
+      `: a ${sizes(found.shape)} factor, ${found.structure}`,
       others.length ? `; shared with ${others.map(nameOf).join(", ")}` : "",
     ),
     element("div", { class: "row equation result" }, ...product),
