@@ -134,13 +134,13 @@ class Child:
 def environment(threads: int, caches: Path) -> dict[str, str]:
     """So many threads for everyone, compilers' caches in a folder of this run, OpenBLAS's own choice of kernels."""
     kept = {name: value for name, value in os.environ.items() if name not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
-    counts = ("OMP", "OPENBLAS", "MKL", "NUMBA")
+    counts = ("OMP", "OPENBLAS", "MKL")
     return {
         **kept,
         **{f"{name}_NUM_THREADS": str(threads) for name in counts},
         "DATAFLOW_THREADS": str(threads),
         "XDG_CACHE_HOME": str(caches),
-        "NUMBA_CACHE_DIR": str(caches / "numba"),
+        "DATAFLOW_CACHE": str(caches / "dataflow"),
         "TORCHINDUCTOR_CACHE_DIR": str(caches / "inductor"),
         "JAX_PLATFORMS": "cpu",
     }

@@ -8,7 +8,7 @@ import platform
 from importlib import metadata
 from pathlib import Path
 
-PACKAGES = ("numpy", "numba", "torch", "jax", "jaxlib")
+PACKAGES = ("numpy", "llvmlite", "torch", "jax", "jaxlib")
 
 
 def described() -> dict[str, str]:

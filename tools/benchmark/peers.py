@@ -53,7 +53,7 @@ PEERS = {
     peer.name: peer
     for peer in (
         Peer("dataflow numpy", "benchmark.ours:Ours", "numpy"),
-        Peer("dataflow numba", "benchmark.ours:Ours", "numba", ("numba",)),
+        Peer("dataflow numba", "benchmark.ours:Ours", "numba", ("llvmlite",)),
         Peer("numpy by hand", "benchmark.by_hand:Numpy"),
         Peer("torch", "benchmark.frameworks:Torch", needs=("torch",)),
         Peer("torch.compile", "benchmark.frameworks:TorchCompile", needs=("torch",), too_slow=("g",), grows=False),
