@@ -252,7 +252,7 @@ def test_arrays_of_all_kinds_have_values():
     found = texts(dataflow.draw(graph, values=True).picture)
     assert found["c0"][-1] == "= 1"
     assert found["c2"][-1] == "= [1, 1, 1, …]"
-    assert found["c4"][-1] == " … 9 rows]"
+    assert found["c4"][-2:] == ["\u00a0[1, 1, 1, …]\u00a0", "\u00a0… 9 rows]"]
     assert found["c5"][-1] == "24 numbers from 1 to 1"
     assert found["c6"][-1] == "= [] (empty)"
     assert found["flag"][-1] == "= True"

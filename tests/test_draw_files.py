@@ -30,7 +30,7 @@ STARTS = {
     ".dot": b"digraph picture",
     ".gv": b"digraph picture",
     ".tex": b"\\documentclass",
-    ".mmd": b"flowchart TB",
+    ".mmd": b"%%{init:",
 }
 PLAIN = [ending for ending in STARTS if ending != ".pdf"]
 

@@ -23,6 +23,7 @@ MOST_NODES = 24
 """An expression of more nodes than this is summed up."""
 MOST_PARTIALS = 3
 ROWS, COLUMNS = 4, 4
+SPACE = "\u00a0"
 
 
 def expression_lines(text: str) -> list[Line]:
@@ -125,10 +126,10 @@ def value_lines(value: np.ndarray) -> list[Line]:
         return [Line(Role.VALUE, f"= {_row(value)}")]
     if value.ndim == 2:
         rows = [_row(row) for row in (value if len(value) <= ROWS else value[: ROWS - 1])]
-        texts = [f"[{row}" if i == 0 else f" {row}" for i, row in enumerate(rows)]
-        if len(value) > ROWS:
-            texts.append(f" … {len(value):,} rows")
-        texts[-1] += "]"
+        rows += [f"… {len(value):,} rows"] if len(value) > ROWS else []
+        # spaces in place of the outer brackets, so that rows that are centred stand under each other
+        last = len(rows) - 1
+        texts = [f"{SPACE if i else '['}{row}{SPACE if i < last else ']'}" for i, row in enumerate(rows)]
         return [Line(Role.VALUE, text) for text in texts]
     low, high = (_number(bound, 4) for bound in (value.min(), value.max()))
     return [Line(Role.VALUE, f"{value.size:,} numbers from {low} to {high}")]

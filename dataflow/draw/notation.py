@@ -35,7 +35,7 @@ def plain(text: str, longest: int = LONGEST) -> str:
 
 def printable(text: str) -> str:
     """The text on one line, with nothing in it that a file of text cannot hold."""
-    return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in str(text))
+    return "".join(c if c.isprintable() or c == "\u00a0" else " " if c.isspace() else "\ufffd" for c in str(text))
 
 
 def _part(name: str) -> str:

@@ -119,7 +119,7 @@ def _copy_children(source: ET.Element, target: ET.Element, groups: _Groups) -> N
 
 def clean(text: str) -> str:
     """Without the characters that XML cannot hold; lines and the spaces that Graphviz keeps apart stay."""
-    return "".join(c if c in "\n\u00a0" else printable(c) for c in text)
+    return "".join(c if c == "\n" else printable(c) for c in text)
 
 
 def _child(parent: ET.Element, name: str, text: str, **attributes: str) -> None:

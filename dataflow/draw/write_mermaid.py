@@ -20,13 +20,15 @@ SHAPES = {
     Kind.LAYERS: ("[/", "/]"),
 }
 ARROWS = {Flow.VALUE: "-->", Flow.GRADIENT: "-->", Flow.SAVED: "-.->", Flow.REPEAT: "-.->"}
+SETTINGS = '%%{init: {"flowchart": {"wrappingWidth": 400}}}%%'
+"""An expression stays on the line that it has."""
 _SAFE = frozenset(" .,+-=×·∂⁽⁾…→")
 
 
 def mermaid(picture: Picture) -> str:
     """A flowchart; nodes are called n1, n2, ..."""
     colors = theme(picture.dark)
-    lines = [f"flowchart {'TB' if picture.down else 'LR'}"]
+    lines = [SETTINGS, f"flowchart {'TB' if picture.down else 'LR'}"]
     lines += [f"  accTitle: {_sentence(picture.title)}", f"  accDescr: {_sentence(picture.description)}"]
     names = {node.key: f"n{number}" for number, node in enumerate(picture.nodes, 1)}
     lines += _inside(picture, None, names, "  ")

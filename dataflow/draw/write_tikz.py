@@ -13,7 +13,7 @@ from dataflow.explain.names import latex_name
 
 CORNER = 6.0
 DASHES = {Flow.VALUE: "", Flow.GRADIENT: "", Flow.SAVED: ",dashed", Flow.REPEAT: ",densely dotted"}
-_COMMANDS = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_COMMANDS = {"\u00a0": "~", "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 _COMMANDS |= {character: f"\\{character}" for character in "#$%&_{}"}
 _COMMANDS |= {
     "<": "$<$",
