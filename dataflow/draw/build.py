@@ -222,7 +222,8 @@ class _Builder:
                 if key is not None and key not in found:
                     title = plain(self.calls.title(call))
                     parent = self.cluster_key(self.calls.parent[call], node.backward)
-                    found[key] = Cluster(key, f"backward through {title}" if node.backward else title, parent)
+                    label = f"backward through {title}" if node.backward else title
+                    found[key] = Cluster(key, label, parent, backward=node.backward)
         return list(found.values())
 
     def cluster_of(self, key: str, is_backward: bool) -> str | None:

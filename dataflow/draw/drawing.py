@@ -12,7 +12,7 @@ from dataflow.draw.engines import DRAW, LAY_OUT, TIME_LIMIT, Engine, find_engine
 from dataflow.draw.label_places import place_labels
 from dataflow.draw.layout import Layout, read_layout
 from dataflow.draw.picture import Picture
-from dataflow.draw.routes import add_routes
+from dataflow.draw.routes import add_routes, separate
 from dataflow.draw.styles import FONT
 from dataflow.draw.svg import accessible
 from dataflow.draw.write_dot import dot_source
@@ -142,7 +142,9 @@ def lay_out(picture: Picture, engine: Engine, font: str = FONT, time_limit: floa
     """The engine's layout, with lines of our own between two passes and the labels of edges in better places."""
     source = dot_source(picture, font=font, crossing=False)
     found = read_layout(engine.run(source, "json0", time_limit, program=LAY_OUT))
-    return place_labels(picture, add_routes(picture, found) if picture.beside else found)
+    if picture.beside:
+        found = add_routes(picture, separate(picture, found))
+    return place_labels(picture, found)
 
 
 _CREATED = re.compile(rb"(/(?:CreationDate|ModDate) \(D:)(\d+)")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from dataflow.errors import DataflowError
@@ -43,6 +44,32 @@ class Layout:
     edges: dict[str, Spline]
     boxes: dict[str, list[float]]
     titles: dict[str, Place] = field(default_factory=dict)
+
+    def moved(self, names: Collection[str], dx: float, dy: float) -> Layout:
+        """With some of the elements elsewhere."""
+
+        def point(place: Point) -> Point:
+            return place[0] + dx, place[1] + dy
+
+        def middle(place: Place) -> Place:
+            return replace(place, x=place.x + dx, y=place.y + dy)
+
+        def line(spline: Spline) -> Spline:
+            end, label = (None if place is None else point(place) for place in (spline.end, spline.label))
+            return Spline([point(place) for place in spline.points], end, label)
+
+        def box(sides: Sequence[float]) -> list[float]:
+            return [*point((sides[0], sides[1])), *point((sides[2], sides[3]))]
+
+        return replace(
+            self,
+            width=self.width + max(0.0, dx),
+            bottom=self.bottom + min(0.0, dy),
+            nodes={key: middle(place) if key in names else place for key, place in self.nodes.items()},
+            edges={key: line(spline) if key in names else spline for key, spline in self.edges.items()},
+            boxes={key: box(sides) if key in names else sides for key, sides in self.boxes.items()},
+            titles={key: middle(place) if key in names else place for key, place in self.titles.items()},
+        )
 
 
 def read_layout(layout: bytes) -> Layout:

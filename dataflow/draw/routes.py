@@ -15,6 +15,8 @@ from dataflow.draw.boxes import Box, Grid
 from dataflow.draw.layout import Layout, Place, Point, Spline
 from dataflow.draw.picture import Flow, Kind, Picture
 
+BETWEEN = (80.0, 20.0)
+"""Added between the passes where they are side by side, and where one is under the other."""
 CLEARANCE = 7.0
 """Between a line and what it goes around, in points."""
 ARROW = 7.0
@@ -28,6 +30,15 @@ LANES = 6
 LANE = 4.0
 MOST_TRIED = 300
 """After so many corners a line goes straight."""
+
+
+def separate(picture: Picture, found: Layout) -> Layout:
+    """The same layout with room between the two passes for the labels of what crosses."""
+    backward = {node.key for node in picture.nodes if node.backward}
+    names = {f"node-{number}" for number, node in enumerate(picture.nodes, 1) if node.backward}
+    names |= {f"edge-{number}" for number, edge in enumerate(picture.edges, 1) if edge.source in backward}
+    names |= {f"cluster-{number}" for number, cluster in enumerate(picture.clusters, 1) if cluster.backward}
+    return found.moved(names, BETWEEN[0], 0.0) if picture.down else found.moved(names, 0.0, -BETWEEN[1])
 
 
 def add_routes(picture: Picture, found: Layout) -> Layout:
