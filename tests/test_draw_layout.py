@@ -15,6 +15,7 @@ import dataflow
 from dataflow.draw.boxes import Box, Grid
 from dataflow.draw.build import BACKWARD, FORWARD
 from dataflow.draw.drawing import lay_out
+from dataflow.draw.effort import MOST_EFFORT, MOST_WITH_LABELS, effort
 from dataflow.draw.engines import find_engine
 from dataflow.draw.label_places import line_points, place_labels, text_size
 from dataflow.draw.layout import Layout, Place, Spline
@@ -119,6 +120,39 @@ def test_a_label_with_room_stays_and_one_without_moves():
     width, _ = text_size("xxxx")
     assert abs(x) > width / 2
     assert 0 <= y <= 100
+
+
+def chain(count, weights=5):
+    """Every weight is used all along, so that edges are long."""
+    graph = dataflow.Graph("chain")
+    value = graph.input("x", ("n",))
+    shared = [graph.parameter(f"w{i}", value=1.0) for i in range(weights)]
+    for i in range(count):
+        value = graph.node(f"h{i}", dataflow.ops.tanh(value) if i % 2 else value * shared[i // 2 % weights])
+    return dataflow.Model(graph, [f"h{count - 1}"])
+
+
+def test_effort_counts_the_ranks_that_edges_cross():
+    # x - h0 - h1 - ... - h9; w0 stands beside x, and its edges to h0, h2, ... cross 1, 3, 5, 7, 9 ranks
+    assert effort(dataflow.draw(chain(10, 1)).picture) == 10 + 25
+    assert effort(dataflow.draw(dataflow.load(MODELS["deep"])).picture) > 0
+
+
+def test_what_takes_long_to_lay_out_is_folded_though_it_is_small():
+    model = chain(300)
+    picture = dataflow.draw(model).picture
+    assert len(picture.nodes) < 40
+    assert picture.notes[0].startswith("306 nodes are too many to lay out")
+    asked = dataflow.draw(model, max_nodes=500).picture
+    assert len(asked.nodes) == 306
+    assert effort(asked) > MOST_EFFORT
+
+
+def test_edges_over_many_ranks_have_labels_without_room_for_them():
+    picture = dataflow.draw(chain(120)).picture
+    assert MOST_WITH_LABELS < effort(picture) < MOST_EFFORT
+    layout = lay_out(picture, find_engine("json0"))
+    assert all(layout.edges[f"edge-{i}"].label for i in range(1, len(picture.edges) + 1))
 
 
 def test_boxes():

@@ -57,9 +57,8 @@ from dataflow.draw.engines import TIME_LIMIT
 @click.option(
     "--max-nodes",
     type=click.IntRange(min=1),
-    default=MOST_NODES,
     metavar="N",
-    help=f"Fold blocks, then layers, down to N nodes; {MOST_NODES} unless given.",
+    help=f"Fold blocks, then layers, down to N nodes; {MOST_NODES} unless given, or what can be laid out soon.",
 )
 @click.option("--engine", metavar="NAME", help="What lays out: dot, pygraphviz, graphviz-pure, or a program's path.")
 @click.option(
@@ -87,7 +86,7 @@ def command(
     direction: str,
     theme: str,
     no_legend: bool,
-    max_nodes: int,
+    max_nodes: int | None,
     engine: str | None,
     time_limit: float,
     data_file: Path | None,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from dataflow.draw.calls import Calls
+from dataflow.draw.effort import MOST_EFFORT, effort
 from dataflow.draw.grouping import Grouping, group
 from dataflow.draw.legend import describe, legend
 from dataflow.draw.notation import plain
@@ -51,7 +52,8 @@ class Options:
     dark: bool = False
     auto: bool = False
     legend: bool = True
-    max_nodes: int = MOST_NODES
+    max_nodes: int | None = None
+    """``MOST_NODES``, or fewer where so many take too long to lay out."""
 
 
 def build_picture(model: Model, options: Options, given: Mapping[str, Any] | None = None) -> Picture:
@@ -68,12 +70,22 @@ def build_picture(model: Model, options: Options, given: Mapping[str, Any] | Non
     pinned = {*model.outputs, *options.wrt, *([model.loss] if model.loss else []), *([of] if of else [])}
     calls = Calls(graph, fold_repeats=options.fold_repeats, pinned=pinned)
     calls.collapse(options.collapse)
-    found = group(subject, calls, pinned, inner=options.inner, max_nodes=options.max_nodes)
     marks = find_marks(subject, graph, of, options.wrt, wrts) if of and options.wrt else Marks()
-    builder = _Builder(model, options, subject, calls, found, marks)
-    if options.values:
-        builder.compute(given)
-    return builder.build()
+    values = _compute(model, subject, given) if options.values else {}
+    limit = MOST_NODES if options.max_nodes is None else options.max_nodes
+    while True:
+        found = group(subject, calls, pinned, inner=options.inner, max_nodes=limit)
+        picture = _Builder(model, options, subject, calls, found, marks, values).build()
+        if options.max_nodes is not None or found.bands or effort(picture) <= MOST_EFFORT:
+            return picture
+        limit = len(picture.nodes) - 1  # as many would take too long to lay out: fold further
+
+
+def _compute(model: Model, subject: Subject, given: Mapping[str, Any] | None) -> dict[str, np.ndarray]:
+    """The forward pass, and the backward pass if what it starts from can be computed."""
+    known, sizes = model.feed(given)
+    values = forward(model.graph, subject.forward, known, sizes)
+    return forward(subject.graph, subject.backward, values, sizes) if subject.of in values else values
 
 
 @dataclass
@@ -84,14 +96,7 @@ class _Builder:
     calls: Calls
     grouping: Grouping
     marks: Marks
-    values: dict[str, np.ndarray] = field(default_factory=dict)
-
-    def compute(self, given: Mapping[str, Any] | None) -> None:
-        """The forward pass, and the backward pass if what it starts from can be computed."""
-        known, sizes = self.model.feed(given)
-        self.values = forward(self.model.graph, self.subject.forward, known, sizes)
-        if self.subject.of in self.values:
-            self.values = forward(self.subject.graph, self.subject.backward, self.values, sizes)
+    values: Mapping[str, np.ndarray]
 
     @cached_property
     def texts(self) -> Texts:

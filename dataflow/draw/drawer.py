@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dataflow.draw.build import MOST_NODES, Options, build_picture
+from dataflow.draw.build import Options, build_picture
 from dataflow.draw.drawing import Drawing
 from dataflow.draw.engines import TIME_LIMIT
 from dataflow.errors import DataError, GraphError
@@ -30,7 +30,7 @@ def draw(
     direction: str = "down",
     theme: str = "light",
     legend: bool = True,
-    max_nodes: int = MOST_NODES,
+    max_nodes: int | None = None,
     engine: str | None = None,
     time_limit: float = TIME_LIMIT,
     example: int | None = None,
@@ -45,15 +45,15 @@ def draw(
     ``inputs``, else of the declared data, of one ``example`` if that is said. There is a node for each that is named,
     with its expression; ``inner`` shows the nodes inside expressions too. ``collapse`` takes names of blocks or paths
     of calls; repetitions of a block are drawn once unless ``fold_repeats`` is false. Over ``max_nodes`` nodes, blocks
-    and then layers are folded. The ``theme`` is "light", "dark", or "auto": an SVG that is as light or dark as the page
-    around it. ``engine`` is "dot", "pygraphviz", "graphviz-pure" or a program's path;
+    and then layers are folded; unless that is said, over 999 and where laying out would take long. The ``theme`` is
+    "light", "dark", or "auto": an SVG that is as light or dark as the page around it. ``engine`` is "dot", "pygraphviz", "graphviz-pure" or a program's path;
     ``time_limit``, in seconds, is for laying out.
     """
     chosen = model if isinstance(model, Model) else Model(model)
     _check(direction in DIRECTIONS, f"the direction is 'down' or 'right', not {direction!r}")
     _check(theme in THEMES, f"the theme is 'light', 'dark' or 'auto', not {theme!r}")
     _check(not (backward and both), "take either backward or both")
-    _check(max_nodes >= 1, f"a picture has at least one node, not max_nodes={max_nodes}")
+    _check(max_nodes is None or max_nodes >= 1, f"a picture has at least one node, not max_nodes={max_nodes}")
     _check(time_limit > 0, f"the time limit is a number of seconds over 0, not {time_limit}")
     if not len(chosen.graph):
         raise GraphError("the model has no nodes; there is nothing to draw")

@@ -8,6 +8,7 @@ from collections.abc import Container, Mapping
 from functools import cached_property
 from pathlib import Path
 
+from dataflow.draw.effort import MOST_WITH_LABELS, effort
 from dataflow.draw.engines import DRAW, LAY_OUT, TIME_LIMIT, Engine, find_engine
 from dataflow.draw.label_places import place_labels
 from dataflow.draw.layout import Layout, read_layout
@@ -140,7 +141,7 @@ class Drawing:
 
 def lay_out(picture: Picture, engine: Engine, font: str = FONT, time_limit: float = TIME_LIMIT) -> Layout:
     """The engine's layout, with lines of our own between two passes and the labels of edges in better places."""
-    source = dot_source(picture, font=font, crossing=False)
+    source = dot_source(picture, font=font, crossing=False, edge_labels=effort(picture) <= MOST_WITH_LABELS)
     found = read_layout(engine.run(source, "json0", time_limit, program=LAY_OUT))
     if picture.beside:
         found = add_routes(picture, separate(picture, found))

@@ -55,7 +55,7 @@ def group(subject: Subject, calls: Calls, pinned: Collection[str], *, inner: boo
         calls.collapse_all()
         found = _by_call(subject, calls, hosts)
         if len(found.main) <= max_nodes:
-            found.notes.append(f"{count:,} nodes are too many for a picture: all blocks were collapsed")
+            found.notes.append(f"{count:,} nodes are too many to lay out: all blocks were collapsed")
     if len(found.main) > max_nodes:
         found = _by_layer(subject)
         if len(found.main) > max_nodes:
@@ -64,7 +64,7 @@ def group(subject: Subject, calls: Calls, pinned: Collection[str], *, inner: boo
                 f"allow more with --max-nodes"
             )
         found.notes.append(
-            f"{count:,} nodes are too many for a picture: they were folded by layers; group nodes into blocks and "
+            f"{count:,} nodes are too many to lay out: they were folded by layers; group nodes into blocks and "
             f"collapse them with --collapse, or allow more with --max-nodes"
         )
     return found

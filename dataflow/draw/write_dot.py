@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from dataflow.draw.effort import is_crossing
 from dataflow.draw.layout import Layout, Point, Spline
 from dataflow.draw.notation import printable
 from dataflow.draw.picture import Flow, Line, Mark, Picture, PictureEdge, PictureNode, Role
@@ -45,17 +46,19 @@ def dot_source(
     dpi: int | None = None,
     layout: Layout | None = None,
     crossing: bool = True,
+    edge_labels: bool = True,
 ) -> str:
     """The text of a DOT file. A node is called what it is called in the graph; its ``id`` is ``node-1`` and so on.
 
     With a ``layout`` everything has its place, and Graphviz need only draw it. Without ``crossing``, the edges from one
-    of two passes to the other are left out: what they would do to a layout is nothing good.
+    of two passes to the other are left out: what they would do to a layout is nothing good. Without ``edge_labels``, no
+    room is made for those.
     """
     import graphviz
 
     attributes = _graph_attributes(picture, font) | ({} if dpi is None else {"dpi": str(dpi)})
     dot = graphviz.Digraph("picture", graph_attr=attributes)
-    _Writer(picture, layout, crossing=crossing).write(dot, font)
+    _Writer(picture, layout, crossing=crossing, edge_labels=edge_labels).write(dot, font)
     return str(dot.source)
 
 
@@ -81,10 +84,11 @@ def _graph_attributes(picture: Picture, font: str) -> dict[str, str]:
 class _Writer:
     """Writes the elements of one picture, in its order."""
 
-    def __init__(self, picture: Picture, layout: Layout | None, *, crossing: bool) -> None:
+    def __init__(self, picture: Picture, layout: Layout | None, *, crossing: bool, edge_labels: bool) -> None:
         self.picture = picture
         self.layout = layout
         self.crossing = crossing
+        self.edge_labels = edge_labels
         self.colors = theme(picture.dark)
         self.numbers = {node.key: number for number, node in enumerate(picture.nodes, 1)}
         self.names = {key: _name(key, number) for key, number in self.numbers.items()}
@@ -143,13 +147,14 @@ class _Writer:
         color = mark_color(edge.mark, self.colors.line, self.colors)
         given = {
             "id": identity,
-            "label": _text([edge.label if self.layout else f" {edge.label}"]),  # a gap to the line
             "style": LINES[edge.flow],
             "color": f"{color}:{color}" if edge.mark == Mark.SHARED else color,  # two lines
             "penwidth": str(1 if edge.mark in (Mark.SHARED, Mark.NONE) else THICK),
         }
+        if self.edge_labels:
+            given["label"] = _text([edge.label if self.layout else f" {edge.label}"])  # a gap to the line
         source, target = edge.source, edge.target
-        crosses = edge.flow == Flow.SAVED and bool(self.picture.beside)
+        crosses = is_crossing(edge.flow, self.picture)
         if crosses and not self.crossing:
             return
         if self.layout is not None:
