@@ -41,13 +41,13 @@ def draw(
     by side and the values that the one saves for the other.
 
     The gradients are those of ``of`` (the loss unless said) with respect to every parameter, and to ``wrt``, whose
-    paths are marked, with what they share with the other gradients. ``values`` puts numbers in: those of ``data`` and
-    ``inputs``, else of the declared data, of one ``example`` if that is said. There is a node for each that is named,
-    with its expression; ``inner`` shows the nodes inside expressions too. ``collapse`` takes names of blocks or paths
-    of calls; repetitions of a block are drawn once unless ``fold_repeats`` is false. Over ``max_nodes`` nodes, blocks
-    and then layers are folded; unless that is said, over 999 and where laying out would take long. The ``theme`` is
-    "light", "dark", or "auto": an SVG that is as light or dark as the page around it. ``engine`` is "dot", "pygraphviz", "graphviz-pure" or a program's path;
-    ``time_limit``, in seconds, is for laying out.
+    paths are marked, with what they share with the other gradients. ``values`` puts numbers in: those of ``data``
+    and ``inputs``, else of the declared data, of one ``example`` if that is said. There is a node for each that is
+    named, with its expression; ``inner`` shows the nodes inside expressions too. ``collapse`` takes names of blocks
+    or paths of calls; repetitions of a block are drawn once unless ``fold_repeats`` is false. Over ``max_nodes``
+    nodes, blocks and then layers are folded; unless that is said, over 999 and where laying out would take long.
+    The ``theme`` is "light", "dark", or "auto": an SVG that is as light or dark as the page around it. ``engine``
+    is "dot", "pygraphviz", "graphviz-pure" or a program's path; ``time_limit``, in seconds, is for laying out.
     """
     chosen = model if isinstance(model, Model) else Model(model)
     _check(direction in DIRECTIONS, f"the direction is 'down' or 'right', not {direction!r}")
