@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_plan import interpreted, same
+from test_plan import check_all, interpreted, same
 
 from dataflow import Graph, ops
 from dataflow.op import primitive
@@ -305,6 +305,28 @@ def test_results_take_the_place_of_what_ends() -> None:
         h = ops.tanh(h @ h)
     plan = compiled(graph, h + 1)
     assert plan.arena_bytes == 2 * 16 * 16 * 8
+
+
+READ_AGAIN: dict[str, Callable[[Any, Any], Any]] = {
+    "after the result is written": lambda x, h: (h + 1, lambda first: first * h + h),
+    "in another order": lambda x, h: (h + ops.transpose(h), lambda first: first * 2),
+    "in another order, from a later row": lambda x, h: (h * h[::-1], lambda first: first - x),
+    "broadcast": lambda x, h: (h + h[:1], lambda first: first - h[1:2]),
+}
+
+
+@pytest.mark.parametrize("name", READ_AGAIN)
+def test_no_result_takes_the_place_of_what_is_still_read(name: str) -> None:
+    graph = Graph("g")
+    x = graph.input("x", (6, 6))
+    h = x @ x
+    first, then = READ_AGAIN[name](x, h)
+    second = then(first)
+    # products read both, so that both need a place
+    value = graph.node("y", first @ x + second @ x)
+    arrays = [np.random.default_rng(0).normal(size=(6, 6))]
+    plan = check_all(graph, [value.name], {"x": graph.spec("x")}, arrays)
+    assert any(len(region.outputs) == 2 for region in plan.regions)
 
 
 @pytest.mark.parametrize("seed", range(20))
