@@ -811,6 +811,17 @@ def test_no_epochs():
     assert history == History()
 
 
+def test_a_loss_of_another_dtype_than_the_parameters():
+    graph = Graph("mixed")
+    x = graph.input("x", ("n", 2), "float64")
+    W = graph.parameter("W", (2,), init="ones", dtype="float32")
+    graph.node("loss", mse(x @ W, np.zeros(())))
+    trainer = Trainer(Model(graph, [], loss="loss"), {"x": [[1e-30, 1.0], [3.0, 0.5]]}, learning_rate=0.125)
+    assert trainer.step() == 0.5 * (1 + 3.5**2)  # by hand: float64, in which 1e-30 + 1 is 1
+    # ∂ = Σ (x·W) x = (1e-30 + 10.5, 1 + 1.75), each float32 step is exact here
+    assert trainer.parameters["W"].tolist() == [1 - 10.5 / 8, 1 - 2.75 / 8]
+
+
 def test_plans_are_made_once_for_each_shape():
     trainer = Trainer(classifier(), batch_size=8, shuffle=True)
     trainer.run(30)

@@ -72,7 +72,7 @@ class NumpyRunner(Runner):
         return self._pieces(arguments, outputs)
 
     def _run(self, steps: Sequence[Step]) -> None:
-        if self._product_threads not in (None, PRODUCT_THREADS.now):
+        if self._product_threads is not None and self._product_threads != PRODUCT_THREADS.now:
             PRODUCT_THREADS.use(self._product_threads)
         for step in steps:
             step()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from operator import is_
 
 import numpy as np
 
@@ -34,16 +33,22 @@ class Gradients:
         self._last: _Bound | None = None
 
     def __call__(self, batch: Mapping[str, np.ndarray]) -> float:
-        arrays = [batch[name] for name in self.inputs]
-        if self._last is not None and self._last.is_on(arrays):
-            return self._last.run()
+        last = self._last
+        if last is None or [id(batch[name]) for name in self.inputs] != last.identities:
+            last = self._last = self._ready([batch[name] for name in self.inputs])
+        last.step()
+        return float(last.loss)
+
+    def _ready(self, arrays: list[np.ndarray]) -> _Bound:
+        """What reads a minibatch, with this one in place."""
         key = tuple([array.shape for array in arrays])
         bound = self._bound.get(key)
         if bound is None:
-            bound = self._bound[key] = _Bound(self._prepared(arrays), arrays, self._vectors)
-        self._last = bound
+            bound = self._bound[key] = _Bound(
+                self._prepared(arrays), arrays, self._vectors, self._graph.spec(self._outputs[0])
+            )
         bound.take(arrays)
-        return bound.run()
+        return bound
 
     def scope(self) -> AbstractContextManager[object]:
         """What the backend wants to hold around many calls."""
@@ -63,32 +68,24 @@ class _Bound:
     own, since none of the caller's arrays may be written.
     """
 
-    def __init__(self, runner: Runner, arrays: list[np.ndarray], vectors: Vectors) -> None:
+    def __init__(self, runner: Runner, arrays: list[np.ndarray], vectors: Vectors, loss: TensorSpec) -> None:
         self._runner, self._vectors = runner, vectors
-        self._loss = np.empty((), next(iter(vectors.views.values())).dtype)
+        self.loss = np.empty((), loss.dtype)
         self._owned = not all(array.flags.c_contiguous for array in arrays)
-        self._step, self._places = self._bind(arrays)
-
-    def is_on(self, arrays: list[np.ndarray]) -> bool:
-        """Whether it reads these very arrays."""
-        return all(map(is_, arrays, self._places))
-
-    def run(self) -> float:
-        """The loss; the gradient is in the vectors then."""
-        self._step()
-        return float(self._loss)
+        self._bind(arrays)
 
     def take(self, arrays: list[np.ndarray]) -> None:
         """Read this minibatch from now on."""
-        if self.is_on(arrays):
+        if [id(array) for array in arrays] == self.identities:
             return
         if not self._owned:
             self._owned = True
-            self._step, self._places = self._bind(arrays)
-        for array, place in zip(arrays, self._places, strict=True):
+            self._bind(arrays)
+        for array, place in zip(arrays, self.places, strict=True):
             place[...] = array
 
-    def _bind(self, arrays: list[np.ndarray]) -> tuple[Callable[[], object], list[np.ndarray]]:
-        places = [array.copy(order="C") for array in arrays] if self._owned else arrays
-        outputs = [self._loss, *self._vectors.gradient_views.values()]
-        return self._runner.bind([*places, *self._vectors.views.values()], outputs), places
+    def _bind(self, arrays: list[np.ndarray]) -> None:
+        self.places = [array.copy(order="C") for array in arrays] if self._owned else arrays
+        self.identities = [id(place) for place in self.places]
+        outputs = [self.loss, *self._vectors.gradient_views.values()]
+        self.step: Callable[[], object] = self._runner.bind([*self.places, *self._vectors.views.values()], outputs)
