@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -17,14 +18,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from crashes import CALLS
 from nets import bits, classifier, xor
 
 import dataflow
 from dataflow import DataflowWarning, FileFormatError, TrainingError, TrainSettings
+from dataflow.cli.group import main
 from dataflow.files.container import read_container
 from dataflow.training import Trainer, train
 from dataflow.training.checkpoints import Checkpoints
+from dataflow.training.interrupts import Interrupt, deferred
 
 HERE = Path(__file__).parent
 DIGITS = str(HERE.parent / "models" / "digits.toml")
@@ -237,6 +241,51 @@ def test_the_command_that_is_asked_to_end_says_how_to_go_on(tmp_path: Path, numb
     # what it says works
     done = ran(*COMMAND, *found[3].split(), "--epochs", int(found[1]) + 1, "--quiet", folder=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("words", "left"), [([], "nothing"), (["--checkpoint", "run"], "only what was in run before")])
+def test_the_command_that_is_asked_twice_ends_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], left: str
+) -> None:
+    def long_measurement(trainer: Trainer) -> dict[str, float]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        raise AssertionError("not reached")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Trainer, "measure", long_measurement)
+    done = CliRunner().invoke(main, ["train", str(HERE.parent / "models" / "xor.toml"), *words])
+    assert done.stderr == f"Error: interrupted twice, before the run could end in order; {left} was saved\n"
+    assert done.exit_code == 128 + signal.SIGTERM
+
+
+def test_whoever_defers_signals_first_decides() -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with deferred(terminate=True, resend=False) as outer:
+        with deferred() as inner:
+            assert inner is outer
+        signal.raise_signal(signal.SIGTERM)
+        assert (outer.requested, outer.signal) == (True, signal.SIGTERM)
+        found: list[Interrupt] = []
+        thread = threading.Thread(target=lambda: found.append(deferred().__enter__()))
+        thread.start()
+        thread.join()
+        assert not found[0].requested
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_a_handler_of_the_program_s_own_stays(tmp_path: Path) -> None:
+    seen = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: seen.append(number))
+    try:
+        history = train(
+            classifier(train=settings(1)),
+            checkpoint=tmp_path,
+            on_batch=lambda progress: os.kill(os.getpid(), signal.SIGTERM),
+        )
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (history.interrupted, len(seen)) == (False, 6)
 
 
 def test_two_commands_on_one_folder(tmp_path: Path) -> None:
