@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -121,6 +121,57 @@ class Runner(ABC):
         return None
 
 
+class VectorGroup(Protocol):
+    """Parameters of one dtype side by side, their gradients, and the optimizer's state by name: vectors of one
+    length."""
+
+    @property
+    def parameters(self) -> np.ndarray: ...
+    @property
+    def gradients(self) -> np.ndarray: ...
+    @property
+    def state(self) -> Mapping[str, np.ndarray]: ...
+
+
+@dataclass(frozen=True)
+class TrainingTask:
+    """What a backend is told so that it can run minibatches by itself."""
+
+    plan: Callable[[int], Plan]
+    """The plan for a minibatch of so many examples: its arguments are the inputs and then the parameters, its outputs
+    the loss and then the gradients."""
+    inputs: Sequence[str]
+    data: Mapping[str, np.ndarray]
+    """All examples, by input."""
+    split: Sequence[str]
+    """The inputs that have a row for each example; the others go with every minibatch as they are."""
+    count: int
+    """How many examples there are."""
+    batch_size: int
+    """Examples in a minibatch; the last of an epoch has those that are left."""
+    parameters: Sequence[np.ndarray]
+    gradients: Sequence[np.ndarray]
+    """Views of the groups' vectors, in the plan's order."""
+    groups: Sequence[VectorGroup]
+    optimizer: Optimizer
+    threads: int | None = None
+    """At most so many threads; ``None`` leaves their number to the backend."""
+
+
+class TrainingLoop(ABC):
+    """Minibatches one after the other with as little Python between them as a backend allows."""
+
+    @abstractmethod
+    def run(self, batch: int, steps: int, order: np.ndarray | None, step: int) -> tuple[int, float]:
+        """At most so many minibatches, from number ``batch`` of an epoch on: forward, backward, update.
+
+        ``order`` is that of the examples in this epoch, to whose end ``steps`` leads at most; without it they come as
+        they lie, epoch after epoch. ``step`` counts the updates so far. Returns how many minibatches went well, and
+        the loss of the last of them; NaN for none. It ends with the first minibatch whose loss or update is not finite.
+        That is not counted, but may have changed parameters and state.
+        """
+
+
 class Backend(ABC):
     """What runs a plan."""
 
@@ -137,6 +188,11 @@ class Backend(ABC):
         """What holds while bound functions are called again and again, such as the number of threads that products
         use; entered once around them."""
         return nullcontext()
+
+    def training(self, task: TrainingTask) -> TrainingLoop | None:
+        """A loop that runs whole minibatches of a task inside the backend; ``None`` where it cannot, and each is then
+        run from outside, by ``prepare``."""
+        return None
 
 
 @dataclass(frozen=True)

@@ -118,6 +118,7 @@ def anchors(page: Path) -> set[str]:
 
 
 PYTHON = {
+    "docs/backends.md": 1,
     "docs/documents.md": 1,
     "docs/pictures.md": 1,
     "docs/profiling.md": 1,

@@ -91,7 +91,7 @@ def test_what_is_in_the_wheel(project_wheel: Path) -> None:
         points = archive.read(f"{info}/entry_points.txt").decode()
         about = message_from_string(archive.read(f"{info}/METADATA").decode())
         assert archive.read("dataflow/files/schema.json") == (ROOT / "dataflow" / "files" / "schema.json").read_bytes()
-    assert {name.split("/")[0] for name in names} == {"dataflow", "dataflow_ops", "dataflow_nn", info}
+    assert {name.split("/")[0] for name in names} == {"dataflow", "dataflow_ops", "dataflow_nn", "dataflow_numba", info}
     assert {"dataflow/files/schema.json", "dataflow/py.typed", f"{info}/licenses/LICENSE"} <= set(names)
     own = {path.relative_to(ROOT).as_posix() for path in (ROOT / "dataflow").rglob("*.py")}
     own |= {path.relative_to(ROOT / "plugins").as_posix() for path in (ROOT / "plugins").rglob("*.py")}

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 XOR = str(ROOT / "models" / "xor.toml")
 
 ENGINE = {"dataflow", "msgpack", "networkx", "numpy", "pluggy"}
-PLUGINS = {"dataflow_ops", "dataflow_nn"}
+PLUGINS = {"dataflow_ops", "dataflow_nn", "dataflow_numba"}
 
 IMPORTED = """
 import sys

@@ -31,11 +31,12 @@ class Minibatches(ABC):
     def digest(self) -> str:
         """A checksum of all examples; two sets of minibatches with one checksum are the same."""
 
-    def advance(self) -> None:
-        """Go on to the next minibatch."""
-        self.batch += 1
-        if self.batch == self.per_epoch:
-            self.epoch, self.batch = self.epoch + 1, 0
+    def advance(self, count: int = 1) -> None:
+        """Go on by so many minibatches."""
+        self.batch += count
+        if self.batch >= self.per_epoch:
+            epochs, self.batch = divmod(self.batch, self.per_epoch)
+            self.epoch += epochs
 
     def seek(self, epoch: int, batch: int) -> None:
         """Go to a position."""
@@ -64,41 +65,41 @@ class ArrayMinibatches(Minibatches):
         shuffle: bool = False,
         seed: int = 0,
     ) -> None:
-        self._arrays = dict(arrays)
-        self._split = list(split)
-        self._count = count
+        self.arrays = dict(arrays)
+        self.split = list(split)
+        self.count = count
         self.batch_size = min(count, batch_size or count)
         self.per_epoch = -(-count // self.batch_size)
-        self._shuffle, self._seed = shuffle, seed
+        self.shuffle, self._seed = shuffle, seed
         self._order: tuple[int, np.ndarray] | None = None
 
     def current(self) -> Mapping[str, np.ndarray]:
-        if self.per_epoch == 1 and not self._shuffle:
-            return self._arrays
+        if self.per_epoch == 1 and not self.shuffle:
+            return self.arrays
         start = self.batch * self.batch_size
         part = slice(start, start + self.batch_size)
-        batch = dict(self._arrays)
-        if self._shuffle:
+        batch = dict(self.arrays)
+        if self.shuffle:
             rows = self.order(self.epoch)[part]
-            for name in self._split:
-                batch[name] = self._arrays[name].take(rows, axis=0)
+            for name in self.split:
+                batch[name] = self.arrays[name].take(rows, axis=0)
         else:
-            for name in self._split:
-                batch[name] = self._arrays[name][part]
+            for name in self.split:
+                batch[name] = self.arrays[name][part]
         return batch
 
     def everything(self) -> Mapping[str, np.ndarray]:
-        return self._arrays
+        return self.arrays
 
     def order(self, epoch: int) -> np.ndarray:
         """The order of the examples in an epoch, where they are shuffled."""
         if self._order is None or self._order[0] != epoch:
             rng = np.random.default_rng(np.random.SeedSequence([self._seed, epoch]))
-            self._order = epoch, rng.permutation(self._count)
+            self._order = epoch, rng.permutation(self.count)
         return self._order[1]
 
     def digest(self) -> str:
-        return digest_of(self._arrays)
+        return digest_of(self.arrays)
 
 
 def digest_of(arrays: Mapping[str, np.ndarray]) -> str:

@@ -11,6 +11,7 @@ read, never mapped, and every checksum is checked.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 import warnings
 from collections.abc import Mapping
@@ -111,6 +112,11 @@ class Checkpoints:
             self._noted(path, history)
             return history
         raise TrainingError("has no checkpoint that can be read; start anew in another folder", file=self.folder)
+
+    @property
+    def left(self) -> float:
+        """Minibatches until the next checkpoint is due within an epoch."""
+        return math.inf if self._every is None else self._every - (self._trainer.steps - self._tried)
 
     def after_minibatch(self, history: History) -> None:
         """Within an epoch: save if the time has come."""

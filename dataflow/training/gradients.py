@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 import numpy as np
@@ -11,7 +11,7 @@ from dataflow import registry
 from dataflow.autodiff import GradientGraph
 from dataflow.graph import INPUT
 from dataflow.interfaces import Runner
-from dataflow.plan import make_plan
+from dataflow.plan import Plan, make_plan
 from dataflow.shapes import TensorSpec
 from dataflow.training.settings import Settings
 from dataflow.training.vectors import Vectors
@@ -54,11 +54,15 @@ class Gradients:
         """What the backend wants to hold around many calls."""
         return self._backend.scope()
 
-    def _prepared(self, arrays: list[np.ndarray]) -> Runner:
+    def plan(self, arrays: Sequence[np.ndarray]) -> Plan:
+        """The plan for minibatches of these shapes: its arguments are the inputs and then the parameters, its outputs
+        the loss and then the gradients."""
         given = zip([*self.inputs, *self._vectors.views], [*arrays, *self._vectors.views.values()], strict=True)
         specs = {name: TensorSpec(array.shape, array.dtype) for name, array in given}
-        plan = make_plan(self._graph, self._outputs, specs, memory_limit=self._settings.memory_limit)
-        return self._backend.prepare(plan, self._settings.threads)
+        return make_plan(self._graph, self._outputs, specs, memory_limit=self._settings.memory_limit)
+
+    def _prepared(self, arrays: list[np.ndarray]) -> Runner:
+        return self._backend.prepare(self.plan(arrays), self._settings.threads)
 
 
 class _Bound:

@@ -38,6 +38,7 @@ def train(
     memory_limit: int | str | None = None,
     on_epoch: Callable[[History], object] | None = None,
     on_batch: Callable[[Progress], object] | None = None,
+    on_progress: Callable[[Progress], object] | None = None,
 ) -> History:
     """Train for so many epochs; what is not given is what the model's file declares (see ``Trainer``).
 
@@ -53,7 +54,10 @@ def train(
 
     Ctrl-C ends the run after the current minibatch, as does a callback that raises ``KeyboardInterrupt``:
     ``History.interrupted`` is true then. With ``checkpoint``, SIGTERM does the same, and then ends the process, unless
-    the program has a handler of its own. ``on_batch`` is called after each minibatch, ``on_epoch`` after each epoch.
+    the program has a handler of its own.
+
+    ``on_batch`` is called after each minibatch, ``on_epoch`` after each epoch, and ``on_progress`` after each minibatch
+    or, with a backend that runs many of them by itself, about ten times a second.
 
     Where NaN or infinity appears, the run stops with a ``NonFiniteError`` that names the first node that has it.
     ``model.parameters`` are those from before the minibatch at fault; if only the loss of the whole data is not finite
@@ -84,7 +88,7 @@ def train(
         interrupt = stack.enter_context(deferred(terminate=checkpoint is not None))
         try:
             while trainer.batches.epoch < total and not interrupt.requested:
-                if _epoch(trainer, total, on_batch, interrupt, checkpoints, history):
+                if _epoch(trainer, total, (on_batch, on_progress), interrupt, checkpoints, history):
                     _measure(trainer, history)
                     if checkpoints is not None:
                         checkpoints.after_epoch(history, last=trainer.batches.epoch >= total)
@@ -101,20 +105,21 @@ def train(
 def _epoch(
     trainer: Trainer,
     total: int,
-    on_batch: Callable[[Progress], object] | None,
+    callbacks: tuple[Callable[[Progress], object] | None, Callable[[Progress], object] | None],
     interrupt: Interrupt,
     checkpoints: Checkpoints | None,
     history: History,
 ) -> bool:
     """The rest of the current epoch; whether it came to its end."""
-    batches = trainer.batches
+    batches, (on_batch, on_progress) = trainer.batches, callbacks
     epoch = batches.epoch
     trainer.mark()
     while batches.epoch == epoch:
-        number = batches.batch + 1
-        loss = trainer.run(1)
-        if on_batch is not None:
-            _call(on_batch, Progress(epoch + 1, total, number, batches.per_epoch, loss), interrupt)
+        number = batches.batch
+        most = min(batches.per_epoch - number, math.inf if checkpoints is None else checkpoints.left)
+        done, loss = trainer.some(1 if on_batch is not None else int(most))
+        for callback in (on_batch, on_progress):
+            _call(callback, Progress(epoch + 1, total, number + done, batches.per_epoch, loss), interrupt)
         if batches.epoch == epoch and interrupt.requested:
             return False
         if batches.epoch == epoch and checkpoints is not None:

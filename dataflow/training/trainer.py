@@ -18,6 +18,7 @@ from dataflow.training.batches import Minibatches
 from dataflow.training.examples import checked_arrays, declared_data, minibatches, split_inputs
 from dataflow.training.gradients import Gradients
 from dataflow.training.history import History
+from dataflow.training.inside import Inside
 from dataflow.training.measure import Measure
 from dataflow.training.nonfinite import non_finite_error
 from dataflow.training.settings import OptimizerLike, resolve, whole
@@ -110,6 +111,7 @@ class Trainer:
         self.vectors = Vectors(model.parameters, trained, self.optimizer.state_names)
         self._mark = (0, 0, 0, self.vectors.snapshot())
         self._gradients = Gradients(gradient, self.vectors, self.settings)
+        self._inside = Inside.of(self._gradients, self.batches, self.vectors, self.settings)
         self._measure = Measure(model.graph, model.loss, model.parameters, split, self.settings)
 
     # -------------------------------------------------------------------------------------------- training
@@ -130,16 +132,22 @@ class Trainer:
 
     def run(self, steps: int) -> float:
         """So many minibatches, on into further epochs. Returns the loss of the last; NaN for none."""
-        self.vectors.refresh()
-        loss = math.nan
-        batches, gradients = self.batches, self._gradients
-        with gradients.scope(), np.errstate(all="ignore"):
-            for _ in range(whole("steps", steps, 0)):
-                batch = batches.current()
-                loss = gradients(batch)
-                self._checked_update(loss, batch)
-                batches.advance()
+        left, loss = whole("steps", steps, 0), math.nan
+        while left:
+            done, loss = self.some(left) if self._inside is not None else self._outside(left)
+            left -= done
         return loss
+
+    def some(self, most: int) -> tuple[int, float]:
+        """At least one minibatch, and at most so many: those that the backend runs by itself in a tenth of a second or
+        so. Returns how many they were, and the loss of the last."""
+        self.vectors.refresh()
+        if self._inside is not None:
+            done, loss = self._inside.run(most, self.steps)
+            self.steps += done
+            if done:
+                return done, loss
+        return self._outside(1)
 
     def gradient(self, batch: Mapping[str, Any]) -> float:
         """The loss of any examples; their gradient is then in ``vectors``, summed over them as the loss sums. Nothing
@@ -211,6 +219,19 @@ class Trainer:
         self.steps += 1
         for group in self.vectors.groups:
             self.optimizer.update(group.parameters, group.gradients, group.state, self.steps)
+
+    def _outside(self, steps: int) -> tuple[int, float]:
+        """So many minibatches, each step of them taken here; the loss of the last."""
+        self.vectors.refresh()
+        loss = math.nan
+        batches, gradients = self.batches, self._gradients
+        with gradients.scope(), np.errstate(all="ignore"):
+            for _ in range(steps):
+                batch = batches.current()
+                loss = gradients(batch)
+                self._checked_update(loss, batch)
+                batches.advance()
+        return steps, loss
 
     def _checked_update(self, loss: float, batch: Mapping[str, np.ndarray]) -> None:
         """The update, if everything is finite before and after it.
