@@ -13,12 +13,10 @@ import pytest
 
 import dataflow
 from dataflow.draw.drawing import Drawing
-from dataflow.draw.engines import find_engine
-from dataflow.draw.layout import read_layout
+from dataflow.draw.engines import engines, find_engine
 from dataflow.draw.picture import Cluster, Flow, Kind, Line, Mark, Picture, PictureEdge, PictureNode, Role
 from dataflow.draw.svg import accessible
-from dataflow.draw.write_mermaid import escape, mermaid
-from dataflow.draw.write_tikz import tikz
+from dataflow.draw.write_mermaid import SETTINGS, escape
 
 COUNT = 10_000
 LABELS = 9  # hostile texts for each node, with its edge
@@ -166,6 +164,10 @@ def test_ten_thousand_hostile_texts_stay_text():
         drawing = Drawing(picture)
         check_dot(picture, drawing.source)
         check_svg(picture, drawing.render("svg"))
+        check_mermaid(picture, drawing.render("mermaid").decode())
+        check_tikz(drawing.render("tikz").decode())
+        if any("pdf" in engine.formats for engine in engines()):
+            check_pdf(drawing.render("pdf"))
 
 
 def check_dot(picture: Picture, source: str) -> None:
@@ -207,54 +209,48 @@ def check_svg(picture: Picture, found: bytes) -> None:
         assert "".join(shown) == readable(edge.label)
 
 
-def test_mermaid_and_tikz_take_nothing_for_a_command():
-    texts = hostile_texts(2000, seed=1)
-    for text in texts:
-        escaped = escape(text)
-        assert not set(escaped) & set("\"'`<>&|[]{}()\n\r\x00")
-        assert re.fullmatch(r"(#\d+;|[^#;])*", escaped)
-    picture = hostile_picture(texts)
-    lines = mermaid(picture).split("\n")
-    assert sum(line.lstrip().startswith("subgraph ") for line in lines) == 7
+def check_mermaid(picture: Picture, source: str) -> None:
+    """Every line begins as one of ours, and what is in quotes has nothing but text."""
+    lines = source.split("\n")
+    assert sum(line.lstrip().startswith("subgraph ") for line in lines) == len(picture.clusters)
     assert sum('|"' in line for line in lines) == len(picture.edges)
-    drawing = Drawing(picture)
-    source = tikz(picture, read_layout(find_engine("json0").run(drawing.source, "json0", 60)))
+    begins = r"(flowchart|accTitle:|accDescr:|subgraph c\d+\[|n\d+\W|style c\d|linkStyle|classDef k\d|class n\d)|end$|$"
+    assert lines[0] == SETTINGS
+    assert all(re.match(begins, line.lstrip(" ")) for line in lines[1:])
+    for quoted in re.findall(r'"(.*?)"', "\n".join(lines[1:])):
+        for text in quoted.split("<br/>"):
+            assert not set(text) & set("\"'`<>&|[]{}()\n\r\x00")
+            assert re.fullmatch(r"(#\d+;|[^#;])*", text)
+
+
+def check_tikz(source: str) -> None:
+    assert source.isascii()
     body = source.partition(r"\begin{document}")[2]
     body = re.sub(r"(?m)^%.*$", "", body)
     commands = set(re.findall(r"\\([a-zA-Z]+|.)", body)) - {"\\", *"_#$%&{}"}  # a line's end, an escaped character
     assert "input" not in commands
-    assert commands <= {
-        *(
-            "begin",
-            "end",
-            "draw",
-            "node",
-            "sffamily",
-            "fontsize",
-            "selectfont",
-            "partial",
-            "textbackslash",
-            "backslash",
-            "pagecolor",
-        ),
-        *(
-            "textasciitilde",
-            "textasciicircum",
-            "times",
-            "cdot",
-            "dots",
-            "to",
-            "mathrm",
-            "frac",
-            "hat",
-            "bar",
-            "tilde",
-            "dot",
-        ),
-        *("acute", "breve", "check", "ddot", "grave", "mathring"),
-        *("sim", "alpha", "Alpha", *_greek()),
-    }
-    assert source.isascii()
+    assert commands <= TIKZ_COMMANDS | set(_greek())
+
+
+def check_pdf(found: bytes) -> None:
+    """No link, no script, no action, no file: a picture, its fonts, nothing more."""
+    assert found.startswith(b"%PDF")
+    for word in b"/URI", b"/JavaScript", b"/JS", b"/Launch", b"/OpenAction", b"/AA", b"/EmbeddedFile", b"/Annot":
+        assert not re.search(re.escape(word) + rb"\b", found)
+
+
+def test_escape_of_mermaid():
+    for text in hostile_texts(2000, seed=1):
+        escaped = escape(text)
+        assert not set(escaped) & set("\"'`<>&|[]{}()\n\r\x00")
+        assert re.fullmatch(r"(#\d+;|[^#;])*", escaped)
+
+
+TIKZ_COMMANDS = {
+    *("begin", "end", "draw", "node", "sffamily", "fontsize", "selectfont", "partial", "textbackslash", "backslash"),
+    *("pagecolor", "textasciitilde", "textasciicircum", "times", "cdot", "dots", "to", "mathrm", "frac", "hat", "bar"),
+    *("tilde", "dot", "acute", "breve", "check", "ddot", "grave", "mathring", "sim", "alpha", "Alpha"),
+}
 
 
 def _greek() -> list[str]:
@@ -301,7 +297,6 @@ def test_a_model_with_hostile_names_and_attributes():
         x = graph.input("x", ("n", 2))
         graph.node("h", dataflow.ops.tanh(x))
         loss = graph.node("loss", dataflow.ops.mse(graph.value("h"), graph.constant("c", np.zeros((1, 2)))))
-        graph.nodes["h"]["attributes"] = {}
         graph.nodes["h"]["block"] = "h"
         graph.graph["blocks"] = {text: {"inputs": ["x"], "output": text, "nodes": {}}}
         graph.graph["calls"] = {"h": {"block": text, "share": None, "inputs": ["x"]}}
@@ -310,6 +305,26 @@ def test_a_model_with_hostile_names_and_attributes():
         root = ET.fromstring(drawing.render("svg"))
         assert all(element.tag.removeprefix(SVG) in ELEMENTS for element in root.iter())
         assert all(set(element.attrib) <= ATTRIBUTES for element in root.iter())
+
+
+def test_hostile_values_of_attributes():
+    """A plugin's op may take any string; those of our ops are checked."""
+
+    @dataflow.op
+    def tagged(x, *, tag: str = ""):
+        """x, whatever the tag."""
+        return x * 1
+
+    for text in hostile_texts(60, seed=5):
+        graph = dataflow.Graph("g")
+        graph.node("y", tagged(graph.input("x", (2,)), tag=text))
+        drawing = dataflow.draw(graph)
+        picture = drawing.picture
+        check_dot(picture, drawing.source)
+        check_svg(picture, drawing.render("svg"))
+        check_mermaid(picture, drawing.render("mermaid").decode())
+        check_tikz(drawing.render("tikz").decode())
+    assert any("tag=" in line.text for line in picture.nodes[1].lines)
 
 
 @pytest.mark.parametrize("kind", ["svg", "png"])

@@ -149,7 +149,7 @@ def lay_out(picture: Picture, engine: Engine, font: str = FONT, time_limit: floa
 
 
 _CREATED = re.compile(rb"(/(?:CreationDate|ModDate) \(D:)(\d+)")
-_HARD = set("∇ᵀ⊙⊗")
+_HARD = set("∇⊙⊗")
 """Characters that graphviz-pure's own fonts lack."""
 
 
