@@ -229,6 +229,7 @@ def check_tikz(source: str) -> None:
     body = re.sub(r"(?m)^%.*$", "", body)
     commands = set(re.findall(r"\\([a-zA-Z]+|.)", body)) - {"\\", *"_#$%&{}"}  # a line's end, an escaped character
     assert "input" not in commands
+    assert not re.search(r"\\\\\s*[\[*]", body)  # which would be an option of the end of the line
     assert commands <= TIKZ_COMMANDS | set(_greek())
 
 

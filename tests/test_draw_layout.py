@@ -155,6 +155,18 @@ def test_edges_over_many_ranks_have_labels_without_room_for_them():
     assert all(layout.edges[f"edge-{i}"].label for i in range(1, len(picture.edges) + 1))
 
 
+def test_a_layout_in_another_size():
+    line = Spline([(0.0, 0.0), (1.0, 2.0), (2.0, 2.0), (4.0, 0.0)], (6.0, 0.0), (3.0, 4.0))
+    found = Layout(10, 8, -2, {"a": Place(1, 2, 3, 4)}, {"e": line}, {"c": [0, 0, 4, 6]}, {"c": Place(1, 1, 2, 2)})
+    half = found.scaled(0.5)
+    assert (half.width, half.height, half.bottom) == (5, 4, -1)
+    assert half.nodes["a"] == Place(0.5, 1, 1.5, 2)
+    assert half.edges["e"] == Spline([(0, 0), (0.5, 1), (1, 1), (2, 0)], (3, 0), (1.5, 2))
+    assert half.boxes["c"] == [0, 0, 2, 3]
+    moved = found.moved({"a", "e"}, 10, 0)
+    assert (moved.nodes["a"].x, moved.edges["e"].end, moved.boxes["c"]) == (11, (16, 0), [0, 0, 4, 6])
+
+
 def test_boxes():
     box = Box.around(Place(10, 20, 4, 6))
     assert box == (8, 17, 12, 23)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -47,28 +47,36 @@ class Layout:
 
     def moved(self, names: Collection[str], dx: float, dy: float) -> Layout:
         """With some of the elements elsewhere."""
-
-        def point(place: Point) -> Point:
-            return place[0] + dx, place[1] + dy
-
-        def middle(place: Place) -> Place:
-            return replace(place, x=place.x + dx, y=place.y + dy)
-
-        def line(spline: Spline) -> Spline:
-            end, label = (None if place is None else point(place) for place in (spline.end, spline.label))
-            return Spline([point(place) for place in spline.points], end, label)
-
-        def box(sides: Sequence[float]) -> list[float]:
-            return [*point((sides[0], sides[1])), *point((sides[2], sides[3]))]
-
+        mapped = self._mapped(lambda place: (place[0] + dx, place[1] + dy), 1.0)
         return replace(
             self,
             width=self.width + max(0.0, dx),
             bottom=self.bottom + min(0.0, dy),
-            nodes={key: middle(place) if key in names else place for key, place in self.nodes.items()},
-            edges={key: line(spline) if key in names else spline for key, spline in self.edges.items()},
-            boxes={key: box(sides) if key in names else sides for key, sides in self.boxes.items()},
-            titles={key: middle(place) if key in names else place for key, place in self.titles.items()},
+            nodes={key: (mapped if key in names else self).nodes[key] for key in self.nodes},
+            edges={key: (mapped if key in names else self).edges[key] for key in self.edges},
+            boxes={key: (mapped if key in names else self).boxes[key] for key in self.boxes},
+            titles={key: (mapped if key in names else self).titles[key] for key in self.titles},
+        )
+
+    def scaled(self, factor: float) -> Layout:
+        """The same in another size."""
+        mapped = self._mapped(lambda place: (place[0] * factor, place[1] * factor), factor)
+        return replace(mapped, width=self.width * factor, height=self.height * factor, bottom=self.bottom * factor)
+
+    def _mapped(self, point: Callable[[Point], Point], factor: float) -> Layout:
+        def place(old: Place) -> Place:
+            return Place(*point((old.x, old.y)), old.width * factor, old.height * factor)
+
+        def line(old: Spline) -> Spline:
+            end, label = (None if one is None else point(one) for one in (old.end, old.label))
+            return Spline([point(one) for one in old.points], end, label)
+
+        return replace(
+            self,
+            nodes={key: place(one) for key, one in self.nodes.items()},
+            edges={key: line(one) for key, one in self.edges.items()},
+            boxes={key: [*point((a, b)), *point((c, d))] for key, (a, b, c, d) in self.boxes.items()},
+            titles={key: place(one) for key, one in self.titles.items()},
         )
 
 

@@ -12,6 +12,8 @@ from dataflow.draw.styles import Theme, theme
 from dataflow.explain.names import latex_name
 
 CORNER = 6.0
+LARGEST = 14_000.0
+"""LaTeX knows no length over 16,383 points."""
 DASHES = {Flow.VALUE: "", Flow.GRADIENT: "", Flow.SAVED: ",dashed", Flow.REPEAT: ",densely dotted"}
 _COMMANDS = {"\u00a0": "~", "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
 _COMMANDS |= {character: f"\\{character}" for character in "#$%&_{}"}
@@ -35,8 +37,10 @@ _SAME_IN_LATIN |= {"Chi": "X"}
 
 
 def tikz(picture: Picture, found: Layout) -> str:
-    """A document with one picture, laid out as ``found``."""
+    """A document with one picture, laid out as ``found``; smaller where LaTeX has no page of that size."""
     colors = theme(picture.dark)
+    scale = min(1.0, LARGEST / max(found.width, found.height - found.bottom, 1.0))
+    found = found.scaled(scale) if scale < 1 else found
     width = max(found.width, 120.0) + 24
     legend = " · ".join((picture.title, *picture.legend))
     height = found.height - found.bottom + 34 + 9 * (3.6 * len(legend) // width)
@@ -51,9 +55,9 @@ def tikz(picture: Picture, found: Layout) -> str:
         f"% {_comment(picture.title)}",
         r"\pagecolor{paper}" if picture.dark else "% the paper is white",
         r"\begin{tikzpicture}[x=1bp,y=1bp,>=latex,draw=line,text=ink,align=center,inner sep=1pt,",
-        r"  label/.style={font=\sffamily\fontsize{10}{12}\selectfont},",
-        r"  small/.style={font=\sffamily\fontsize{7}{8.5}\selectfont,text=faint,fill=paper,fill opacity=0.85,",
-        r"    text opacity=1}]",
+        rf"  label/.style={{font=\sffamily\fontsize{{{10 * scale:.3g}}}{{{12 * scale:.3g}}}\selectfont}},",
+        rf"  small/.style={{font=\sffamily\fontsize{{{7 * scale:.3g}}}{{{8.5 * scale:.3g}}}\selectfont,text=faint,",
+        r"    fill=paper,fill opacity=0.85,text opacity=1}]",
     ]
     for number, cluster in enumerate(picture.clusters, 1):
         if (box := found.boxes.get(f"cluster-{number}")) is not None:
@@ -96,7 +100,7 @@ def _letter(character: str) -> str:
         name = name if words[1] == "SMALL" else name.capitalize()
         if name.lower() in _GREEK:
             return f"${_SAME_IN_LATIN.get(name, chr(92) + name)}$"
-    return f"[{ord(character):X}]"
+    return f"{_COMMANDS['[']}{ord(character):X}{_COMMANDS[']']}"
 
 
 _GREEK = {
