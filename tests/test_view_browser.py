@@ -266,6 +266,16 @@ def test_blocks_fold_by_keyboard_and_the_focus_stays(opened):
     assert page.evaluate("document.activeElement.getAttribute('class')").startswith("node block")
 
 
+def test_escape_closes_a_popup_and_the_focus_goes_back(opened):
+    page = opened(xor("S1"))
+    page.focus("#legend summary")
+    page.keyboard.press("Enter")
+    assert page.is_visible("#legend .popup")
+    page.keyboard.press("Escape")
+    assert not page.is_visible("#legend .popup")
+    assert page.evaluate("document.activeElement.textContent") == "Legend"
+
+
 def test_every_control_has_a_name(opened):
     page = opened(dataflow.load(MODELS / "deep.toml"), "#node=h1", examples=1)
     nameless = page.evaluate(

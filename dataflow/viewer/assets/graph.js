@@ -85,10 +85,9 @@ function markGraph(pass, state, marks) {
     group.classList.toggle("backward", marks.backward);
     group.classList.toggle("source", standsFor(node, marks.sources));
     group.classList.toggle("selected", marks.selected === number && number !== null);
-    const told = [node.label, node.kind, done && value !== undefined ? `= ${value}` : ""];
-    if (back) told.push(`cotangent ${pass.short_cotangents[number]}`);
-    group.setAttribute("aria-label", told.filter(Boolean).join(", "));
-    group.querySelector("title").textContent = told.filter(Boolean).join("\n");
+    const told = [...group.children].filter((child) => child.tagName === "text").map((line) => line.textContent);
+    group.setAttribute("aria-label", `${told.join(" ")}, ${node.kind}`);
+    group.querySelector("title").textContent = told.join("\n");
     if (marks.selected === number && number !== null) group.setAttribute("aria-current", "true");
     else group.removeAttribute("aria-current");
   });

@@ -183,6 +183,13 @@ function connectGraph() {
   byId("zoom-out").addEventListener("click", () => zoomBy(1 / 1.3));
   byId("zoom-fit").addEventListener("click", () => fit());
   replaceChildren(byId("legend").querySelector(".popup"), ...legend());
+  for (const popup of document.querySelectorAll(".tools details")) {
+    popup.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") return;
+      popup.open = false;
+      popup.querySelector("summary").focus();
+    });
+  }
   document.addEventListener("click", (event) => {
     const path = event.composedPath(); // what was clicked may have been replaced since
     for (const popup of document.querySelectorAll(".tools details[open]"))

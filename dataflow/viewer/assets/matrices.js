@@ -53,7 +53,15 @@ function matrixView(found, { key, labels = null, compact = false, describe }) {
       remarks.push(
         element(
           "button",
-          { type: "button", class: "link", onclick: () => (heated.set(key, !hot), draw()) },
+          {
+            type: "button",
+            class: "link",
+            onclick: () => {
+              heated.set(key, !hot);
+              draw();
+              box.querySelector("button").focus(); // the one in the place of this one
+            },
+          },
           hot ? "as a table" : "as a heat map",
         ),
       );

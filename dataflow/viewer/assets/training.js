@@ -9,7 +9,7 @@ function showTraining() {
   const { curves, settings, plane } = data.training;
   const children = [element("h2", {}, "Training")];
   if (settings.length) children.push(soft(settings.map(([name, value]) => `${name} ${value}`).join(" · ")));
-  const losses = element("div", { class: "chart" });
+  const losses = element("div"); // the chart, and a button beside it
   const shares = element("div", { class: "chart" });
   if (curves) children.push(losses, shares);
   const drawn = element("div", { class: "chart" });
@@ -53,7 +53,9 @@ function showCurves(curves, losses, shares, width) {
   const ofLoss = names.filter((name) => name.includes("loss"));
   const rest = names.filter((name) => !ofLoss.includes(name));
   const positive = ofLoss.every((name) => curves.lines[name].every((x) => typeof x === "number" && x > 0));
-  const chart = lines(curves, ofLoss, losses, width, positive && training.logarithmic, "loss");
+  const drawn = element("div", { class: "chart" });
+  replaceChildren(losses, drawn);
+  const chart = lines(curves, ofLoss, drawn, width, positive && training.logarithmic, "loss");
   training.charts.push(chart);
   if (positive) {
     losses.append(
@@ -62,7 +64,11 @@ function showCurves(curves, losses, shares, width) {
         {
           type: "button",
           class: "link",
-          onclick: () => ((training.logarithmic = !training.logarithmic), drawCharts()),
+          onclick: () => {
+            training.logarithmic = !training.logarithmic;
+            drawCharts();
+            losses.querySelector("button").focus();
+          },
         },
         training.logarithmic ? "linear scale" : "logarithmic scale",
       ),
