@@ -134,7 +134,7 @@ def _numbers(row: Row, profile: Profile, timed: bool) -> list[str]:
     others = cost.operations - cost.multiplications
     cells = [count_text(cost.multiplications), count_text(others), size_text(row.read + row.written)]
     if timed:
-        whole = sum(one.seconds or 0.0 for one in profile.rows)
+        whole = profile.seconds
         cells += [
             seconds_text(row.seconds),
             "" if row.seconds is None or not whole else f"{100 * row.seconds / whole:.0f}",
