@@ -154,6 +154,16 @@ def test_durations_are_written_with_their_units(tools: Any, seconds: float, text
     assert tools.report.duration(seconds) == text
 
 
+def test_the_page_is_made_of_the_numbers(tools: Any) -> None:
+    result = json.loads((ROOT / "docs" / "performance.json").read_text(encoding="utf-8"))
+    pictures = sorted(path.name for path in (ROOT / "docs").glob("performance-*.svg"))
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    assert pictures
+    assert page == tools.page.page(result, sorted(pictures, key=page.index)), "run tools/bench.py --document"
+    assert result["bounds"] == list(tools.judge.judged(result["steps"]))
+    assert result["limits"] == list(tools.judge.limits(result["start"], result["plans"]))
+
+
 @pytest.mark.slow
 def test_a_quick_run_measures_everything(tmp_path: Path) -> None:
     result, picture = tmp_path / "result.json", tmp_path / "result.png"

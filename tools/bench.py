@@ -59,6 +59,7 @@ def measured(options: argparse.Namespace) -> int:
         "version": 1,
         "machine": machine.described(),
         "settings": {"rounds": options.rounds, "slice": options.slice, "threads": options.threads},
+        "note": options.note,
         "steps": {},
         "start": {},
         "growth": {},
@@ -156,6 +157,7 @@ def _options() -> argparse.Namespace:
         "--quick", action="store_true", help="few rounds, small sizes, workloads a32, c32 and f, no torch.compile"
     )
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the results as JSON")
+    parser.add_argument("--note", default="", metavar="TEXT", help="a sentence for the page, such as what else ran")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw them into FILE-steps-1.svg, ... (or .png)")
     parser.add_argument("--document", type=Path, metavar="FILE", help="make docs/performance.md from results")
     for name, count, kind in (("--child", 4, str), ("--grow", 3, str), ("--plan", None, int)):

@@ -40,7 +40,8 @@ def _settings(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _machine(result: Mapping[str, Any]) -> str:
-    return "Measured on " + ", ".join(f"{name} {value}" for name, value in result["machine"].items()) + "."
+    facts = "Measured on " + ", ".join(f"{name} {value}" for name, value in result["machine"].items()) + "."
+    return f"{facts} {result['note']}".strip()
 
 
 def _plans(plans: Sequence[Mapping[str, float]]) -> tuple[list[str], list[list[str]]]:
