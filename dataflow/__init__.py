@@ -38,6 +38,7 @@ from dataflow.files import load, save
 from dataflow.graph import Graph
 from dataflow.hookspecs import hookimpl
 from dataflow.interfaces import Backend, FileFormat, Initializer, Optimizer, Runner, initializer
+from dataflow.limits import Limits
 from dataflow.model import Evaluation, Model, TrainSettings
 from dataflow.op import Op, Sample, op, ops_in, primitive, sample
 from dataflow.operators import Dense, Jacobian, Kronecker
@@ -102,6 +103,7 @@ __all__ = [
     "Initializer",
     "Jacobian",
     "Kronecker",
+    "Limits",
     "MissingExtraError",
     "Model",
     "NonFiniteError",

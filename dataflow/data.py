@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from dataflow.datafiles import nothing_for, numbers, read_json, read_npz
+from dataflow.archives import read_npz
+from dataflow.datafiles import nothing_for, numbers, read_json
 from dataflow.errors import DataError, nearest
 from dataflow.feeding import as_input
 from dataflow.graph import INPUT, Graph
@@ -25,7 +26,7 @@ from dataflow.tables import Table, read_csv
 ENDINGS = (".csv", ".csv.gz", ".npz", ".json")
 CLASSES_LIMIT = 2**20
 """The most classes of a one-hot input."""
-ENTRIES_LIMIT = 2**28
+ENTRIES_LIMIT = 2**24
 """The most entries of a one-hot input."""
 
 _LARGEST = float(np.finfo(np.float64).max)

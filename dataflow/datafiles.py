@@ -1,18 +1,15 @@
-"""Reading of data files: JSON and NumPy archives here, tables in ``dataflow.tables``.
+"""Reading of data files: JSON here, tables in ``dataflow.tables``, NumPy archives in ``dataflow.archives``.
 
-Nothing in a data file is executed: archives are read without pickle, tables with the ``csv`` module. Each format has a
-limit, so that neither a huge file nor a small one that unpacks to a huge one fills the memory.
+Nothing in a data file is executed. Each format has a limit, so that neither a huge file nor a small one that unpacks to
+a huge one fills the memory.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
-import math
 import os
 import stat
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, cast
@@ -20,11 +17,21 @@ from typing import IO, Any, cast
 import numpy as np
 
 from dataflow.errors import DataError
+from dataflow.limits import advice, current
+from dataflow.tokens import shorten
 
 JSON_LIMIT = 32 * 2**20
 """The longest JSON file in bytes."""
-NPZ_LIMIT = 2**30
-"""The most bytes that the arrays of an archive take, unpacked."""
+
+
+UNPACKED_FREE = 16 * 2**20
+"""So many bytes may come out of a packed file whatever its size."""
+
+JSON_MEMORY = 256 * 2**20
+"""About how many bytes of memory a JSON file may take when it is read."""
+
+# What Python takes for what is behind each mark.
+_JSON_COSTS = {b"[": 72, b"{": 72, b",": 8, b":": 100, b'"': 32, b".": 24, b"e": 24, b"E": 24}
 
 
 def read_json(path: Path) -> Any:
@@ -35,6 +42,8 @@ def read_json(path: Path) -> Any:
         raise DataError(
             f"is longer than {JSON_LIMIT / 2**20:g} MiB, which is the most for JSON; use .npz or .csv", file=path
         )
+    if (cost := sum(each * data.count(mark) for mark, each in _JSON_COSTS.items())) > JSON_MEMORY:
+        raise DataError(f"would take about {cost >> 20} MiB of memory; use .npz or .csv", file=path)
     try:
         return json.loads(data.decode("utf-8-sig"), object_pairs_hook=_unique)
     except UnicodeDecodeError as error:
@@ -44,29 +53,10 @@ def read_json(path: Path) -> Any:
         raise DataError(f"is not JSON: {error.msg}", file=path, line=error.lineno, column=error.colno) from None
     except RecursionError:
         raise DataError("is nested too deep", file=path) from None
-    except ValueError as error:  # a whole number of thousands of digits
-        raise DataError(f"cannot be read: {error}", file=path) from None
+    except ValueError:  # Python advises to change its own limit
+        raise DataError("has a whole number of thousands of digits; write it as a float, 1e30", file=path) from None
     except DataError as error:
         raise error.at(file=path) from None
-
-
-def read_npz(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """The arrays of these names that the archive has. No pickle; not more than ``NPZ_LIMIT``, checked before anything
-    is unpacked. ``DataError`` if it has none of them, with the names that it has."""
-    with opened(path) as file:
-        try:
-            with zipfile.ZipFile(file) as archive:
-                members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
-                wanted = [name for name in names if name in members]
-                if sum(members[name].file_size for name in wanted) > NPZ_LIMIT:
-                    raise DataError(f"its arrays take more than {NPZ_LIMIT / 2**30:g} GiB", file=path)
-                if not wanted:
-                    raise nothing_for(names, sorted(members), "arrays").at(file=path)
-                return {name: _member(archive, members[name], name) for name in wanted}
-        except DataError as error:
-            raise error.at(file=path) from None
-        except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, RuntimeError, OverflowError) as error:
-            raise DataError(f"is no NumPy archive (.npz) that can be read: {error}", file=path) from None
 
 
 def numbers(name: str, value: Any) -> np.ndarray:
@@ -98,9 +88,19 @@ def opened(path: Path) -> IO[bytes]:
         raise DataError(f"cannot be read: {getattr(error, 'strerror', None) or error}", file=path) from None
 
 
+def check_unpacked(size: int, path: Path) -> None:
+    """A ``DataError`` if a packed file unpacks to more than its own size allows."""
+    times, own = current().unpacked, os.stat(path).st_size
+    if size > UNPACKED_FREE + times * own:
+        message = f"unpacks to more than {UNPACKED_FREE >> 20} MiB and {times} times its own size"
+        raise DataError(message + advice("unpacked", -(-(size - UNPACKED_FREE) // max(own, 1))), file=path)
+
+
 def nothing_for(names: Sequence[str], found: Sequence[str], what: str) -> DataError:
     """The error for a file in which no input was found."""
-    listed = ", ".join(f"'{name}'" for name in found[:12]) + (f" and {len(found) - 12} more" if len(found) > 12 else "")
+    listed = ", ".join(f"'{shorten(name)}'" for name in found[:12]) + (
+        f" and {len(found) - 12} more" if len(found) > 12 else ""
+    )
     wanted = ", ".join(f"'{name}'" for name in names)
     return DataError(f"has nothing for the inputs {wanted}; its {what} are {listed or 'none'}")
 
@@ -149,20 +149,3 @@ def _described(shape: tuple[int, ...]) -> str:
 
 def _with_numbers(value: Any) -> Any:
     return [_with_numbers(item) for item in value] if isinstance(value, list | tuple) else float(value)
-
-
-def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> np.ndarray:
-    """One array, after its header was held against the length of its data: NumPy itself allocates first."""
-    with archive.open(member) as file:
-        version = np.lib.format.read_magic(file)
-        if version not in ((1, 0), (2, 0)):
-            raise DataError(f"array '{name}' is not an array of numbers (format {version[0]}.{version[1]})")
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(file)
-        if dtype.kind not in "fiub":
-            raise DataError(f"array '{name}' holds {dtype}; an array of numbers is expected")
-        if math.prod(shape) * dtype.itemsize != member.file_size - file.tell():
-            raise DataError(f"array '{name}': its shape {list(shape)} does not fit the length of its data")
-    with archive.open(member) as file:
-        array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
-        return array

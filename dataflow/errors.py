@@ -51,6 +51,9 @@ class DataflowError(Exception):
         return self
 
     def __str__(self) -> str:
+        return _on_one_line(self._text())
+
+    def _text(self) -> str:
         place = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
         if self.column is not None and self.file is None and self.line is None:
             place = f"column {self.column}"
@@ -118,6 +121,17 @@ class MissingExtraError(DataflowError):
 class DataflowWarning(UserWarning):
     """Something a user should know that stops nothing: a plugin left out, a gradient that is zero for want of a
     path."""
+
+
+LONGEST = 2000
+"""So many characters of a message are shown: it may quote a file, and what is quoted may be long."""
+
+
+def _on_one_line(text: str) -> str:
+    """The text without anything that would leave its line or steer a terminal, and with its middle left out if long."""
+    if not text.isprintable():
+        text = "".join(character if character.isprintable() else "?" for character in text)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 500]} ... {text[-490:]}"
 
 
 MANY = 5000

@@ -15,7 +15,7 @@ import numpy as np
 
 from dataflow.errors import DataflowError, DtypeError, GraphError, OpError, RuleError, ShapeError, nearest
 from dataflow.op import Literal, Op
-from dataflow.shapes import Dim, Shape, TensorSpec, format_shape, parse_dtype, parse_shape, substitute
+from dataflow.shapes import Dim, Shape, TensorSpec, check_shape, format_shape, parse_dtype, parse_shape, substitute
 from dataflow.value import Value, lookup
 
 Argument: TypeAlias = "str | Literal | None"
@@ -109,6 +109,7 @@ class Graph(nx.MultiDiGraph):
             literals = {i: x for i, x in enumerate(operands) if x is not None and not isinstance(x, Value)}
             specs = [self._spec_of(operand, operands) for operand in operands]
             spec = infer(op, specs, bound, literals)
+            check_shape(spec.shape)
         except (ShapeError, DtypeError) as error:
             names = ", ".join(map(_written, arguments))
             error.message = f"{op.name}({names}): {error.message}"
@@ -237,6 +238,7 @@ class Graph(nx.MultiDiGraph):
             raise GraphError(
                 f"the value of '{name}' is not an array of numbers with rows of one length", node=name
             ) from None
+        check_shape(array.shape)
         if shape is not None and tuple(shape) != array.shape:
             raise ShapeError(
                 f"the value of '{name}' has the shape {array.shape}, {tuple(shape)} is declared", node=name

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -80,7 +81,7 @@ class Optimizer(ABC):
     @classmethod
     def attributes(cls) -> dict[str, Attribute]:
         """The declared attributes by name."""
-        return attribute_module.declared(cls.__init__, f"optimizer '{cls.name}'")
+        return dict(_attributes_of(cls))
 
     @classmethod
     def create(cls, given: Mapping[str, Any]) -> Optimizer:
@@ -90,6 +91,12 @@ class Optimizer(ABC):
     def settings(self) -> dict[str, Any]:
         """The attributes as they are now, for files."""
         return {name: getattr(self, name) for name in self.attributes()}
+
+
+@cache
+def _attributes_of(kind: type[Optimizer]) -> dict[str, Attribute]:
+    """Read once: annotations are text that Python evaluates, which is nothing to do while a file is read."""
+    return attribute_module.declared(kind.__init__, f"optimizer '{kind.name}'")
 
 
 class Runner(ABC):

@@ -15,6 +15,15 @@ import numpy as np
 
 from dataflow.errors import DtypeError, ShapeError, nearest
 
+MAX_AXES = 32
+MAX_TERMS = 1000
+"""How many terms a symbolic size may have, and how large its degree and the depth of its divisions may be is below: a
+few ops can square a size, and so a short file would make one that fills any memory."""
+MAX_DEGREE = 64
+MAX_DIVISIONS = 32
+MAX_ENTRIES = 2**60
+"""No array has so many entries; nor has a size, or a coefficient of one."""
+
 DTYPES: Mapping[str, np.dtype] = {name: np.dtype(name) for name in ("float64", "float32", "int64", "int32", "bool")}
 
 
@@ -36,11 +45,16 @@ class Size:
     Arithmetic with ints and other sizes gives an int wherever the result is constant.
     """
 
-    __slots__ = ("_hash", "_terms")
+    __slots__ = ("_hash", "_terms", "divisions")
 
     def __init__(self, terms: Iterable[tuple[tuple[Atom, ...], int]]) -> None:
         self._terms = tuple(terms)
         self._hash = hash(self._terms)
+        inner = (atom for atoms, _ in self._terms for atom in atoms if isinstance(atom, FloorDivision))
+        self.divisions: int = max((1 + atom.numerator.divisions for atom in inner), default=0)
+        """How deep divisions are nested."""
+        if self.divisions > MAX_DIVISIONS:
+            raise ShapeError(f"a symbolic size is divided more than {MAX_DIVISIONS} times, one division in another")
 
     @classmethod
     def symbol(cls, name: str) -> Size:
@@ -72,6 +86,8 @@ class Size:
         return _simplified(terms)
 
     def __mul__(self, other: Dim) -> Dim:
+        if isinstance(other, Size) and len(self._terms) * len(other._terms) > 10 * MAX_TERMS:
+            raise ShapeError(f"a symbolic size has at most {MAX_TERMS} terms")
         terms: dict[tuple[Atom, ...], int] = {}
         for left, a in self._terms:
             for right, b in _terms(other):
@@ -198,6 +214,10 @@ def _simplified(terms: Terms) -> Dim:
         return 0
     if kept.keys() == {()}:
         return kept[()]
+    if len(kept) > MAX_TERMS:
+        raise ShapeError(f"a symbolic size has at most {MAX_TERMS} terms")
+    if max(map(len, kept)) > MAX_DEGREE or max(map(abs, kept.values())) >= MAX_ENTRIES:
+        raise ShapeError(f"a symbolic size has at most the degree {MAX_DEGREE}, and numbers below 2^60")
     return Size(sorted(kept.items(), key=lambda term: (-len(term[0]), [str(atom) for atom in term[0]])))
 
 
@@ -285,12 +305,13 @@ def parse_shape(shape: object) -> Shape:
     """A list or tuple of sizes as a shape."""
     if isinstance(shape, (str, bytes)) or not isinstance(shape, Sequence):
         raise ShapeError(f'a shape is a list of sizes such as ["n", 2], not {shape!r}')
-    if len(shape) > 32:
-        raise ShapeError(f"a shape has at most 32 axes, not {len(shape)}")
+    _check_axes(len(shape))
     for size in shape:
         if not isinstance(size, (int, str, Size, np.integer)):
             raise ShapeError(f'a size is an integer ≥ 0 or a name such as "n", not {size!r}')
-    return tuple(parse_dim(int(size) if isinstance(size, np.integer) else size) for size in shape)
+    parsed = tuple(parse_dim(int(size) if isinstance(size, np.integer) else size) for size in shape)
+    check_shape(parsed)
+    return parsed
 
 
 def format_shape(shape: Sequence[Dim]) -> str:
@@ -315,6 +336,22 @@ def element_count(shape: Sequence[Dim]) -> Dim:
     for size in shape:
         count = count * size
     return count
+
+
+def check_shape(shape: Sequence[Dim]) -> None:
+    """A ``ShapeError`` for a shape that no array can have, whatever its symbolic sizes are."""
+    _check_axes(len(shape))
+    count = 1
+    for size in shape:
+        if isinstance(size, int):
+            count *= size or 1
+    if count >= MAX_ENTRIES:
+        raise ShapeError(f"the shape {format_shape(shape)} is larger than any array")
+
+
+def _check_axes(count: int) -> None:
+    if count > MAX_AXES:
+        raise ShapeError(f"a shape has at most {MAX_AXES} axes, not {count}")
 
 
 def broadcast_shapes(*shapes: Shape) -> Shape:

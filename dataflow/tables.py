@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import zlib
+from array import array as numbers
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -14,13 +15,15 @@ from typing import IO, Any
 
 import numpy as np
 
-from dataflow.datafiles import opened
+from dataflow.datafiles import UNPACKED_FREE, check_unpacked, opened
 from dataflow.errors import DataError
 
 CSV_LIMIT = 256 * 2**20
 """The longest CSV file in bytes, unpacked."""
 LINE_LIMIT = 4 * 2**20
 """The longest row of a CSV file in bytes."""
+BLANK_LIMIT = 100_000
+"""The most blank lines of a CSV file."""
 
 _CHUNK = 4096  # rows that are held as text at a time
 
@@ -68,6 +71,8 @@ class _Lines:
         self.number = 0
         self.row = 0  # bytes of the row that is being read, which a quoted cell may spread over lines
         self.total = 0
+        self.blank = 0
+        self.packed = path.name.lower().endswith(".gz")
 
     def __iter__(self) -> Iterator[str]:
         while line := self.file.readline(LINE_LIMIT + 1):
@@ -78,6 +83,12 @@ class _Lines:
                 raise self.error(f"a row is longer than {LINE_LIMIT / 2**20:g} MiB")
             if self.total > CSV_LIMIT:
                 raise self.error(f"is longer than {CSV_LIMIT / 2**20:g} MiB (unpacked), the most for CSV; use .npz")
+            if self.packed and self.total > UNPACKED_FREE:
+                check_unpacked(self.total, self.path)
+            if len(line) < 3 and not line.strip():
+                self.blank += 1
+                if self.blank > BLANK_LIMIT:
+                    raise self.error(f"has more than {BLANK_LIMIT} blank lines")
             try:
                 yield line.decode("utf-8-sig" if self.number == 1 else "utf-8")
             except UnicodeDecodeError as error:
@@ -109,12 +120,12 @@ def _parse(source: _Lines, choose: Choose, kinds: Mapping[str, str], path: Path)
                 raise DataError(f"column '{column}' stands there {header.count(column)} times", file=path, line=1)
     places = {name: [header.index(column) for column in names] for name, names in columns.items()}
     pieces: dict[str, list[np.ndarray]] = {name: [] for name in columns}
-    lines: list[int] = []
+    lines = numbers("q")
     while chunk := list(islice(rows, _CHUNK)):
         for line, row in chunk:
             if len(row) != len(header):
                 raise DataError(f"the row has {len(row)} cells, the header {len(header)}", file=path, line=line)
-        lines += [line for line, _ in chunk]
+        lines.extend(line for line, _ in chunk)
         for name, indices in places.items():
             pieces[name].append(_converted(chunk, indices, header, kinds[name], path))
     if not lines:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataflow import DataError, Graph, datafiles, tables
+from dataflow import DataError, Graph, archives, datafiles, tables
 from dataflow.data import DataSource, read_data
 
 MODELS = Path(__file__).parent.parent / "models"
@@ -253,7 +253,7 @@ JSON_FAULTS = {
     "null in a row": ('[{"x0": 1, "x1": 2}, {"x0": 1, "x1": null}]', r"x1\[1\] is missing"),
     "deep": ("[" * 100_000, r"is nested too deep|is not JSON"),
     "deep numbers": ('{"x": ' + "[" * 200 + "1" + "]" * 200 + "}", r"is nested more than 32 deep"),
-    "digits": ('{"x": [[1, ' + "9" * 5000 + "]]}", r"cannot be read|too large"),
+    "digits": ('{"x": [[1, ' + "9" * 5000 + "]]}", r"a whole number of thousands of digits"),
     "large": ('{"x": [[1, ' + "9" * 400 + "]]}", r"x\[0\]\[1\]: the number is too large"),
     "rows": (
         '{"x": [[1, 2], [3, 4]], "y": [[1]]}',
@@ -290,12 +290,12 @@ def test_npz_faults(tmp_path):
         read_data(path, graph(**XY))
     for content, message in [
         (header("(2, 2)") + bytes(16), r"its shape \[2, 2\] does not fit the length of its data"),
-        (header("(4294967296, 4294967296)"), "does not fit the length of its data"),
-        (header("(-1, 2)") + bytes(16), "does not fit|cannot be read|can be read"),
+        (header("(4294967296, 4294967296)"), "a shape of 2 axes that is larger than any array"),
+        (header("(-1, 2)") + bytes(16), "its header is"),
         (header("(1, 2)", "|O") + bytes(16), "array 'x' holds object"),
         (b"\x93NUMPY\x03\x00" + bytes(64), "is not an array of numbers"),
-        (b"nothing", "is no NumPy archive"),
-        (b"", "is no NumPy archive"),
+        (b"nothing", "it does not begin as a .npy file does"),
+        (b"", "it does not begin as a .npy file does"),
     ]:
         with pytest.raises(DataError, match=message):
             read_data(npz(path, "x.npy", content), graph(**XY))
@@ -316,7 +316,7 @@ def test_what_is_too_large_is_refused_before_it_fills_the_memory(tmp_path, monke
     monkeypatch.setattr(tables, "CSV_LIMIT", 10_000)
     monkeypatch.setattr(tables, "LINE_LIMIT", 1_000)
     monkeypatch.setattr(datafiles, "JSON_LIMIT", 1_000)
-    monkeypatch.setattr(datafiles, "NPZ_LIMIT", 1_000)
+    monkeypatch.setattr(archives, "NPZ_LIMIT", 1_000)
     np.savez_compressed(tmp_path / "a.npz", x=np.zeros((1000, 2)))
     for path, message in [
         (write(tmp_path, "a.csv.gz", "x0,x1\n" + "1,2\n" * 10_000), r"is longer than .* the most for CSV"),

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent
 ENGINE = ROOT / "dataflow"
 TIERS = [
     ["errors", "notebook"],
+    ["limits"],
     ["memory", "shapes", "operators", "indexing", "attributes", "op", "tokens"],
     ["value", "graph"],
     ["hookspecs", "interfaces"],
@@ -41,6 +42,7 @@ TIERS = [
         "feeding",
         "tables",
         "datafiles",
+        "archives",
         "data",
         "derivatives",
         "parameters",

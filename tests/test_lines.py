@@ -6,6 +6,7 @@ import os
 import sys
 import time
 import tomllib
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from hypothesis import strategies as st
 from dataflow.errors import ExpressionError, FileFormatError, ShapeError
 from dataflow.files import lines
 from dataflow.files.lines import Document, Place, parse_toml, read_toml
+from dataflow.files.places import measure
+from dataflow.limits import Limits
 
 EXAMPLE = """\
 # a comment with a quote " and a [bracket
@@ -340,7 +343,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         ("a = {x = 1, x = 2}", 1, None, "uplicate inline table key"),
         ("a = 2023-02-30", 1, 5, "invalid date"),
         ("a = \x01", 1, 5, "nvalid"),
-        ("a = " + "1" * 5000, None, None, "too many digits"),
+        ("a = " + "1" * 5000, 1, 5, "too many digits"),
         ("a = " + "[" * 65 + "]" * 65, 1, 69, "nested more than 64 deep"),
         ("a = " + "{a = " * 10_000, 1, None, "nested more than 64 deep"),
         ("\na = " + "[" * 200_000, 2, 69, "nested more than 64 deep"),
@@ -470,6 +473,8 @@ def test_no_permission(tmp_path: Any) -> None:
 
 
 def test_no_permission_is_an_error(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.toml").touch()
+
     def refuse(*_: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
@@ -478,14 +483,32 @@ def test_no_permission_is_an_error(tmp_path: Any, monkeypatch: pytest.MonkeyPatc
         read_toml(tmp_path / "a.toml")
 
 
-def test_too_large(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lines, "MAX_BYTES", 100)
+def test_too_large(tmp_path: Any) -> None:
     path = tmp_path / "large.toml"
-    path.write_text("#" * 100)
+    with Limits(structure=100):
+        path.write_text("#" * 100)
+        assert read_toml(path).data == {}
+        path.write_text("#" * 101)
+        with pytest.raises(FileFormatError, match="larger than .*raise the limit: DATAFLOW_LIMITS=structure=1MiB"):
+            read_toml(path)
     assert read_toml(path).data == {}
-    path.write_text("#" * 101)
-    with pytest.raises(FileFormatError, match="larger than"):
-        read_toml(path)
+
+
+@pytest.mark.parametrize(
+    "part", ["a{} = {{}}\n", "[a{}]\n", "a{}.b.c = 1\n", "a{} = 1\n", "a{} = ''\n", "a{} = [[], [{{}}]]\n"]
+)
+def test_memory_is_bounded_before_anything_is_read(part: str) -> None:
+    """What tomllib takes is within what the measure says, for whatever takes much of it."""
+    text = "".join(map(part.format, range(5000)))
+    tracemalloc.start()
+    data = tomllib.loads(text)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(data) == 5000
+    _, cost = measure(text, 64)
+    assert peak < cost + 3 * len(text) + 20_000
+    with Limits(structure=max(len(text), cost // 4 - len(text))), pytest.raises(FileFormatError, match="of memory"):
+        parse_toml(text)
 
 
 def test_time_grows_with_the_text() -> None:

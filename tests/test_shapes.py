@@ -8,6 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from dataflow.errors import DtypeError, OpError, ShapeError
+from dataflow.graph import Graph
 from dataflow.indexing import format_key, indexed_shape, parse_key
 from dataflow.shapes import (
     DTYPES,
@@ -306,3 +307,58 @@ def test_indices_that_are_out_of_range() -> None:
         indexed_shape((N, 4), (0, 0, 0))
     with pytest.raises(ShapeError, match="step is not 0"):
         indexed_shape((4,), (slice(None, None, 0),))
+
+
+# ------------------------------------------------------------------------------------------------ too large
+
+
+def product(count: int) -> str:
+    return "*".join(
+        f"({a}+{b})" for a, b in zip("abcdefghijklmnopqr"[:count], "ABCDEFGHIJKLMNOPQR"[:count], strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        (product(16), "at most 1000 terms"),  # 2 ** 16 of them
+        ("*".join(["(a+b+c+d+e+f)"] * 13), "at most 1000 terms"),
+        ("*".join("n" * 65), "at most the degree 64"),
+        ("n*" + "*".join(["999999999"] * 7), r"numbers below 2\^60"),
+    ],
+)
+def test_a_size_that_would_fill_the_memory(size: str, message: str) -> None:
+    with pytest.raises(ShapeError, match=message):
+        parse_dim(size)
+
+
+def test_sizes_up_to_the_limits() -> None:
+    assert str(parse_dim("*".join("n" * 64))) == "*".join("n" * 64)
+    assert len(parse_dim(product(9)).names) == 18  # 512 terms
+
+
+def test_divisions_are_nested_32_deep() -> None:
+    size = parse_dim("n+1")
+    for _ in range(32):
+        size = (size + 1) // 2
+    with pytest.raises(ShapeError, match="divided more than 32 times"):
+        (size + 1) // 2
+
+
+@pytest.mark.parametrize("shape", [[2**30, 2**30], [2**61], [0, 2**40, 2**40], ["n", 2**59, 2]])
+def test_a_shape_with_too_many_entries(shape: list[int | str]) -> None:
+    with pytest.raises(ShapeError, match="larger than any array"):
+        parse_shape(shape)
+    assert parse_shape([2**29, 2**30, "n", 0])
+
+
+def test_results_are_held_to_the_same_limits() -> None:
+    graph = Graph("limits")
+    x = graph.input("x", (2**31,))
+    with pytest.raises(ShapeError, match=r"multiply\(index, index_2\): the shape \(2147483648, 2147483648\) is larger"):
+        x[:, None] * x[None, :]
+    y = graph.input("y", (1,) * 32)
+    with pytest.raises(ShapeError, match="at most 32 axes, not 33"):
+        y[None]
+    with pytest.raises(ShapeError, match="at most 32 axes, not 33"):
+        graph.constant("c", np.zeros((1,) * 33))

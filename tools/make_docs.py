@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import dataflow
+from dataflow import Limits, archives, datafiles, faults, hookspecs, parser, registry, tables, tokens
 from dataflow import data as data_module
-from dataflow import datafiles, faults, hookspecs, parser, registry, tables, tokens
+from dataflow import shapes as shape_rules
 from dataflow.attributes import Attribute, plain
 from dataflow.cli.ops import rules
 from dataflow.draw import drawing, legend
-from dataflow.files import binary, blocks, checks, container, declarations, envelope, lines, scan, text, unpack_graph
+from dataflow.files import binary, blocks, checks, container, declarations, envelope, lines, nodes, scan, text
 from dataflow.op import Op
 from dataflow.registry import Owner
 from dataflow.testing import CHECKS
@@ -172,28 +173,43 @@ def limits() -> str:
     return table(
         ("What", "At most"),
         [
-            ("a TOML file", size(lines.MAX_BYTES)),
+            ("a TOML file; the encoded header of a msgpack file", f"{size(Limits().structure)} *"),
+            ("what a TOML file takes in memory when it is read", "four times that and the file's size *"),
+            ("what the header of a msgpack file takes, decoded", "two and a half times that and twice its length *"),
+            ("nodes, those in expressions and calls of blocks counted", f"{Limits().nodes:,} *"),
+            ("edges", "four for each node that there may be"),
+            ("inputs of a node", f"{checks.MAX_INPUTS:,}"),
             ("arrays and inline tables in TOML, nested; parts of a dotted key", f"{lines.MAX_DEPTH}"),
             ("a name", f"{checks.MAX_NAME:,} characters"),
             ("an expression", f"{parser.MAX_LENGTH:,} characters"),
             ("brackets, calls, signs and powers in an expression, nested", f"{tokens.MAX_DEPTH}"),
+            ("operators and calls in an expression", f"{nodes.MAX_OPERATIONS:,}"),
             ("a whole number in an expression, on either side of 0", "2^63"),
-            ("axes of a shape", "32"),
+            ("axes of a shape", f"{shape_rules.MAX_AXES}"),
+            ("terms, degree, and nested divisions of a symbolic size", _size_limits()),
+            ("entries of a shape, symbolic sizes left out", f"2^{shape_rules.MAX_ENTRIES.bit_length() - 1}"),
             ("numbers in a parameter with an initializer", f"2^{declarations.MAX_ELEMENTS.bit_length() - 1}"),
             ("calls of blocks, nested", f"{blocks.MAX_DEPTH}"),
-            ("nodes that all calls of blocks come to", f"{blocks.MAX_SIZE:,}"),
             ("classes of a one-hot input", f"{data_module.CLASSES_LIMIT:,}"),
             ("entries of a one-hot input", f"2^{data_module.ENTRIES_LIMIT.bit_length() - 1}"),
             ("a CSV file, unpacked", size(tables.CSV_LIMIT)),
             ("a row of a CSV file", size(tables.LINE_LIMIT)),
+            ("blank lines of a CSV file", f"{tables.BLANK_LIMIT:,}"),
             ("a JSON data file", size(datafiles.JSON_LIMIT)),
-            ("the arrays of an .npz file, unpacked", size(datafiles.NPZ_LIMIT)),
-            ("nodes in a msgpack model", f"{unpack_graph.MAX_NODES:,}"),
-            ("the header of a msgpack model, encoded", size(binary.HEADER_LIMIT)),
+            ("what a JSON data file takes in memory when it is read", f"about {size(datafiles.JSON_MEMORY)}"),
+            ("the arrays of an .npz file, unpacked", size(archives.NPZ_LIMIT)),
+            (
+                "a packed data file, unpacked",
+                f"{size(datafiles.UNPACKED_FREE)} and {Limits().unpacked} times its own size *",
+            ),
             ("maps and arrays in a msgpack header, nested", f"{scan.NESTING}"),
             ("a piece of a tensor", f"2^{envelope.BIN_LIMIT.bit_length()} − 1 bytes"),
         ],
     )
+
+
+def _size_limits() -> str:
+    return f"{shape_rules.MAX_TERMS:,}, {shape_rules.MAX_DEGREE}, {shape_rules.MAX_DIVISIONS}"
 
 
 def versions() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 
 from dataflow import registry
@@ -13,15 +14,17 @@ from dataflow.files.text import load_toml
 from dataflow.files.write_text import save_toml
 from dataflow.hookspecs import hookimpl
 from dataflow.interfaces import FileFormat
+from dataflow.limits import Limits
 from dataflow.model import Model
 
 __all__ = ["load", "register_file_formats", "save"]
 
 
-def load(path: str | os.PathLike[str]) -> Model:
+def load(path: str | os.PathLike[str], *, limits: Limits | None = None) -> Model:
     """The model in a file: ``.toml``, ``.msgpack``, or an ending that a plugin adds. Every fault of the file is a
-    ``DataflowError`` that names it."""
-    return _format_of(path).load(Path(path))
+    ``DataflowError`` that names it. ``limits`` says how much is read of a file that is trusted, if more than usual."""
+    with limits or nullcontext():
+        return _format_of(path).load(Path(path))
 
 
 def save(model: Model, path: str | os.PathLike[str]) -> None:

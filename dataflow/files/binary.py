@@ -2,7 +2,7 @@
 
 The container (``dataflow.files.container``) has a header and tensors. The header holds
 
-- ``name``, ``dtype``, ``doc``, ``outputs`` (names) and ``loss`` (a name or nil)
+- ``name`` (one line of at most 200 characters), ``dtype``, ``doc``, ``outputs`` (names) and ``loss`` (a name or nil)
 - ``specs``: each shape and dtype that occurs, as ``["float64", ["n", 2]]``
 - ``applications``: each op that occurs with all its attributes, as ``["sum", {"axis": [0], "keepdims": false}]``
 - ``nodes``, in the graph's order. A node is an array of its name, the number of its spec, the number of the call it
@@ -18,7 +18,7 @@ The container (``dataflow.files.container``) has a header and tensors. The heade
   that from which parameters are drawn
 - ``training``: what the model knows of its training, as plain data, and ``parts``: what is no plain data in it. A part
   is its path (keys and positions), and the name of its tensor, or a map of ``integer`` to the hexadecimal text of a
-  number of more than 64 bits.
+  number of more than 64 bits. Under ``manifest`` it says where the parameters come from (see below).
 - ``plugins``: which plugin registered each op, for the reader's information only
 
 Numbers count from 0. The tensors are ``parameters/NAME`` (what a parameter was given, drawn or trained to; none while
@@ -39,6 +39,7 @@ from dataflow.attributes import plain
 from dataflow.data import DataSource
 from dataflow.datafiles import numbers
 from dataflow.errors import DataflowError, FileFormatError, OpError
+from dataflow.files.checks import MAX_TITLE
 from dataflow.files.container import Container, read_container, write_container
 from dataflow.files.paths import file_for
 from dataflow.files.unpack import unpack_model
@@ -47,8 +48,6 @@ from dataflow.model import Model, TrainSettings
 from dataflow.shapes import DTYPES, TensorSpec
 from dataflow.tokens import shorten
 
-HEADER_LIMIT = 2**28
-"""The longest header in bytes that is read: it has room for some millions of nodes."""
 INTEGERS = range(-(2**63), 2**64)
 """The integers that msgpack has."""
 
@@ -57,7 +56,7 @@ def load_msgpack(path: str | Path) -> Model:
     """The model in a file. Its parameters, constants and data are mapped, copy on write: nothing done to them reaches
     the file. All that the file says is checked; what is wrong is a ``DataflowError`` with the file and, where there is
     one, the node."""
-    container = read_container(path, limit=HEADER_LIMIT)
+    container = read_container(path)
     try:
         return unpack_model(container.header, container.tensors, Path(path).parent)
     except DataflowError as error:
@@ -83,7 +82,7 @@ def pack_model(model: Model, folder: Path) -> Container:
             tensors[f"parameters/{name}"] = value
     for name in graph.names(CONSTANT):
         tensors[f"constants/{name}"] = graph.nodes[name]["value"]
-    header: dict[str, Any] = {"name": graph.name, "dtype": graph.dtype.name, "doc": model.doc}
+    header: dict[str, Any] = {"name": shorten(graph.name, MAX_TITLE), "dtype": graph.dtype.name, "doc": model.doc}
     header |= {"outputs": list(model.outputs), "loss": model.loss}
     header |= _pack_graph(graph)
     header["data"] = None if model.data is None else _pack_data(model.data, folder, tensors)

@@ -18,12 +18,10 @@ from dataflow.errors import DataflowError, GraphError, OpError, nearest
 from dataflow.files.declarations import Declaration, Names, normal, read_declaration
 from dataflow.files.fields import KEYS, Fields, shown
 from dataflow.files.nodes import Call, Level, check_ops, sort
+from dataflow.limits import advice, current
 
 MAX_DEPTH = 32
 """How deep calls of blocks may be nested."""
-MAX_SIZE = 2_000_000
-"""How many nodes of the graph all calls of blocks may come to: thirty blocks that each call another twice are enough
-to fill any memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,9 +66,12 @@ class Blocks(Mapping[str, Block]):
     def __len__(self) -> int:
         return len(self._blocks)
 
-    def check_calls(self, level: Level) -> None:
-        """Refuse calls with inputs, a share or a size that cannot be."""
-        size = 0
+    def check_calls(self, level: Level, besides: int = 0) -> None:
+        """Refuse calls with inputs, a share or a size that cannot be: thirty blocks that each call another twice are
+        enough to fill any memory. There are ``besides`` nodes already."""
+        size, most = besides + level.size, current().nodes
+        if size > most:
+            raise level.fields.placed(GraphError(_too_many(size, most)))
         for call in level.calls.values():
             block = self[call.block]
             for keyword, value in call.keywords.items():
@@ -86,8 +87,8 @@ class Blocks(Mapping[str, Block]):
                 message = f"block '{block.name}' takes {takes}{listed}, {call.count} given"
                 raise call.placed(OpError(message), "inputs")
             size += self._sizes[block.name]
-            if size > MAX_SIZE:
-                raise call.placed(GraphError(f"the calls of blocks come to more than {MAX_SIZE} nodes"))
+            if size > most:
+                raise call.placed(GraphError(_too_many(size, most)))
         for call in level.calls.values():
             if call.share is not None:
                 self._check_share(level, call, call.share)
@@ -148,8 +149,12 @@ class Blocks(Mapping[str, Block]):
             depths[name] = 1 + max((depths[inner] for inner in needs[name]), default=0)
             if depths[name] > MAX_DEPTH:
                 raise self[name].fields.placed(GraphError(f"blocks are nested more than {MAX_DEPTH} deep"))
-            sizes[name] = min(self[name].size + sum(sizes[inner] for inner in needs[name]), 2 * MAX_SIZE)
+            sizes[name] = min(self[name].size + sum(sizes[inner] for inner in needs[name]), 2**62)
         return sizes
+
+
+def _too_many(size: int, most: int) -> str:
+    return f"with all calls of blocks there are {size} nodes; a file has at most {most}" + advice("nodes", size)
 
 
 def _split(level: Level, path: str) -> tuple[Call | None, str]:

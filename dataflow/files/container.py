@@ -35,9 +35,13 @@ agree. The file ends with the last payload, or with the envelope if there are no
 
 Limits: the header is a map whose keys are text, each once in its map; values are maps, arrays, text in UTF-8, integers
 of 64 bits, floats (NaN and infinity too), booleans and nil; at most 64 levels, the header itself counted; no ``bin``,
-no extension types, no timestamps. The encoded header takes at most 64 MiB unless the caller raises the limit, and
-decoded at most two and a half times the limit plus twice its own length. The same header and tensors, in the same
-order, give the same bytes.
+no extension types, no timestamps. The encoded header takes at most 64 MiB unless the reader raises the limit, and
+decoded at most two and a half times the limit plus twice its own length. Shape, dtype and size are held against each
+other and against the length of the file before anything is allocated. The same header and tensors, in the same order,
+give the same bytes.
+
+A file whose ``version`` is newer than a reader knows is refused with a message that names that version; all older
+versions are read.
 """
 
 from __future__ import annotations
@@ -58,9 +62,7 @@ from dataflow.errors import FileFormatError
 from dataflow.files.atomic import replace_file
 from dataflow.files.envelope import DAMAGED, DTYPES, PREFIX, Head, Row, encode, parse_header, parse_prefix, wrong
 from dataflow.files.scan import shown
-
-LIMIT = 64 * 2**20
-"""The longest header in bytes that is read unless the caller raises it."""
+from dataflow.limits import current
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Path = str | os.PathLike[str]
@@ -107,13 +109,14 @@ def write_container(path: Path, header: Mapping[str, Any], tensors: Mapping[str,
     replace_file(path, _chunks(data, head, arrays), sync=sync)
 
 
-def read_container(path: Path, *, mapped: bool = True, limit: int = LIMIT) -> Container:
+def read_container(path: Path, *, mapped: bool = True, limit: int | None = None) -> Container:
     """The header and tensors of a file.
 
     ``mapped``: the tensors are mapped into memory, copy on write, which takes no time whatever their size, and only
     the header's checksum is checked; what cannot be mapped (a tensor of several pieces) is read. The file must not be
     cut off while its arrays are in use; replacing it, as ``write_container`` does, is safe. Otherwise the tensors are
-    read and every checksum is checked. ``limit`` bounds the header's length in bytes, and so its structure's memory.
+    read and every checksum is checked. ``limit`` bounds the header's length in bytes, and so its structure's memory; it
+    is that of ``dataflow.limits`` unless given.
 
     Raises ``FileFormatError`` for a file that is not there, cannot be read, or is not exactly as the format demands.
     """
@@ -124,7 +127,7 @@ def read_container(path: Path, *, mapped: bool = True, limit: int = LIMIT) -> Co
         return Container(head.content, tensors, head.version)
 
 
-def verify_container(path: Path, *, limit: int = LIMIT) -> Report:
+def verify_container(path: Path, *, limit: int | None = None) -> Report:
     """Check everything that ``read_container`` checks and every checksum, in little memory; raises the same error."""
     with _reading(path) as (file, size):
         head = _read_head(file, size, limit)
@@ -193,8 +196,9 @@ def _reading(path: Path) -> Iterator[tuple[io.FileIO, int]]:
         raise FileFormatError(f"cannot be read: {error.strerror or error}; check the disk", file=path) from error
 
 
-def _read_head(file: io.FileIO, size: int, limit: int) -> Head:
+def _read_head(file: io.FileIO, size: int, limit: int | None) -> Head:
     """Everything but the tensors' content, checked, the filler and the heads of the bins included."""
+    limit = current().structure if limit is None else limit
     prefix = bytes(_read(file, min(size, PREFIX)))
     _, length, _ = parse_prefix(prefix, size, limit)
     head = parse_header(prefix, bytes(_read(file, length)), size, limit)

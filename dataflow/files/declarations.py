@@ -18,7 +18,7 @@ from dataflow.files.fields import KEYS, Fields, shown
 from dataflow.files.lines import Document
 from dataflow.files.places import Key
 from dataflow.graph import Graph, check_name
-from dataflow.shapes import DTYPES, Shape, format_shape, parse_dim, parse_dtype, parse_shape
+from dataflow.shapes import DTYPES, MAX_AXES, Shape, format_shape, parse_dim, parse_dtype, parse_shape
 from dataflow.value import Value
 
 RESERVED = ("True", "False", "None")
@@ -257,7 +257,7 @@ def read_numbers(fields: Fields, key: str) -> np.ndarray:
     given = fields.data[key]
     try:
         array = np.array(given)
-        if array.dtype.kind in "fib":
+        if array.dtype.kind in "fib" and array.ndim <= MAX_AXES:
             return array
     except (ValueError, OverflowError):
         pass
@@ -290,7 +290,7 @@ def _wrong_number(given: Any) -> tuple[tuple[int, ...], str]:
                 shape = [lengths[i] for i in range(depth)]
             if depth != len(shape):
                 return path, "a number stands where a list is expected"
-    return (), f"at most 32 axes, and there are {len(lengths)}"
+    return (), f"at most {MAX_AXES} axes, and there are {len(lengths)}"
 
 
 def _entries(count: int) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 
 from dataflow.errors import FileFormatError
 from dataflow.files.scan import decode, scan, shown
+from dataflow.limits import advice
 
 VERSION = 1
 PREFIX = 64
@@ -129,8 +130,8 @@ def parse_prefix(prefix: bytes, size: int, limit: int) -> tuple[int, int, int]:
         raise cut_off(PREFIX + length, size)
     if length > limit:
         raise FileFormatError(
-            f"expected a header of at most {limit / 2**20:g} MiB, found {length / 2**20:.1f} MiB; "
-            "if you trust the file, raise the limit"
+            f"expected a header of at most {limit / 2**20:g} MiB, found {length / 2**20:.1f} MiB"
+            + advice("structure", length)
         )
     return version, length, crc
 

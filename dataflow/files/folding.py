@@ -16,8 +16,7 @@ import numpy as np
 
 from dataflow.attributes import plain
 from dataflow.errors import ExpressionError
-from dataflow.expression import MAX_LENGTH
-from dataflow.files.nodes import sort
+from dataflow.files.nodes import MAX_OPERATIONS, sort
 from dataflow.files.toml_values import float32
 from dataflow.graph import CONSTANT, INPUT, OP, Graph
 from dataflow.render import Piece, piece_of_name, piece_of_number, piece_of_op
@@ -191,7 +190,8 @@ class _Folding:
         while operands and term.arguments[len(operands) - 1] is None:
             operands.pop()
         piece = piece_of_op(term.op, operands, term.attributes)
-        if piece.depth > MAX_DEPTH or len(piece.text) > MAX_LENGTH:
+        # An operator takes two characters at least, so that this bounds their number, too.
+        if piece.depth > MAX_DEPTH or len(piece.text) > 2 * MAX_OPERATIONS:
             raise ExpressionError("too long or nested too deep")
         return piece
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
+import stat
 import tomllib
 from os import PathLike, fspath
 from pathlib import Path
@@ -17,14 +19,13 @@ from dataflow.files.places import (
     ScanError,
     UnclosedError,
     find,
+    measure,
     scan,
     string_offset,
-    too_deep,
 )
+from dataflow.limits import advice, current
 from dataflow.tokens import shorten
 
-MAX_BYTES = 64 * 2**20
-"""How large a TOML file may be; larger data belongs into a CSV or msgpack file."""
 MAX_DEPTH = 64
 """How deep arrays and inline tables may be nested, and how many parts a dotted key may have."""
 
@@ -110,9 +111,13 @@ class Document:
 def read_toml(path: str | PathLike[str]) -> Document:
     """The document in a file. Whatever is wrong with it is a ``FileFormatError``."""
     file = fspath(path)
+    most = current().structure
     try:
+        # Asked before opening, because opening a pipe would wait for its other end.
+        if not (stat.S_ISREG(mode := os.stat(file).st_mode) or stat.S_ISDIR(mode)):
+            raise FileFormatError("this is a device, pipe or socket, not a file", file=file)
         with open(file, "rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
+            content = stream.read(most + 1)
     except FileNotFoundError:
         raise FileFormatError(f"there is no such file{_similar(Path(file))}", file=file) from None
     except IsADirectoryError:
@@ -122,8 +127,8 @@ def read_toml(path: str | PathLike[str]) -> Document:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise FileFormatError(f"the file cannot be read: {reason}", file=file.replace("\0", "?")) from None
-    if len(content) > MAX_BYTES:
-        raise FileFormatError(_TOO_LARGE, file=file)
+    if len(content) > most:
+        raise _too_large(os.stat(file).st_size, most, file)
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -134,11 +139,15 @@ def read_toml(path: str | PathLike[str]) -> Document:
 def parse_toml(text: str, file: str | PathLike[str] = "<text>") -> Document:
     """The document that ``text`` holds; ``file`` is named in errors."""
     file = fspath(file)
-    if len(text) > MAX_BYTES:
-        raise FileFormatError(_TOO_LARGE, file=file)
+    most = current().structure
+    if len(text) > most:
+        raise _too_large(len(text), most, file)
     source = text.removeprefix("\ufeff")
     text = source.replace("\r\n", "\n")
-    deep = too_deep(text, MAX_DEPTH)
+    deep, cost = measure(text, MAX_DEPTH)
+    if cost > 4 * most + len(text):
+        message = f"it would take about {cost >> 20} MiB of memory; large data belongs into a CSV or .msgpack file"
+        raise FileFormatError(message + advice("structure", cost // 4), file=file)
     try:
         # Up to where it gets too deep the text may have a fault of its own, which then comes first.
         data = tomllib.loads(source if deep is None else text[:deep])
@@ -149,17 +158,23 @@ def parse_toml(text: str, file: str | PathLike[str] = "<text>") -> Document:
         raise FileFormatError("arrays or tables are nested too deep", file=file) from None
     except ValueError:
         # Python refuses to turn thousands of digits into a number, and tomllib passes that on.
-        raise FileFormatError("a number has too many digits", file=file) from None
+        line, column = _place_of(text, found.start()) if (found := _MANY_DIGITS.search(text)) else Place()
+        raise FileFormatError("a number has too many digits", file=file, line=line, column=column) from None
     if deep is not None:
         line, column = _place_of(text, deep)
         raise FileFormatError(f"nested more than {MAX_DEPTH} deep", file=file, line=line, column=column)
     return Document(data, text, file)
 
 
-_TOO_LARGE = f"larger than {MAX_BYTES // 2**20} MiB: large data belongs into a CSV file, large parameters into .msgpack"
+_MANY_DIGITS = re.compile(r"(?<![0-9_])[0-9_]{4301,}")
 _AT_END = "(at end of document)"
 _PLACE = re.compile(r"\s*\(at line (\d+), column (\d+)\)$")
 _HINTS = {"Invalid value": '; text stands in quotes, as in name = "xor"'}
+
+
+def _too_large(size: int, most: int, file: str) -> FileFormatError:
+    message = f"larger than {most / 2**20:g} MiB: large data belongs into a CSV file, large parameters into .msgpack"
+    return FileFormatError(message + advice("structure", size), file=file)
 
 
 def _place_of(text: str, offset: int) -> Place:

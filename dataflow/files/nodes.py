@@ -9,11 +9,15 @@ from typing import Any, TypeAlias
 from dataflow import registry
 from dataflow.errors import DataflowError, ExpressionError, GraphError, OpError, nearest
 from dataflow.expression import NUMBERS, parse
+from dataflow.files.checks import MAX_INPUTS
 from dataflow.files.declarations import Names, normal
 from dataflow.files.fields import KEYS, Fields, shown
 from dataflow.indexing import Key as Index
 
 Argument: TypeAlias = "str | int | float | bool"
+
+MAX_OPERATIONS = 10_000
+"""How many operators and calls an expression may have: each becomes a node."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,8 @@ class Node:
     ops: list[tuple[str, int | None]] = field(default_factory=list)
     """The ops it calls by name, each with its column."""
     size: int = 1
-    """How many nodes of the graph it is, without those of blocks."""
+    """How many nodes of the graph it is, without those of blocks; where it has more than four edges for each, as many
+    as that would be for so many edges."""
     calls_block: bool = False
     """Whether the whole node is the last of ``calls``."""
 
@@ -169,6 +174,11 @@ def _analyse(node: Node, known: Mapping[str, Any], blocks: Collection[str]) -> N
     found = _Uses()
     try:
         root = parse(node.text, found)
+        if found.size > MAX_OPERATIONS:
+            message = f"an expression has at most {MAX_OPERATIONS} operators and calls, this one has {found.size}"
+            raise ExpressionError(f"{message}; name an inner part", column=1)
+        if found.inputs > MAX_INPUTS:
+            raise ExpressionError(_too_many_inputs(found.inputs), column=1)
         for name, column in found.names:
             if name in known:
                 node.uses.append(name)
@@ -176,7 +186,7 @@ def _analyse(node: Node, known: Mapping[str, Any], blocks: Collection[str]) -> N
                 raise ExpressionError(_unknown_name(name, known, blocks), column=column)
     except DataflowError as error:
         raise node.placed(error) from None
-    node.size = max(1, found.size)
+    node.size = max(1, found.size, len(found.names) // 4)
     counts: dict[str, int] = {}
     for i, (name, count, keywords, column) in enumerate(found.calls):
         if name not in blocks:
@@ -190,7 +200,14 @@ def _analyse(node: Node, known: Mapping[str, Any], blocks: Collection[str]) -> N
         node.calls_block = i == root
 
 
+def _too_many_inputs(count: int) -> str:
+    return f"an op has at most {MAX_INPUTS} inputs in a file, this one has {count}"
+
+
 def _analyse_long_form(node: Node, known: Mapping[str, Any], blocks: Collection[str]) -> None:
+    if len(node.inputs) > MAX_INPUTS:
+        raise node.placed(GraphError(_too_many_inputs(len(node.inputs))), "inputs")
+    node.size = max(1, len(node.inputs) // 4)
     for i, item in enumerate(node.inputs):
         if isinstance(item, str) and item in known:
             node.uses.append(item)
@@ -227,6 +244,8 @@ class _Uses:
         self.names: list[tuple[str, int]] = []
         self.calls: list[tuple[str, int, Mapping[str, Any], int]] = []
         self.size = 0
+        self.inputs = 0
+        """The most of one op."""
 
     def name(self, text: str, column: int) -> None:
         self.names.append((text, column))
@@ -249,8 +268,10 @@ class _Uses:
 
     def stack(self, items: Sequence[int | None], column: int) -> None:
         self.size += 1
+        self.inputs = max(self.inputs, len(items))
 
     def call(self, name: str, arguments: Sequence[int | None], keywords: Mapping[str, Any], column: int) -> int:
         self.size += 1
+        self.inputs = max(self.inputs, len(arguments))
         self.calls.append((name, len(arguments), keywords, column))
         return len(self.calls) - 1

@@ -130,17 +130,19 @@ def skip_blank(text: str, position: int) -> int:
         position = len(text) if newline < 0 else newline
 
 
-def too_deep(text: str, limit: int) -> int | None:
-    """Where brackets are nested, or a key is dotted, more than ``limit`` deep; ``tomllib`` would recurse there."""
-    depth = dots = position = 0
+def measure(text: str, limit: int) -> tuple[int | None, int]:
+    """Where brackets are nested, or a key is dotted, more than ``limit`` deep, for ``tomllib`` would recurse there; and
+    about how many bytes what comes before takes in memory once it is read."""
+    depth = dots = position = cost = 0
     while match := _MARK.search(text, position):
         position = match.end()
         mark = match.group()
+        cost += _COSTS.get(mark, 0)
         if mark in "\"'":
             try:
                 position = string_end(text, match.start())
             except ScanError:
-                return None
+                return None, cost
         elif mark == "#":
             newline = text.find("\n", position)
             position = len(text) if newline < 0 else newline
@@ -148,17 +150,23 @@ def too_deep(text: str, limit: int) -> int | None:
             dots += 1
         elif len(mark) > 1:
             # A whole row of numbers at once, or the header of a table whose name is made of digits.
+            cost += _COSTS["["] + _COSTS[","] * mark.count(",")
             dots = 0 if "," in mark else mark.count(".")
             if max(depth + 1, dots + 1) > limit:
-                return match.start()
+                return match.start(), cost
             dots = 0
         else:
             dots = 0
+            cost += _HEADER if mark == "[" and not depth else 0
             depth += 1 if mark in "[{" else -1 if mark in "]}" and depth else 0
         if max(depth, dots + 1) > limit:
-            return match.start()
-    return None
+            return match.start(), cost
+    return None, cost
 
+
+# What CPython and tomllib, which notes for each table and dotted key what may still be added to it, take for each.
+_COSTS = {"=": 240, "{": 1000, "[": 120, ",": 40, ".": 1000, '"': 70, "'": 70}
+_HEADER = 1000
 
 _BLANK = re.compile(r"[ \t\n]*")
 _SPACE = re.compile(r"[ \t]*")

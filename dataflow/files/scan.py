@@ -18,6 +18,7 @@ from typing import Any, cast
 import msgpack
 
 from dataflow.errors import FileFormatError
+from dataflow.limits import advice, current
 
 NESTING = 64
 """How deep maps and arrays may be nested, the outermost counted."""
@@ -124,8 +125,8 @@ def scan(data: bytes, *, memory: int) -> None:
                 position = start
         if cost > memory:
             raise FileFormatError(
-                f"expected a structure that takes at most {memory / 2**20:.0f} MiB of memory, found a larger one; "
-                "if you trust the file, raise the limit"
+                f"expected a structure that takes at most {memory / 2**20:.0f} MiB of memory, found a larger one"
+                + advice("structure", 2 * current().structure)
             )
     if position > end:
         raise _cut_off(end)

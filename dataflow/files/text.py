@@ -13,12 +13,14 @@ from typing import Any
 from dataflow.errors import DataflowError, FileFormatError, GraphError
 from dataflow.files.blocks import Blocks
 from dataflow.files.building import Builder, Result, Site
+from dataflow.files.checks import MAX_TITLE
 from dataflow.files.declarations import Names, add_input, read_declaration, read_dtype
 from dataflow.files.fields import KEYS, Fields, shown
 from dataflow.files.lines import Document, parse_toml, read_toml
 from dataflow.files.nodes import Level
 from dataflow.files.settings import read_data_source, read_model, read_train
 from dataflow.graph import Graph
+from dataflow.limits import advice, current
 from dataflow.model import Model
 
 VERSION = 1
@@ -48,10 +50,11 @@ def _read_model(fields: Fields, folder: Path, name: str) -> Model:
     graph = Graph(_read_name(fields, name), read_dtype(fields) or "float64")
     doc = fields.text("doc", default="")
     names = Names(fields.document)
+    _check_count(fields, "inputs", "parameters", "constants", "nodes")
     scope = _declare(fields, graph, names)
     blocks = Blocks(fields.table("blocks", "[blocks]"), graph.dtype)
     level = Level(fields.table("nodes", "[nodes]"), names, blocks.keys())
-    blocks.check_calls(level)
+    blocks.check_calls(level, besides=len(graph))
     builder = Builder(graph, blocks)
     builder.add(Site(level), scope)
     if blocks:
@@ -60,6 +63,14 @@ def _read_model(fields: Fields, folder: Path, name: str) -> Model:
     data = read_data_source(fields.table("data", "[data]"), graph, folder) if "data" in fields.data else None
     train = read_train(fields.table("train", "[train]")) if "train" in fields.data else None
     return Model(graph, outputs, loss, doc=doc, data=data, train=train)
+
+
+def _check_count(fields: Fields, *sections: str) -> None:
+    """Refuse a file that declares more than a graph may have, before anything is built."""
+    tables = (fields.data.get(section) for section in sections)
+    count, most = sum(len(table) for table in tables if isinstance(table, dict)), current().nodes
+    if count > most:
+        fields.fail(f"there are {count} declarations; a file has at most {most} nodes" + advice("nodes", count))
 
 
 def _check_version(fields: Fields) -> None:
@@ -74,9 +85,9 @@ def _check_version(fields: Fields) -> None:
 
 def _read_name(fields: Fields, default: str) -> str:
     def accepts(value: Any) -> bool:
-        return isinstance(value, str) and value.isprintable() and len(value) <= 200
+        return isinstance(value, str) and value.isprintable() and len(value) <= MAX_TITLE
 
-    return str(fields.get("name", accepts, "text on one line, of at most 200 characters", default))
+    return str(fields.get("name", accepts, f"text on one line, of at most {MAX_TITLE} characters", default))
 
 
 def _declare(fields: Fields, graph: Graph, names: Names) -> dict[str, Result]:

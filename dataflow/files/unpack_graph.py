@@ -13,13 +13,13 @@ import numpy as np
 
 from dataflow import registry
 from dataflow.errors import DataflowError, FileFormatError, GraphError, OpError, ShapeError
-from dataflow.files.checks import MAX_NAME, brief, check_keys, name_of, row_of, sequence, typed
+from dataflow.files.checks import MAX_INPUTS, MAX_NAME, MAX_TITLE, brief, check_keys, name_of, row_of, sequence, typed
 from dataflow.files.scan import shown
 from dataflow.graph import CONSTANT, INPUT, OP, PARAMETER, Graph, check_name
+from dataflow.limits import advice, current
 from dataflow.op import Op
 from dataflow.shapes import TensorSpec, parse_dtype, parse_shape
 
-MAX_NODES = 4_000_000
 _BLOCK_KEYS = {"doc", "inputs", "parameters", "constants", "nodes", "output"}
 
 
@@ -35,8 +35,11 @@ class _Nodes:
         self.header = header
         self.unused = unused
         self.rows = sequence(header["nodes"], "nodes")
-        if len(self.rows) > MAX_NODES:
-            raise FileFormatError(f"there are {len(self.rows)} nodes; a file has at most {MAX_NODES}")
+        most = current().nodes
+        if len(self.rows) > most:
+            message = f"there are {len(self.rows)} nodes; a file has at most {most}"
+            raise FileFormatError(message + advice("nodes", len(self.rows)))
+        self.edges = 0
         self.names: list[str] = []
         self.calls = _unpack_calls(header)
         self.paths = list(self.calls)
@@ -47,8 +50,10 @@ class _Nodes:
 
     def graph(self) -> Graph:
         """All nodes, added in an order in which each comes after its arguments, then put in the file's order."""
-        name = self.header["name"]
-        graph = Graph(typed(name, str, "name"), parse_dtype(typed(self.header["dtype"], str, "dtype")))
+        name = typed(self.header["name"], str, "name")
+        if len(name) > MAX_TITLE or not name.isprintable():
+            raise FileFormatError(f"name is text on one line, of at most {MAX_TITLE} characters, not {shown(name)}")
+        graph = Graph(name, parse_dtype(typed(self.header["dtype"], str, "dtype")))
         for i, row in enumerate(self.rows):
             self.names.append(_checked_name(row, i))
         if len(set(self.names)) < len(self.names):
@@ -99,6 +104,7 @@ class _Nodes:
             return []
         if len(row) not in (5, 6) or not isinstance(row[4], list):
             raise self.wrong(i, "an op has a row of 5, with its arguments as an array")
+        self.count_edges(i, len(row[4]))
         found = []
         for argument in row[4]:
             if type(argument) is int:
@@ -112,6 +118,15 @@ class _Nodes:
         if not found:
             raise self.wrong(i, "an op is applied to at least one node; a number alone is a constant", GraphError)
         return found
+
+    def count_edges(self, i: int, count: int) -> None:
+        """Refuse edges beyond four for each node that a graph may have: an edge takes a byte, and much memory."""
+        if count > MAX_INPUTS:
+            raise self.wrong(i, f"it has {count} inputs; a node has at most {MAX_INPUTS}", GraphError)
+        self.edges += count
+        if self.edges > 4 * (most := current().nodes):
+            message = f"there are more than {4 * most} edges, four for each node that a file may have"
+            raise self.wrong(i, message + advice("nodes", 2 * most), GraphError)
 
     def topological(self, arguments: Sequence[Sequence[int]]) -> list[int]:
         """The numbers of the nodes, each after its arguments; as they stand, if they stand so. A cycle is an error."""
@@ -250,7 +265,22 @@ def _unpack_blocks(header: Mapping[str, Any]) -> dict[str, Any]:
             raise FileFormatError(f"{shown(name)} is no name of a block")
         if not isinstance(block, dict) or not block.keys() <= _BLOCK_KEYS:
             raise FileFormatError(f"block '{name}' is a map with the keys {', '.join(sorted(_BLOCK_KEYS))}")
+        _check_block(name, block)
     return blocks
+
+
+def _check_block(name: str, block: Mapping[str, Any]) -> None:
+    """Refuse a declaration that is not of the form that TOML has; what it declares is checked when it is read there."""
+    for key in ("doc", "output"):
+        if key == "output" or key in block:
+            typed(block.get(key), str, f"{key} of block '{name}'")
+    for item in sequence(block.get("inputs", []), f"inputs of block '{name}'"):
+        name_of(item, f"an input of block '{name}'")
+    for section in ("parameters", "constants", "nodes"):
+        for key, declared in typed(block.get(section, {}), dict, f"{section} of block '{name}'").items():
+            if not isinstance(declared, dict) and not (section == "nodes" and isinstance(declared, str)):
+                expected = "a map" if section != "nodes" else "text or a map"
+                raise FileFormatError(f"{section} of block '{name}': {shown(key)} is {expected}, not {brief(declared)}")
 
 
 def _unpack_calls(header: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -272,6 +302,9 @@ def _check_calls(graph: Graph, blocks: Mapping[str, Any], calls: Mapping[str, di
             raise GraphError(f"call '{path}': there is no block {shown(block)}")
         if share is not None and (not isinstance(share, str) or share not in calls):
             raise GraphError(f"call '{path}' shares the parameters of {shown(share)}, which is no call")
-        for argument in sequence(call["inputs"], f"inputs of call '{path}'"):
+        arguments = sequence(call["inputs"], f"inputs of call '{path}'")
+        if len(arguments) != (count := len(blocks[block].get("inputs", []))):
+            raise GraphError(f"call '{path}' has {len(arguments)} inputs, and block '{block}' takes {count}")
+        for argument in arguments:
             if argument not in graph if isinstance(argument, str) else type(argument) not in (int, float, bool):
                 raise GraphError(f"call '{path}': {brief(argument)} is neither a node nor a number")

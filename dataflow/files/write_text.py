@@ -17,13 +17,14 @@ from dataflow.data import DataSource
 from dataflow.datafiles import numbers
 from dataflow.errors import DataflowError, DataflowWarning, FileFormatError
 from dataflow.files.atomic import replace_file
+from dataflow.files.checks import MAX_TITLE
 from dataflow.files.folding import Folded, Line, fold
-from dataflow.files.lines import MAX_BYTES
 from dataflow.files.paths import file_for
 from dataflow.files.same import same_model
 from dataflow.files.text import loads_toml
 from dataflow.files.toml_values import key, number, paragraph, string, table, value
 from dataflow.graph import CONSTANT, INPUT, PARAMETER
+from dataflow.limits import current
 from dataflow.model import Model, TrainSettings
 from dataflow.parameters import Parameters
 from dataflow.tokens import shorten
@@ -36,8 +37,8 @@ def save_toml(model: Model, path: str | Path) -> None:
     except DataflowError as error:
         raise error.at(file=path) from None
     data = text.encode()
-    if len(data) > MAX_BYTES:
-        message = f"it would have {len(data) / 2**20:.0f} MiB, and TOML is read up to {MAX_BYTES // 2**20}"
+    if len(data) > (most := current().structure):
+        message = f"it would have {len(data) / 2**20:.0f} MiB, and TOML is read up to {most / 2**20:g}"
         raise FileFormatError(f"{message}; save the model as .msgpack", file=path)
     replace_file(path, [data])
 
@@ -45,7 +46,8 @@ def save_toml(model: Model, path: str | Path) -> None:
 def toml_text(model: Model, folder: Path) -> str:
     """The TOML of a model whose file will stand in ``folder``."""
     if model.training:
-        _warn("TOML holds the model, not the state of its training, which is left out; .msgpack holds both")
+        lost = "the state of its training and where that comes from"
+        _warn(f"TOML holds the model, not {lost}, which are left out; .msgpack holds all")
     file = None if model.data is None else file_for(model.data, folder)
     blocks = model.graph.graph.get("blocks")
     if blocks:
@@ -99,7 +101,7 @@ class _Writer:
         return "\n".join(section for section in sections if section)
 
     def head(self) -> str:
-        pairs = [("dataflow", "1"), ("name", string(shorten(self.model.name, 200)))]
+        pairs = [("dataflow", "1"), ("name", string(shorten(self.model.name, MAX_TITLE)))]
         if self.graph.dtype != np.float64:
             pairs.append(("dtype", string(self.graph.dtype.name)))
         if self.model.doc:

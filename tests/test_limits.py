@@ -1,0 +1,115 @@
+"""Limits: how much is read of a file unless it is trusted, and how a user raises them."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import dataflow
+from dataflow import DataError, DataflowError, Graph, Limits
+from dataflow.cli.group import main
+from dataflow.data import read_data
+from dataflow.limits import VARIABLE, current
+
+CHAIN = "dataflow = 1\ninputs.x = {}\n[nodes]\na0 = '-x'\n" + "".join(f"a{i} = '-a{i - 1}'\n" for i in range(1, 60))
+ONE = "dataflow = 1\ninputs.x = {}\nnodes.y = '" + "+".join("x" * 40) + "'\n"
+BLOCK = (
+    "dataflow = 1\ninputs.x = {}\n[blocks.b]\ninputs = ['a']\noutput = 'z'\nparameters.p = { value = 1.0 }\n"
+    "nodes.z = 'a * p + a'\n[nodes]\n" + "".join(f"c{i} = 'b(x)'\n" for i in range(10))
+)
+
+
+@pytest.mark.parametrize("text", [CHAIN, ONE, BLOCK])
+def test_nodes_are_counted_before_they_are_built(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "model.toml"
+    path.write_text(text)
+    count = len(dataflow.load(path).graph)
+    with monkeypatch.context() as patch:
+        patch.setattr(Graph, "apply", lambda *_: pytest.fail("built"))
+        with pytest.raises(
+            DataflowError, match="nodes.*; if you trust the file, raise the limit: DATAFLOW_LIMITS=nodes="
+        ):
+            dataflow.load(path, limits=Limits(nodes=30))
+    assert len(dataflow.load(path, limits=Limits(nodes=2 * count)).graph) == count
+    dataflow.save(dataflow.load(path), tmp_path / "model.msgpack")
+    with pytest.raises(DataflowError, match=f"there are {count} nodes; a file has at most 30; .*LIMITS=nodes={count}$"):
+        dataflow.load(tmp_path / "model.msgpack", limits=Limits(nodes=30))
+    assert len(dataflow.load(tmp_path / "model.msgpack", limits=Limits(nodes=count)).graph) == count
+
+
+def test_structure(tmp_path: Path) -> None:
+    model = dataflow.Model(Graph("net"), doc="x" * 1000)
+    for ending in (".toml", ".msgpack"):
+        path = tmp_path / f"model{ending}"
+        dataflow.save(model, path)
+        with pytest.raises(DataflowError, match="raise the limit: DATAFLOW_LIMITS=structure=1MiB"):
+            dataflow.load(path, limits=Limits(structure=999))
+        assert dataflow.load(path).doc == model.doc
+    with Limits(structure=999), pytest.raises(DataflowError, match="TOML is read up to"):
+        dataflow.save(model, tmp_path / "model.toml")
+
+
+def test_packed_data(tmp_path: Path) -> None:
+    graph = Graph("data")
+    graph.input("x", ("n",))
+    rows = 5 * 2**20
+    path = tmp_path / "a.csv.gz"
+    path.write_bytes(gzip.compress(b"x\n" + b"1234567\n" * rows, 9))
+    with pytest.raises(DataError, match=r"unpacks to more than 16 MiB and 100 times its own .*LIMITS=unpacked=\d+"):
+        read_data(path, graph)
+    np.savez_compressed(tmp_path / "a.npz", x=np.zeros(rows))
+    with pytest.raises(DataError, match=r"a\.npz: unpacks to more than 16 MiB and 100 times its own size"):
+        read_data(tmp_path / "a.npz", graph)
+    with Limits(unpacked=2000):
+        assert read_data(tmp_path / "a.npz", graph)["x"].shape == (rows,)
+
+
+def test_limits_hold_for_a_while() -> None:
+    assert current() == Limits()
+    with Limits(nodes=3) as outer:
+        with Limits(structure=4) as inner:
+            assert current() is inner
+        assert current() is outer
+    with pytest.raises(ZeroDivisionError), outer:
+        raise ZeroDivisionError
+    assert current() == Limits()
+
+
+@pytest.mark.parametrize(
+    ("text", "limits"),
+    [
+        ("", Limits()),
+        ("nodes=5", Limits(nodes=5)),
+        (" nodes = 5 , structure=2MiB,", Limits(nodes=5, structure=2**21)),
+        ("structure=1g,unpacked=7", Limits(structure=2**30, unpacked=7)),
+    ],
+)
+def test_the_environment(text: str, limits: Limits, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, text)
+    assert current() == limits
+    with Limits(nodes=9):
+        assert current() == Limits(nodes=9)
+
+
+@pytest.mark.parametrize(
+    "text", ["nodes", "nodes=-1", "nodes=x", "depth=3", "nodes=1e6", "nodes=5;structure=3", "nodes=0"]
+)
+def test_an_environment_that_says_something_else(text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(VARIABLE, text)
+    path = tmp_path / "model.toml"
+    path.write_text(CHAIN)
+    done = CliRunner().invoke(main, ["check", str(path)])
+    assert done.exit_code == 1
+    error = done.stderr
+    assert error.count("\n") == 1
+    assert "nodes=1000000,structure=256MiB" in error or "a whole number, 1 or more" in error
+
+
+@pytest.mark.parametrize("wrong", [{"nodes": 0}, {"nodes": 1.5}, {"structure": True}, {"unpacked": "3"}])
+def test_limits_are_whole_numbers(wrong: dict[str, int]) -> None:
+    with pytest.raises(DataflowError, match="is a whole number, 1 or more"):
+        Limits(**wrong)
