@@ -22,6 +22,7 @@ from dataflow.cli import common
 from dataflow.cli.against import compare
 from dataflow.cli.common import FILE, about, example_text, gather
 from dataflow.cli.group import Session
+from dataflow.cli.provenance import provenance, provenance_lines
 from dataflow.cli.text import counted, listed, missing_text, table
 from dataflow.digests import graph_digest, parameter_digest
 from dataflow.errors import DataError
@@ -78,7 +79,8 @@ def command(
 ) -> None:
     """Check MODEL: that the file is sound, that shapes are what they should be, and that gradients are right.
 
-    Checksums are verified where the format has them. Gradients are those of the loss (of each output where there
+    Checksums are verified where the format has them, and what a trained file says of where it comes from is
+    printed. Gradients are those of the loss (of each output where there
     is none) with respect to every parameter (every input where there is none), compared with central finite
     differences in float64 and, with the extra [symbolic], with an evaluation of 50 digits that uses no derivative
     rule. Entries at which a kink is touched are left out: what the derivative is there is a convention. The exit
@@ -167,6 +169,8 @@ def _summary(model: Model, path: Path, container: Report | None) -> str:
         )
     lines.append(f"graph       sha256 {graph_digest(model)}")
     lines.append(f"parameters  sha256 {parameter_digest(model)}")
+    if (found := provenance(model)) is not None:
+        lines += provenance_lines(found)
     return "\n".join(lines)
 
 
@@ -241,6 +245,7 @@ def _document(
         "ok": all(report.ok for report in reports),
         "graph_sha256": graph_digest(model),
         "parameters_sha256": parameter_digest(model),
+        "training": provenance(model),
         "container": None if container is None else asdict(container),
         "nodes": {
             name: {

@@ -21,6 +21,7 @@ from dataflow.training.history import History
 from dataflow.training.inside import Inside
 from dataflow.training.measure import Measure
 from dataflow.training.nonfinite import non_finite_error
+from dataflow.training.provenance import manifest
 from dataflow.training.settings import OptimizerLike, resolve, whole
 from dataflow.training.vectors import Vectors
 
@@ -172,8 +173,9 @@ class Trainer:
         return {name: measured[name] for name in order if name in measured}
 
     def record(self, history: History) -> dict[str, Any]:
-        """What a trained file keeps of a run: plain data, and as arrays the optimizer's state and, where they take
-        1 MiB at most, the parameters that the run began with (``start``), from which it can be repeated."""
+        """What a trained file keeps of a run: plain data, where it comes from (``manifest``), and as arrays the
+        optimizer's state and, where they take 1 MiB at most, the parameters that the run began with (``start``), from
+        which it can be repeated."""
         state = {
             group.dtype.name: {
                 "names": list(group.names),
@@ -190,6 +192,7 @@ class Trainer:
             "interrupted": history.interrupted,
             "backend": self.settings.backend,
             **self.settings.plain(),
+            "manifest": manifest(self.model, self.batches, self.held_out, self.settings),
             "state": state,
             **({} if self.start is None else {"start": dict(self.start)}),
         }
