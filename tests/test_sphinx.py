@@ -18,8 +18,7 @@ from dataflow.cli.draw import command as draw_command
 from dataflow.cli.explain import command as explain_command
 from dataflow.draw import engines
 from dataflow.sphinx import STYLESHEET
-from dataflow.sphinx.directives import ExplanationDirective, PictureDirective
-from dataflow.sphinx.options import IMAGE_OPTIONS
+from dataflow.sphinx.directives import IMAGE_OPTIONS, ExplanationDirective, PictureDirective
 
 ROOT = Path(__file__).parent.parent
 CONF = """
@@ -346,33 +345,6 @@ def test_an_error_is_a_warning_at_its_line(site, text):
         assert "After it." in (out / "index.html").read_text(encoding="utf-8")
         if "[dataflow.model]" in warning:
             assert str(source) not in warning.partition("index.rst:4: ")[2]
-
-
-HOSTILE = '"><script>x()</script>\\input{/etc/passwd}`_|*../../../up'
-
-
-@pytest.mark.parametrize("builder", ["html", "latex", "text"])
-def test_a_model_s_name_is_nothing_but_text(site, builder):
-    lines = ["dataflow = 1", f"name = '{HOSTILE}'", "[inputs]", "x = { shape = [] }", "[nodes]", "y = '2 * x'"]
-    model = "\n".join(f"   {line}" for line in lines)
-    shown = f".. dataflow::\n   :caption: C\n\n{model}\n\n"
-    source = site(index=f"{HEAD}{shown}.. dataflow-explain::\n   :of: y\n   :wrt: x\n   :set: x=1\n\n{model}\n")
-    before = {path for path in source.parent.rglob("*") if path.is_file()}
-    with built(source, builder) as (_, warnings, out):
-        assert warnings == ""
-        written = {path for path in source.parent.rglob("*") if path.is_file()} - before
-        assert all(path.is_relative_to(source.parent / "build") for path in written)
-        pages = [
-            path.read_text(encoding="utf-8") for path in [*out.glob("*.html"), *out.glob("*.tex"), *out.glob("*.txt")]
-        ]
-        assert pages
-        assert not any("<script>x()" in text for text in pages if builder == "html")
-        assert not any("\\input{/etc" in text for text in pages if builder == "latex")
-        pictures = list(out.rglob("dataflow-script-x-script-input-etc-passwd*"))
-        assert len(pictures) == (builder != "text")
-        for picture in pictures:
-            if picture.suffix == ".svg":
-                assert not list(ET.parse(picture).iter("{http://www.w3.org/2000/svg}script"))
 
 
 def test_warnings_can_be_suppressed(site):

@@ -2,33 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from docutils import nodes
+from docutils.parsers.rst import directives
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 from dataflow.draw.build import MOST_NODES
-from dataflow.draw.drawer import draw
+from dataflow.draw.drawer import DIRECTIONS, THEMES, draw
 from dataflow.draw.drawing import Drawing
 from dataflow.errors import DataError, DataflowError
 from dataflow.explain import latex, page
 from dataflow.explain.explainer import explain
 from dataflow.explain.explanation import HEADING
 from dataflow.explain.symbolic import derive
-from dataflow.sphinx.options import (
-    EXPLANATION_OPTIONS,
-    IMAGE_OPTIONS,
-    MODEL_OPTIONS,
-    PICTURE_OPTIONS,
-    Option,
-    settings_of,
-)
-from dataflow.sphinx.output import explanation_node, picture_node
-from dataflow.sphinx.sources import Sources
+from dataflow.sphinx.output import IMAGES, explanation_node, picture_node
+from dataflow.sphinx.sources import Sources, settings_of
 
 logger = logging.getLogger(__name__)
+
+Option = Callable[[str | None], Any]
+
+
+def _names(argument: str | None) -> list[str]:
+    """``W1, b1``"""
+    names = [name.strip() for name in directives.unchanged_required(argument).split(",")]
+    if not all(names):
+        raise ValueError("names are written with one comma between them: W1,b1")
+    return names
+
+
+def _one_of(*values: str) -> Option:
+    return lambda argument: directives.choice(argument, values)
+
+
+MODEL_OPTIONS: dict[str, Option] = {
+    "of": directives.unchanged_required,
+    "wrt": _names,
+    "inner": directives.flag,
+    "example": directives.nonnegative_int,
+    "data": directives.path,
+    "set": directives.unchanged_required,
+    "name": directives.unchanged,
+    "class": directives.class_option,
+}
+PICTURE_OPTIONS: dict[str, Option] = {
+    "backward": directives.flag,
+    "both": directives.flag,
+    "values": directives.flag,
+    "collapse": _names,
+    "no-repeats": directives.flag,
+    "direction": _one_of(*DIRECTIONS),
+    "theme": _one_of(*THEMES),
+    "no-legend": directives.flag,
+    "max-nodes": directives.positive_int,
+}
+IMAGE_OPTIONS: dict[str, Option] = {
+    "caption": directives.unchanged_required,
+    "alt": directives.unchanged,
+    "width": directives.length_or_percentage_or_unitless,
+    "height": directives.length_or_unitless,
+    "scale": directives.percentage,
+    "align": _one_of("left", "center", "right"),
+    "format": _one_of(*IMAGES),
+}
+EXPLANATION_OPTIONS: dict[str, Option] = {"order": _names, "symbolic": directives.flag}
 
 
 class _ModelDirective(SphinxDirective):
@@ -69,7 +109,7 @@ class PictureDirective(_ModelDirective):
         node["classes"] += ["dataflow", *self.options.get("class", [])]
         if drawing.picture.auto:
             node["classes"].append("dark-light")  # themes that darken pictures on dark pages leave such ones alone
-        node.attributes.update(settings_of(self.options, ("width", "height", "scale")))
+        node.attributes.update({key: self.options[key] for key in ("width", "height", "scale") if key in self.options})
         shown = self.with_caption(node) if "caption" in self.options else node
         self.set_source_info(node)
         if "align" in self.options:

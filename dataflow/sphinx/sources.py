@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,11 @@ class Sources:
                 f"{written!r} lies outside the source folder; put it there, or name its folder in dataflow_folders "
                 f"(conf.py)"
             )
+
+
+def settings_of(options: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Those of a directive's options that were given, by the names that they have in Python."""
+    return {name: options[name.replace("_", "-")] for name in names if name.replace("_", "-") in options}
 
 
 def _is_inside(path: Path, folders: Iterable[Path]) -> bool:
