@@ -503,9 +503,9 @@ def test_first_fault_is_reported() -> None:
 def test_a_long_chain_takes_time_that_grows_with_its_length() -> None:
     def seconds(count: int) -> float:
         text = " + ".join(["x"] * count)
-        start = time.perf_counter()
+        start = time.process_time()
         assert len(free_names(text)) == count
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     seconds(100)
     assert seconds(20_000) < 20 * 4 * seconds(1_000) + 0.1
@@ -563,11 +563,11 @@ def test_depth_limit(opening: str, inner: str, closing: str) -> None:
     "text", ["(" * 100_000, "-" * 100_000, "[" * 100_000, "f(" * 50_000, "x**" * 33_333, "f(a=" + "[" * 99_000]
 )
 def test_hostile_depth_is_refused_quickly(text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ExpressionError, match="nested more than 64 deep") as caught:
         free_names(text)
     assert caught.value.column is not None
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 @pytest.mark.parametrize(
@@ -575,10 +575,10 @@ def test_hostile_depth_is_refused_quickly(text: str) -> None:
     ["'" + "\\'" * 49_000, "1" * 100_000, "1_" * 50_000, "0x" + "f" * 99_000, "é$" * 50_000, "éé" * 49_000 + "\u00d7"],
 )
 def test_hostile_tokens_are_refused_quickly(text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(ExpressionError):
         free_names(text)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_parsing_needs_no_stack() -> None:

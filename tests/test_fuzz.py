@@ -117,8 +117,8 @@ def test_long_and_large_and_unprintable_are_faults(
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("touched", [True, False])
 def test_memory_is_a_fault(touched: bool, fuzz: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fuzzing.watch.MEMORY", 2**24)
-    monkeypatch.setattr(dataflow, "load", lambda _: bytearray(2**25 if touched else 2**30) and None)
+    monkeypatch.setattr("fuzzing.watch.MEMORY", 2**23)
+    monkeypatch.setattr(dataflow, "load", lambda _: (b"x" * (40 * 2**20) if touched else bytearray(2**30)) and None)
     path = tmp_path / "case.toml"
     path.touch()
     fault = fuzz.watch("TOML", path, Random(0), use=1).fault

@@ -515,10 +515,10 @@ def test_time_grows_with_the_text() -> None:
     def seconds(count: int) -> float:
         text = "".join(f"[t{i}]\nx = [[0.5, 1.5], [2.5, 3.5]]\nz = 'a + b'\n" for i in range(count))
         document = parse_toml(text)
-        start = time.perf_counter()
+        start = time.process_time()
         document.place(f"t{count - 1}", "x", 1, 0)
         parse_toml("# " + text.replace("\n", " "))
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     seconds(100)
     assert seconds(8000) < 8 * 4 * seconds(1000) + 0.1
@@ -536,10 +536,10 @@ def test_time_grows_with_the_text() -> None:
     ],
 )
 def test_hostile_texts_are_refused_quickly(text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     if text.startswith("#"):
         assert parse_toml(text).data == {}
     else:
         with pytest.raises(FileFormatError):
             parse_toml(text)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2

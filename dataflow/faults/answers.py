@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from dataflow.datafiles import numbers, opened, read_json, read_npz
+from dataflow.archives import read_npz
+from dataflow.datafiles import numbers, opened, read_json
 from dataflow.errors import DataError, nearest
 from dataflow.model import Model
 
