@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings as python_warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from dataflow.derivatives import Derivatives, Point, zeros
 from dataflow.errors import DataError, DataflowWarning, GraphError
 from dataflow.evaluate import forward, kink_warnings, missing_inputs, non_finite_warnings
 from dataflow.feeding import batch_symbol, feed, one_example
-from dataflow.graph import INPUT, Graph
+from dataflow.graph import INPUT, PARAMETER, Graph
 from dataflow.memory import parse_bytes
 from dataflow.parameters import Parameters
 from dataflow.perexample import per_example_gradients
@@ -297,8 +297,10 @@ class Model:
             memory_limit=None if memory_limit is None else parse_bytes(memory_limit),
         )
 
+        parameters = [name for name in program.arguments if graph.nodes[name]["kind"] == PARAMETER]
+
         def compiled(data: Mapping[str, Any] | None = None, **inputs: Any) -> Any:
-            known, sizes = self.feed(self.given(data, inputs))
+            known, sizes = self.feed(self.given(data, inputs), parameters)
             self._require(known, program.arguments)
             results = program.run(known, sizes)
             found = dict(zip(connected, results[len(wanted) :], strict=True))
@@ -337,13 +339,15 @@ class Model:
         """What the symbolic sizes stand for with these inputs, or with the declared data."""
         return self.feed(given)[1]
 
-    def feed(self, given: Mapping[str, Any] | None) -> tuple[dict[str, np.ndarray], dict[str, int]]:
-        """Arrays of the declared dtypes for what is given, with the parameters; and what the symbolic sizes stand
-        for."""
+    def feed(
+        self, given: Mapping[str, Any] | None, parameters: Iterable[str] | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+        """Arrays of the declared dtypes for what is given, with these parameters, or with all; and what the symbolic
+        sizes stand for."""
         if given is None:
             given = self.data.load(self.graph) if self.data is not None else {}
         known, sizes = feed(self.graph, given)
-        for name in self._parameters:
+        for name in self._parameters if parameters is None else parameters:
             if name not in known:
                 known[name] = self._parameters[name]
         return known, sizes

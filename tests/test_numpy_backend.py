@@ -257,6 +257,23 @@ def test_large_outputs_are_given_away(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [array.tolist() for array in (*first, *second)] == [[1] * 3, [0] * 3, [2] * 3, [2] * 3]
 
 
+def test_a_call_looks_at_no_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A compiled function takes as long to call with 10,000 nodes in the model as with ten; and it draws no parameter
+    that it does not need."""
+    graph = Graph("two")
+    x = graph.input("x", ("n", 2))
+    for name in "ab":
+        graph.node(f"y{name}", x @ graph.parameter(name, (2, 2), init="he_normal"))
+    model = Model(graph, ["ya", "yb"])
+    f = model.compile(values=["ya"])
+    data = np.eye(2)
+    f(x=data)
+    assert model.parameters.known("b") is None
+    monkeypatch.setattr(Graph, "names", lambda self, kind: pytest.fail("all nodes are gone through"))
+    model.parameters["a"] = np.array([[1.0, 2.0], [3.0, 4.0]])
+    np.testing.assert_array_equal(f(x=data)[0]["ya"], [[1.0, 2.0], [3.0, 4.0]])
+
+
 def test_one_compiled_function_in_many_threads() -> None:
     graph = Graph("g")
     x = graph.input("x", (100,))
