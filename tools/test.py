@@ -1,6 +1,6 @@
 """Run the tests on a machine that has only Python: makes ``.venv`` in the checkout and installs what they need.
 
-``python3 tools/test.py``                 all but the slow ones
+``python3 tools/test.py``                 all but the slow ones, on every core
 ``python3 tools/test.py -m slow``         the slow ones
 ``python3 tools/test.py tests/test_op.py -k vjp``   any arguments of pytest; paths count from the top of the checkout
 """
@@ -14,7 +14,7 @@ from environment import ROOT, guarded, ready, run
 
 def main() -> int:
     """Run pytest in the environment, and return its exit status."""
-    return run(ready("test"), "-m", "pytest", *sys.argv[1:], cwd=ROOT)
+    return run(ready("test"), "-m", "pytest", *(sys.argv[1:] or ["-n", "auto"]), cwd=ROOT)
 
 
 if __name__ == "__main__":
