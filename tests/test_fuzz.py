@@ -70,6 +70,17 @@ def test_a_case_follows_from_its_number(fuzz: ModuleType) -> None:
     assert sum(one[i].data != other[i].data for i in range(100)) > 80
 
 
+def test_the_sound_files_stay_sound_in_a_long_run(fuzz: ModuleType) -> None:
+    """What is kept from case to case must not change with them."""
+    from fuzzing import containers
+
+    seeds = [path.read_bytes() for path in sorted(CORPUS.glob("*.msgpack"))]
+    for i in range(3000):
+        containers.header_tree(Random(i), seeds)
+        containers.tensors(Random(i), seeds)
+    assert [containers.put_together(containers._parts(data)) for data in seeds] == seeds
+
+
 @pytest.mark.parametrize(
     ("broken", "fault"),
     [

@@ -208,10 +208,12 @@ def header_bytes(rng: Random, seeds: list[bytes]) -> bytes:
 
 def header_tree(rng: Random, seeds: list[bytes]) -> bytes:
     """The structure of the header changed, with everything else made right."""
-    parts, other = _parts(rng.choice(seeds)), _parts(rng.choice(seeds))
-    parts = Parts(copied(parts.header), parts.tensors)
+    known, other = _parts(rng.choice(seeds)), _parts(rng.choice(seeds))
+    parts = Parts(copied(known.header), known.tensors)
+    # A copy as well: what is taken from it may be changed by the next mutation, and the parts are kept for other cases.
+    taken = copied(other.header)
     for _ in range(rng.choice((1, 1, 1, 1, 2, 3))):
-        mutate(rng, parts.header, other.header, _EXTRA)
+        mutate(rng, parts.header, taken, _EXTRA)
     return put_together(parts)
 
 
