@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from dataflow.collector import collector_paused
 from dataflow.errors import DataflowError, DtypeError, RuleError
 from dataflow.graph import OP, Graph, concrete_attributes, trace_op
 from dataflow.op import Op, specs_of
@@ -52,7 +53,8 @@ def gradient_graph(graph: Graph, of: str, wrt: Sequence[str]) -> GradientGraph:
             extended.nodes[cotangent.name]["cotangent_of"] = node
         names[node] = cotangent.name
 
-    sweep(extended, order, values, {of: spread}, wrt, name_it)
+    with collector_paused():
+        sweep(extended, order, values, {of: spread}, wrt, name_it)
     return GradientGraph(extended, of, names)
 
 

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ENGINE = ROOT / "dataflow"
 TIERS = [
-    ["errors", "notebook"],
+    ["errors", "collector", "notebook"],
     ["limits"],
     ["memory", "shapes", "operators", "indexing", "attributes", "op", "tokens"],
     ["value", "graph"],

@@ -8,15 +8,13 @@ bytes. What passes holds maps with text keys, arrays, text, numbers, booleans an
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import re
 import sys
-from collections.abc import Iterator
 from typing import Any, cast
 
 import msgpack
 
+from dataflow.collector import collector_paused
 from dataflow.errors import FileFormatError
 from dataflow.limits import advice, current
 
@@ -52,7 +50,7 @@ def decode(data: bytes, *, memory: int) -> dict[str, Any]:
         raise FileFormatError("expected the header to be a map, found something else; the file is damaged or hostile")
     scan(data, memory=memory)
     try:
-        with _no_garbage_collection():
+        with collector_paused():
             result = msgpack.unpackb(data, raw=False, strict_map_key=True, object_pairs_hook=_unique)
     except UnicodeDecodeError as error:
         raise FileFormatError(f"expected text in UTF-8, found {error.reason} in the header; save it again") from None
@@ -138,18 +136,6 @@ def shown(text: object) -> str:
     """A name from a file as an error may print it: quoted, on one line, at most 60 characters."""
     quoted = repr(text)
     return quoted if len(quoted) <= 60 else f"{quoted[:56]}...{quoted[0]}"
-
-
-@contextlib.contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Millions of new containers and no garbage: the collector would look through all of them again and again."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 
+from dataflow.collector import collector_paused
 from dataflow.graph import Graph
 from dataflow.plan.arena import arena
 from dataflow.plan.fold import fold
@@ -52,7 +51,7 @@ def make_plan(
     declared ones are refused, as is a size that no argument determines. A limit that cannot be met is a
     ``MemoryLimitError``.
     """
-    with _collector_paused():
+    with collector_paused():
         plan = lower(graph, outputs, arguments, known)
         for _, one in PASSES:
             plan = one(plan)
@@ -85,16 +84,3 @@ def _laid_out(plan: Plan) -> Plan:
     for _, one in LAYOUT:
         plan = one(plan)
     return plan
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Plans have no circles. The collector would find none, again and again, in half the time that a large plan
-    takes."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
