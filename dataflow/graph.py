@@ -298,14 +298,16 @@ class Graph(nx.MultiDiGraph):
         return found
 
     def _rename(self, old: str, new: str) -> None:
-        incoming = list(self.in_edges(old, keys=True))
-        outgoing = list(self.out_edges(old, keys=True))
+        incoming = [(source, key) for source, keys in self._pred[old].items() for key in keys]
+        outgoing = [(target, key) for target, keys in self._succ[old].items() for key in keys]
         data = dict(self.nodes[old])
         self.remove_node(old)
         self._unnamed.pop(old, None)
         self.add_node(new, **data)
-        self.add_edges_from((source, new, key) for source, _, key in incoming)
-        self.add_edges_from((new, target, key) for _, target, key in outgoing)
+        for source, key in incoming:
+            self.add_edge(source, new, key=key)
+        for target, key in outgoing:
+            self.add_edge(new, target, key=key)
         if (value := self._values.pop(old, None)) is not None:
             value.name = new
             self._values[new] = value
