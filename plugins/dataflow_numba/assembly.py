@@ -181,6 +181,19 @@ class Lanes:
         """a·b + c, rounded once."""
         return self.call("fma", a, b, c)
 
+    @property
+    def can_scale(self) -> bool:
+        """Whether the processor has ``scale`` as one instruction; vectors of 64 bytes come with it."""
+        return self.count * self.bits == 512
+
+    def scale(self, x: Operand, k: Operand) -> Operand:
+        """x·2ᵏ for whole k, rounded once."""
+        name = f"llvm.x86.avx512.mask.scalef.p{'d' if self.dtype == 'float64' else 's'}.512"
+        every = ir.IntType(self.count)
+        made = function(self.builder.module, name, self.kind, [self.kind] * 3 + [every, I32])
+        as_it_is_set = I32(4)  # the rounding mode
+        return self.builder.call(made, [x, k, x, every(-1), as_it_is_set])
+
     def polynomial(self, x: Operand, coefficients: Sequence[float]) -> Operand:
         """Horner's rule, the highest power's coefficient first."""
         value: Operand = self.number(coefficients[0])
@@ -211,6 +224,13 @@ class Lanes:
     def as_number(self, mask: Operand) -> Operand:
         """1 where a mask holds, else 0."""
         return self.builder.select(mask, self.number(1.0), self.number(0.0))
+
+    def fitting(self, x: Operand, kind: str) -> Operand:
+        """A number or a mask as a number ("n") or a mask ("m")."""
+        is_mask = x.type == self.mask
+        if kind == "m":
+            return x if is_mask else self.as_mask(x)
+        return self.as_number(x) if is_mask else x
 
     def to_bits(self, x: Operand) -> Operand:
         return self.builder.bitcast(x, self.whole)

@@ -46,13 +46,15 @@ class NumbaRunner(Runner):
 
     def __init__(self, plan: Plan, threads: int | None = None) -> None:
         from dataflow_numba.generation import generated
-        from dataflow_numba.lowering import encode_regions, lower
+        from dataflow_numba.lowering import lower
+        from dataflow_numba.program import encode_regions
 
         self.plan = plan
         self.program = lower(plan)
         self.threads = thread_count(threads) if self.program.shared else 1
         self.operations, numbers, size = encode_regions(self.program)
         self.walks = np.array(self.program.walks or [0], np.int64)
+        self.regions = self._compiled_regions()
         self.scratch_step = _rounded(size)
         self.scratch = aligned(max(ALIGNMENT, self.threads * self.scratch_step))
         for (dtype, value, count), offset in numbers.items():
@@ -67,10 +69,21 @@ class NumbaRunner(Runner):
             np.array(stretch, np.int64) if isinstance(stretch, list) else stretch for stretch in self.program.stretches
         ]
         text = generated(plan)
-        self.small = None if text is None else library.small(text)
+        self.small = None if text is None else library.generated("small", text)
         """Code of the plan's own, where it is small."""
         self._execute = library.interpreter().function("execute", 4)
         self._lock = Lock()
+
+    def _compiled_regions(self) -> library.Library | None:
+        """The functions of regions that have their own, whose addresses go where the interpreter finds them."""
+        from dataflow_numba.fusing import text_of
+
+        if not self.program.own:
+            return None
+        compiled = library.generated("regions", text_of(self.program.bodies, library.machine()))
+        for walk, number in self.program.own:
+            self.walks[walk] = compiled.address(f"own_{number}")
+        return compiled
 
     def run(self, arguments: Sequence[np.ndarray]) -> list[np.ndarray]:
         outputs = [_empty(self.plan, slot) for slot in self.plan.output_slots]

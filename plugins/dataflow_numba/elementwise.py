@@ -18,22 +18,28 @@ from dataflow_numba.assembly import (
     element,
     function,
     i64,
+    load,
     loop,
     minimum,
+    store,
 )
 from dataflow_numba.formulas import FORMULAS
 
-LOAD, STORE, FIRST_FORMULA = 0, 1, 2
+LOAD, STORE, OWN, PARTIAL, FIRST_FORMULA = range(5)
+MOVES = {"load": LOAD, "store": STORE, "own": OWN, "partial": PARTIAL}
 CODES = {name: code for code, name in enumerate(FORMULAS, FIRST_FORMULA)}
 """An operation's number: what moves entries, then the formulas in their order."""
 WORDS = 6
 """Of 32 bits in an instruction: operation, result, three operands, and the number of a walk for ``load`` and
-``store``.
+``store``. ``own`` calls a function that was generated for the region: at the walk stand its address and the places that
+it reads or writes. ``partial`` adds up a tile; at the walk stands where the first tile's sum goes.
 
 An operand is twice its place, in units of 64 bytes, and 1 more for an array of the arena, whose tile it is then; what
 is no array is a register, whose place is in the scratch memory.
 """
 UNIT = 64
+OWN_ARGUMENTS = [POINTER, POINTER, POINTER, I64]
+"""Of a region's own function: its places, the arena at the tile, the scratch memory, bytes of the tile."""
 
 
 def write_region(module: ir.Module, dtype: str, machine: Machine) -> None:
@@ -58,15 +64,26 @@ def write_region(module: ir.Module, dtype: str, machine: Machine) -> None:
             walk = element(builder, walks, builder.zext(words[5], I64), I64)
             after = builder.append_basic_block("after")
             cases = {code: builder.append_basic_block(name) for name, code in CODES.items()}
-            moves = {LOAD: builder.append_basic_block("load"), STORE: builder.append_basic_block("store")}
+            others = {code: builder.append_basic_block("other") for code in (LOAD, STORE, OWN, PARTIAL)}
             switch = builder.switch(words[0], after)
-            for code, block in {**moves, **cases}.items():
+            for code, block in {**others, **cases}.items():
                 switch.add_case(I32(code), block)
             for code, name in ((LOAD, "load"), (STORE, "store")):
-                builder.position_at_end(moves[code])
+                builder.position_at_end(others[code])
                 move = function(module, f"{name}_{dtype}", VOID, [POINTER, POINTER, POINTER, I64, I64])
                 builder.call(move, [places[0] if code == LOAD else places[1], walk, bases, at, count])
                 builder.branch(after)
+            builder.position_at_end(others[OWN])
+            own = builder.inttoptr(load(builder, walk, 0, I64), ir.FunctionType(VOID, OWN_ARGUMENTS).as_pointer())
+            builder.call(own, [element(builder, walk, i64(1), I64), array, scratch, size])
+            builder.branch(after)
+            builder.position_at_end(others[PARTIAL])
+            added = function(module, f"piece_{dtype}", lanes.scalar, [POINTER, I64])
+            sums = element(
+                builder, load(builder, bases, load(builder, walk, 0, I64), POINTER), load(builder, walk, 1, I64), I8
+            )
+            store(builder, builder.call(added, [places[0], count]), sums, builder.sdiv(at, tile))
+            builder.branch(after)
             for name, code in CODES.items():
                 builder.position_at_end(cases[code])
                 _write_formula(lanes, name, places, size)

@@ -33,14 +33,17 @@ class Formula:
 
 
 def exp(lanes: Lanes, x: Operand) -> Operand:
-    """2ᵏ·eʳ with k whole and |r| ≤ ½ ln 2; 2ᵏ in two factors, since it may be below the smallest normal number."""
+    """2ᵏ·eʳ with k whole and |r| ≤ ½ ln 2."""
     double = lanes.dtype == "float64"
     least, most = (-746.0, 710.0) if double else (-104.0, 89.0)
     x = lanes.select(lanes.compare("<", x, lanes.number(least)), lanes.number(least), x)
     x = lanes.select(lanes.compare(">", x, lanes.number(most)), lanes.number(most), x)
-    whole, r = _reduced_by_ln2(lanes, x)
+    k, whole, r = _reduced_by_ln2(lanes, x)
     terms = 14 if double else 8
     value = lanes.polynomial(r, [1 / math.factorial(n) for n in reversed(range(terms))])
+    if lanes.can_scale:
+        return lanes.scale(value, k)
+    # in two factors, since 2ᵏ may be below the smallest normal number
     half = lanes.builder.ashr(whole, lanes.integer(1))
     value = lanes.multiply(value, _power_of_two(lanes, half))
     return lanes.multiply(value, _power_of_two(lanes, lanes.builder.sub(whole, half)))
@@ -52,7 +55,7 @@ def tanh(lanes: Lanes, x: Operand) -> Operand:
     twice = lanes.multiply(lanes.call("fabs", x), lanes.number(2.0))
     most = lanes.number(44.0 if double else 20.0)
     twice = lanes.select(lanes.compare(">", twice, most), most, twice)
-    whole, r = _reduced_by_ln2(lanes, twice)
+    _, whole, r = _reduced_by_ln2(lanes, twice)
     terms = 14 if double else 8
     series = lanes.polynomial(r, [1 / math.factorial(n) for n in reversed(range(2, terms))])
     less_one = lanes.fma(lanes.multiply(r, r), series, r)
@@ -142,8 +145,9 @@ FORMULAS: dict[str, Formula] = {
 """By the name of the op."""
 
 
-def _reduced_by_ln2(lanes: Lanes, x: Operand) -> tuple[Operand, Operand]:
-    """k and r with x = k·ln 2 + r: k, a whole number in as many bits as x, is the nearest to x / ln 2."""
+def _reduced_by_ln2(lanes: Lanes, x: Operand) -> tuple[Operand, Operand, Operand]:
+    """k, k again, and r with x = k·ln 2 + r: k is the whole number nearest to x / ln 2, first as a float, then as a
+    whole number of as many bits."""
     # Adding 1.5·2^52 (2^23) rounds to a whole number, which then stands in the lowest bits.
     shift = 1.5 * 2.0 ** (52 if lanes.dtype == "float64" else 23)
     moved = lanes.fma(x, lanes.number(float(1 / LN2)), lanes.number(shift))
@@ -151,7 +155,7 @@ def _reduced_by_ln2(lanes: Lanes, x: Operand) -> tuple[Operand, Operand]:
     high, low = _split(LN2, 53 if lanes.dtype == "float64" else 24)
     r = lanes.fma(k, lanes.number(-low), lanes.fma(k, lanes.number(-high), x))
     whole = lanes.builder.sub(lanes.to_bits(moved), lanes.to_bits(lanes.number(shift)))
-    return whole, r
+    return k, whole, r
 
 
 def _power_of_two(lanes: Lanes, whole: Operand) -> Operand:

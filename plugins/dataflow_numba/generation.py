@@ -104,9 +104,11 @@ class _Writer:
             return False
         entries = []
         for operands in zip(*columns, strict=True):
-            fitting = [self._as(operand, takes) for operand, takes in zip(operands, formula.takes, strict=True)]
+            fitting = [
+                self.lanes.fitting(operand, takes) for operand, takes in zip(operands, formula.takes, strict=True)
+            ]
             value = formula.write(self.lanes, *fitting)
-            entries.append(self._as(value, "m" if boolean else "n"))
+            entries.append(self.lanes.fitting(value, "m" if boolean else "n"))
         self.values[instruction.output] = entries
         return True
 
@@ -196,16 +198,10 @@ class _Writer:
         if isinstance(constant, np.ndarray):
             entries = [float(value) for value in constant.ravel()]
             numbers = [self.lanes.number(value) for value in entries]
-            return [self._as(number, "m") for number in numbers] if spec.dtype == bool else numbers
+            return [self.lanes.fitting(number, "m") for number in numbers] if spec.dtype == bool else numbers
         base = load(self.builder, self.bases, 1 + slot, POINTER)
         count = math.prod(concrete(spec))
         if spec.dtype == bool:
             loaded = [load(self.builder, base, i, I8) for i in range(count)]
             return [self.builder.icmp_unsigned("!=", value, I8(0)) for value in loaded]
         return [self.lanes.load(element(self.builder, base, i64(i), self.lanes.kind)) for i in range(count)]
-
-    def _as(self, value: Operand, kind: str) -> Operand:
-        is_mask = value.type == self.lanes.mask
-        if kind == "m":
-            return value if is_mask else self.lanes.as_mask(value)
-        return self.lanes.as_number(value) if is_mask else value

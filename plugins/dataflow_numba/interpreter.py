@@ -36,7 +36,7 @@ from dataflow_numba.reducing import write_reductions
 from dataflow_numba.sharing import PERFORM, write_team
 from dataflow_numba.updating import OPTIMIZERS, UPDATE_ARGUMENTS, write_updates
 
-REGION, SUM, MAX, COPY, ZERO, PRODUCT, DOTS, UPDATE = range(8)
+REGION, SUM, MAX, COPY, ZERO, PRODUCT, DOTS, UPDATE, TOTAL = range(9)
 FIRST_OPERAND = 3
 FLOAT_NAMES = tuple(FLOATS)
 BY_ROWS, BY_COLUMNS, BY_BATCH = range(3)
@@ -97,6 +97,7 @@ class _Perform:
             PRODUCT: self._product,
             DOTS: self._dots,
             UPDATE: self._update,
+            TOTAL: self._total,
         }
         end = builder.append_basic_block("end")
         switch = builder.switch(load(builder, self.instruction, 0, I64), end)
@@ -126,6 +127,11 @@ class _Perform:
         start, stop = self._share(outer, i64(1))
         source, target = self._address(a, a_offset), self._address(b, b_offset)
         self._by_dtype(dtype, name, [source, target, reduced, inner, outer_step, step, start, stop])
+
+    def _total(self) -> None:
+        """dtype, source, target, how many."""
+        dtype, a, a_offset, b, b_offset, count = self._operands(6)
+        self._by_dtype(dtype, "total", [self._address(a, a_offset), self._address(b, b_offset), count])
 
     def _copy(self) -> None:
         """Size of an entry, number of the walk, entries."""

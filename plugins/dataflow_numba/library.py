@@ -15,9 +15,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dataflow.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from dataflow_numba.assembly import Machine
 
 ENDING = ".o"
 _CHECKSUM = hashlib.sha256().digest_size
@@ -48,9 +51,16 @@ def interpreter() -> Library:
     return _library("interpreter", b"", _interpreter_text)
 
 
-def small(text: str) -> Library:
-    """A module that was generated for one plan."""
-    return _library("small", text.encode(), lambda: text)
+def generated(name: str, text: str) -> Library:
+    """A module that was generated for a plan."""
+    return _library(name, text.encode(), lambda: text)
+
+
+def machine() -> Machine:
+    """What code is made for here."""
+    from dataflow_numba.assembly import Machine
+
+    return Machine.of(_binding().get_host_cpu_features())
 
 
 def _library(name: str, made_from: bytes, text: Callable[[], str]) -> Library:
@@ -95,13 +105,11 @@ def _target_machine() -> Any:
 def _interpreter_text() -> str:
     from llvmlite import ir
 
-    from dataflow_numba.assembly import Machine
     from dataflow_numba.interpreter import write_interpreter
     from dataflow_numba.stepping import write_training
 
     module = ir.Module("interpreter")
-    machine = Machine.of(_binding().get_host_cpu_features())
-    write_interpreter(module, machine)
+    write_interpreter(module, machine())
     write_training(module)
     return str(module)
 

@@ -6,15 +6,13 @@ What the interpreter has no instruction for is left to numpy, and runs between t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from dataflow.indexing import parse_key
 from dataflow.plan import Instruction, Plan, Region
 from dataflow.plan.structure import contiguous
-from dataflow_numba.elementwise import CODES, LOAD, STORE
+from dataflow_numba.fusing import LEAST_WORK, MOST_WEIGHT, fused, is_whole_sum, whole_sums
 from dataflow_numba.interpreter import (
     BY_BATCH,
     BY_COLUMNS,
@@ -28,13 +26,16 @@ from dataflow_numba.interpreter import (
     PRODUCT,
     REGION,
     SUM,
+    TOTAL,
     ZERO,
 )
 from dataflow_numba.layouts import batch_strides, matrix_strides, reduced_axes, three_parts
 from dataflow_numba.moving import MOST_AXES
 from dataflow_numba.places import Place, Places, merged
 from dataflow_numba.products import DIRECT, PACKED, TURNED
-from dataflow_numba.regions import UNIT, Lowered, lower_region
+from dataflow_numba.program import Program
+from dataflow_numba.reducing import PIECE
+from dataflow_numba.regions import Lowered, lower_region
 
 SHARED_WORK = 100_000
 """Elements (of a copy or a region's instructions) or tens of multiplications from which threads share the work."""
@@ -48,26 +49,6 @@ PANEL_ROWS = 48
 """So many rows of the left factor make it worth while to copy panels."""
 
 
-@dataclass
-class Program:
-    """What runs a plan: stretches of code, and between them what numpy runs."""
-
-    plan: Plan
-    places: Places
-    stretches: list[Any] = field(default_factory=list)
-    """Lists of words of code; regions and instructions of the plan that are left to numpy."""
-    regions: list[Lowered] = field(default_factory=list)
-    walks: list[int] = field(default_factory=list)
-    shared: bool = False
-    """Whether several threads have something to share."""
-    panel_bytes: int = 0
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether nothing is left to numpy."""
-        return all(isinstance(stretch, list) for stretch in self.stretches)
-
-
 def lower(plan: Plan) -> Program:
     """The program of a plan."""
     lowering = _Lowering(plan)
@@ -77,43 +58,16 @@ def lower(plan: Plan) -> Program:
     return lowering.program
 
 
-def encode_regions(program: Program) -> tuple[np.ndarray, dict[tuple[str, float, int], int], int]:
-    """All regions' operations as words; where in the scratch each number stands that an operation takes (by dtype,
-    value and bytes of the tile), and how many bytes of scratch all takes. Registers come after a product's panel."""
-    before = program.panel_bytes
-    size = before + max((region.registers * region.tile_bytes for region in program.regions), default=0)
-    numbers: dict[tuple[str, float, int], int] = {}
-    words = []
-    for region in program.regions:
-
-        def encoded(operand: Any, region: Lowered = region) -> int:
-            nonlocal size
-            kind, value = operand
-            if kind == "array":
-                return int(value) // UNIT << 1 | 1
-            if kind == "register":
-                return (before + int(value) * region.tile_bytes) // UNIT << 1
-            key = (region.dtype, value.hex(), region.tile_bytes)
-            if key not in numbers:
-                numbers[key] = size
-                size += region.tile_bytes
-            return numbers[key] // UNIT << 1
-
-        for name, result, operands, walk in region.operations:
-            code = {"load": LOAD, "store": STORE}.get(name)
-            words.append(CODES[name] if code is None else code)
-            words.append(encoded(result))
-            own = [encoded(operand) for operand in operands]
-            words += [*own, *[0] * (3 - len(own)), walk]
-    return np.array(words, np.int32), numbers, size
-
-
 class _Lowering:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.places = Places(plan)
         self.program = Program(plan, self.places)
         self._operations = 0
+        self._weight = 0
+        self._sums = whole_sums(plan)
+        self._partial: dict[int, Place] = {}
+        """The sums of the tiles of slots that a region adds up."""
 
     def add(self, stretch: Instruction | Region) -> None:
         if isinstance(stretch, Region):
@@ -137,17 +91,44 @@ class _Lowering:
         if region.size == 0:
             return True
         before = len(self.program.walks)
-        lowered = lower_region(self.plan, region, self.places, self.program.walks)
+        lowered = self._own_region(region)
+        if lowered is None:
+            del self.program.walks[before:]
+            lowered = lower_region(self.plan, region, self.places, self.program.walks, region.outputs)
         if lowered is None:
             del self.program.walks[before:]
             return False
         self.program.regions.append(lowered)
-        shared = lowered.size * len(lowered.operations) > SHARED_WORK and lowered.size > lowered.tile
+        shared = lowered.size * (region.stop - region.start) > SHARED_WORK and lowered.size > lowered.tile
         self._emit(
             REGION, shared, _dtype(lowered.dtype), self._operations, len(lowered.operations), lowered.size, lowered.tile
         )
         self._operations += len(lowered.operations)
         return True
+
+    def _own_region(self, region: Region) -> Lowered | None:
+        """With a function generated for it, and sums of its results along the way; ``None`` where it is small, or the
+        code would be long."""
+        if region.size * (region.stop - region.start) < LEAST_WORK:
+            return None
+        walks = self.program.walks
+        added = {slot: alone for slot, alone in self._sums.items() if slot in region.outputs}
+        outputs = [slot for slot in region.outputs if not added.get(slot, False)]
+        lowered = lower_region(self.plan, region, self.places, walks, outputs, reuse=False)
+        if lowered is None or self._weight + lowered.weight > MOST_WEIGHT:
+            return None
+        sums = []
+        for slot in added:
+            tiles = -(-region.size // PIECE)
+            self._partial[slot] = partial = self.places.temporary((tiles,), np.dtype(lowered.dtype))
+            sums.append((lowered.where[slot], len(walks)))
+            walks += _at(partial)
+        whole, body = fused(lowered, sums, walks)
+        if body not in self.program.bodies:
+            self._weight += lowered.weight
+        number = self.program.bodies.setdefault(body, len(self.program.bodies))
+        self.program.own += [(walk, number) for name, _, _, walk in whole.operations if name == "own"]
+        return whole
 
     # -------------------------------------------------------------------------------------------- instructions
 
@@ -170,6 +151,10 @@ class _Lowering:
         return op.name in rules and rules[op.name](instruction, result)
 
     def _reduction(self, instruction: Instruction, result: Place) -> bool:
+        partial = self._partial.get(instruction.inputs[0])
+        if partial is not None and is_whole_sum(self.plan, instruction):
+            self._emit(TOTAL, False, _dtype(partial.dtype.name), *_at(partial), *_at(result), partial.size)
+            return True
         source = self.places.of(instruction.inputs[0])
         if source.dtype.name not in FLOAT_NAMES or result.dtype != source.dtype:
             return False

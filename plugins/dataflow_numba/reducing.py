@@ -5,6 +5,7 @@ from __future__ import annotations
 from llvmlite import ir
 
 from dataflow_numba.assembly import (
+    FLOATS,
     I64,
     POINTER,
     SIZES,
@@ -17,20 +18,24 @@ from dataflow_numba.assembly import (
     element,
     function,
     i64,
+    load,
     loop,
     minimum,
     store,
 )
 from dataflow_numba.formulas import maximum
 
-PIECE = 4096
+PIECE = 256
 """So many elements are added as they are; the sums of the pieces are added in float64, so that errors do not grow with
 the number of elements."""
 
 
 def write_reductions(module: ir.Module, dtype: str, machine: Machine) -> None:
     """``sum_T`` and ``max_T`` (source, target, reduced, inner, stride outer, stride reduced, start, stop): the rows
-    ``start`` to ``stop`` of the outer axis. Inner elements lie side by side, and the target's all do."""
+    ``start`` to ``stop`` of the outer axis. Inner elements lie side by side, and the target's all do. ``piece_T``
+    (source, count) is the sum of a piece, ``total_T`` (source, target, count) that of the sums of pieces."""
+    _write_piece(module, dtype, machine)
+    _write_total(module, dtype)
     for name in ("sum", "max"):
         arguments = [POINTER, POINTER, *[I64] * 6]
         builder, (source, target, reduced, inner, outer_step, step, start, stop) = begin(
@@ -50,30 +55,51 @@ def write_reductions(module: ir.Module, dtype: str, machine: Machine) -> None:
         builder.ret_void()
 
 
-def _sum_along(builder: ir.IRBuilder, dtype: str, machine: Machine, row: Operand, count: Operand) -> Operand:
-    one, double = Lanes(builder, dtype, 1), Lanes(builder, "float64", 1)
+def _write_piece(module: ir.Module, dtype: str, machine: Machine) -> None:
+    one = FLOATS[dtype]
+    builder, (base, length) = begin(module, f"piece_{dtype}", one, [POINTER, I64])
     lanes = Lanes(builder, dtype, machine.vector_bytes // SIZES[dtype])
-    total = [double.number(0.0)]
+    fours = builder.and_(length, i64(-4 * lanes.count))
+    sums = [lanes.number(0.0)] * 4
+    with accumulating(builder, i64(0), fours, i64(4 * lanes.count), sums) as (i, values):
+        for k in range(4):
+            place = element(builder, base, builder.add(i, i64(k * lanes.count)), one)
+            values[k] = lanes.add(values[k], lanes.load(place))
+    ones = builder.and_(length, i64(-lanes.count))
+    rest = [lanes.add(lanes.add(sums[0], sums[1]), lanes.add(sums[2], sums[3]))]
+    with accumulating(builder, fours, ones, i64(lanes.count), rest) as (i, values):
+        values[0] = lanes.add(values[0], lanes.load(element(builder, base, i, one)))
+    last = [_horizontal(lanes, "fadd", rest[0])]
+    with accumulating(builder, ones, length, i64(1), last) as (i, values):
+        values[0] = builder.fadd(values[0], load(builder, base, i, one))
+    builder.ret(last[0])
+
+
+def _write_total(module: ir.Module, dtype: str) -> None:
+    builder, (source, target, count) = begin(module, f"total_{dtype}", VOID, [POINTER, POINTER, I64])
+    total: list[Operand] = [ir.Constant(FLOATS["float64"], 0.0)]
+    with accumulating(builder, i64(0), count, i64(1), total) as (i, totals):
+        totals[0] = builder.fadd(totals[0], _wide(builder, load(builder, source, i, FLOATS[dtype])))
+    store(builder, _narrow(builder, total[0], dtype), target, 0)
+    builder.ret_void()
+
+
+def _sum_along(builder: ir.IRBuilder, dtype: str, machine: Machine, row: Operand, count: Operand) -> Operand:
+    piece = function(builder.module, f"piece_{dtype}", FLOATS[dtype], [POINTER, I64])
+    total: list[Operand] = [ir.Constant(FLOATS["float64"], 0.0)]
     with accumulating(builder, i64(0), count, i64(PIECE), total) as (start, totals):
-        stop = minimum(builder, count, builder.add(start, i64(PIECE)))
-        length = builder.sub(stop, start)
-        base = element(builder, row, start, one.kind)
-        fours = builder.and_(length, i64(-4 * lanes.count))
-        sums = [lanes.number(0.0)] * 4
-        with accumulating(builder, i64(0), fours, i64(4 * lanes.count), sums) as (i, values):
-            for k in range(4):
-                place = element(builder, base, builder.add(i, i64(k * lanes.count)), one.kind)
-                values[k] = lanes.add(values[k], lanes.load(place))
-        ones = builder.and_(length, i64(-lanes.count))
-        rest = [lanes.add(lanes.add(sums[0], sums[1]), lanes.add(sums[2], sums[3]))]
-        with accumulating(builder, fours, ones, i64(lanes.count), rest) as (i, values):
-            values[0] = lanes.add(values[0], lanes.load(element(builder, base, i, one.kind)))
-        last = [_horizontal(lanes, "fadd", rest[0])]
-        with accumulating(builder, ones, length, i64(1), last) as (i, values):
-            values[0] = one.add(values[0], one.load(element(builder, base, i, one.kind)))
-        wide = last[0] if dtype == "float64" else builder.fpext(last[0], double.kind)
-        totals[0] = double.add(totals[0], wide)
-    return total[0] if dtype == "float64" else builder.fptrunc(total[0], one.kind)
+        length = minimum(builder, i64(PIECE), builder.sub(count, start))
+        added = builder.call(piece, [element(builder, row, start, FLOATS[dtype]), length])
+        totals[0] = builder.fadd(totals[0], _wide(builder, added))
+    return _narrow(builder, total[0], dtype)
+
+
+def _wide(builder: ir.IRBuilder, x: Operand) -> Operand:
+    return x if x.type == FLOATS["float64"] else builder.fpext(x, FLOATS["float64"])
+
+
+def _narrow(builder: ir.IRBuilder, x: Operand, dtype: str) -> Operand:
+    return x if dtype == "float64" else builder.fptrunc(x, FLOATS[dtype])
 
 
 def _max_along(builder: ir.IRBuilder, dtype: str, machine: Machine, row: Operand, count: Operand) -> Operand:

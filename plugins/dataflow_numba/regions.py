@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,8 @@ TILE_BYTES = (512, 4096)
 """The least and the most bytes of an array's tile."""
 CACHE_BYTES = 2**15
 """What the tiles of all arrays and registers of a region may take together, if they may be as small as that."""
+WEIGHTS = {"exp": 25, "tanh": 30, "log": 30, "sin": 60, "cos": 60, "power": 60}
+"""How many instructions of the processor a formula is, where they are more than a few."""
 UFUNCS: dict[np.ufunc, str] = {
     np.add: "add",
     np.subtract: "subtract",
@@ -51,13 +53,20 @@ Operand = tuple[str, Any]
 
 @dataclass
 class Lowered:
-    """A region's operations: name, result, operands, and for ``load`` and ``store`` the walk's number."""
+    """A region's operations: name, result, operands, and the number of the walk (for ``own``, of the function)."""
 
     dtype: str
     size: int
     operations: list[tuple[str, Operand, list[Operand], int]] = field(default_factory=list)
     registers: int = 0
     tile_bytes: int = 0
+    where: dict[int, Operand] = field(default_factory=dict)
+    """Where each slot that it reads or writes stands; a register may hold another by now."""
+
+    @property
+    def weight(self) -> int:
+        """How many instructions it is for the processor, about, for each vector."""
+        return sum(WEIGHTS.get(name, 1) for name, *_ in self.operations)
 
     @property
     def tile(self) -> int:
@@ -100,8 +109,11 @@ def formula_of(plan: Plan, instruction: Instruction, dtype: str) -> tuple[str, l
     return name, operands
 
 
-def lower_region(plan: Plan, region: Region, places: Places, walks: list[int]) -> Lowered | None:
-    """``None`` where the kernel has no formula for an instruction, or the dtypes are mixed."""
+def lower_region(
+    plan: Plan, region: Region, places: Places, walks: list[int], outputs: Iterable[int], reuse: bool = True
+) -> Lowered | None:
+    """``None`` where the kernel has no formula for an instruction, or the dtypes are mixed. ``outputs`` are the slots
+    whose values are needed afterwards. Registers are used again when their value is, unless said otherwise."""
     members = plan.instructions[region.start : region.stop]
     dtypes = {spec.dtype.name for spec in _specs(plan, members) if spec.dtype != bool}
     if len(dtypes) > 1 or not dtypes <= {"float32", "float64"}:
@@ -110,18 +122,28 @@ def lower_region(plan: Plan, region: Region, places: Places, walks: list[int]) -
     formulas = [formula_of(plan, instruction, dtype) for instruction in members]
     if any(found is None for found in formulas):
         return None
-    return _Lowering(plan, region, places, walks, dtype).run(members, [found for found in formulas if found])
+    return _Lowering(plan, region, places, walks, dtype, set(outputs), reuse).run(
+        members, [found for found in formulas if found]
+    )
 
 
 class _Lowering:
-    def __init__(self, plan: Plan, region: Region, places: Places, walks: list[int], dtype: str) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        region: Region,
+        places: Places,
+        walks: list[int],
+        dtype: str,
+        outputs: set[int],
+        reuse: bool,
+    ) -> None:
         self.plan, self.region, self.places, self.walks = plan, region, places, walks
         self.lowered = Lowered(dtype, region.size)
-        self.outputs = set(region.outputs)
-        self.where: dict[int, Operand] = {}
+        self.outputs, self.reuse = outputs, reuse
+        self.where = self.lowered.where
         self.free: list[int] = []
         self.arrays: set[Operand] = set()
-        self.loads: dict[tuple[Any, ...], int] = {}
 
     def run(self, members: Sequence[Instruction], formulas: list[tuple[str, list[Any]]]) -> Lowered | None:
         last = {slot: i for i, (_, operands) in enumerate(formulas) for slot in operands if isinstance(slot, int)}
@@ -163,6 +185,10 @@ class _Lowering:
     def _operand(self, slot: int) -> Operand | None:
         if slot in self.where:
             return self.where[slot]
+        view = self.plan.views.get(slot)
+        constant = self.plan.constants.get(slot if view is None else view.base)
+        if isinstance(constant, np.ndarray) and constant.size == 1 and constant.dtype != bool:
+            return "number", float(constant.reshape(()))
         place = self.places.of(slot)
         found = self._direct(place)
         if found is None:
@@ -198,8 +224,8 @@ class _Lowering:
         return "register", self.free.pop()
 
     def _end(self, slot: int) -> None:
-        kind, number = self.where[slot]
-        if kind == "register":
+        kind, number = self.where.get(slot, ("number", None))
+        if kind == "register" and self.reuse:
             self.free.append(number)
 
 
