@@ -204,6 +204,7 @@ def test_every_cotangent_has_its_partial_derivative():
         ("alpha", "α"),
         ("h1.W", "h⁽¹⁾.W"),
         ("W_in", "W_in"),
+        ("b_", "b_"),  # another name than b
         ("λ", "λ"),
     ],
 )

@@ -114,6 +114,7 @@ def test_without_sympy_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> No
         ("alpha", r"\alpha"),
         ("loss", r"\mathrm{loss}"),
         ("a_b", r"\mathrm{a\_b}"),
+        ("b_", r"\mathrm{b\_}"),  # another name than b
         ("h.W", "h.W"),
         ("W_in", r"W_{\mathrm{in}}"),
         ("ŷ", r"\mathrm{\hat{y}}"),

@@ -15,6 +15,7 @@ from nets import xor
 from test_draw_hostile import hostile_texts
 
 import dataflow
+from dataflow.ops import tanh
 from dataflow.training import train
 from dataflow.viewer import view
 
@@ -341,6 +342,20 @@ def test_a_phone_needs_no_sideways_scrolling(opened, name):
         box, frame = current.first.bounding_box(), page.locator("#viewport").bounding_box()
         assert box["y"] >= frame["y"] - 1
         assert box["y"] + box["height"] <= frame["y"] + frame["height"] + 1
+
+
+def test_long_names_stay_within_their_card(opened):
+    graph = dataflow.Graph("long")
+    x = graph.input("the_pixels_of_the_handwritten_digit_as_scanned", (2, 3))
+    first = graph.node("preactivation_of_the_first_and_only_hidden_layer", x * 2)
+    second = graph.node("activation_of_the_first_and_only_hidden_layer", tanh(first))
+    graph.node("what_all_of_this_was_computed_for_in_the_end", tanh(second))
+    page = opened(dataflow.Model(graph, ["what_all_of_this_was_computed_for_in_the_end"]), size=(360, 740))
+    for step in (5, 6, 7):  # the three factors
+        go(page, step)
+        assert page.locator(".chip").count() == 3
+        wide = "() => [...document.querySelectorAll('.chip')].filter(one => one.getBoundingClientRect().right > 360)"
+        assert page.evaluate(f"({wide})().length") == 0
 
 
 def test_light_and_dark(opened):

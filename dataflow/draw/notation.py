@@ -39,10 +39,10 @@ def printable(text: str) -> str:
 
 
 def _part(name: str) -> str:
-    match = re.fullmatch(r"([^\W\d_]+)_?(\d*)", name)
+    match = re.fullmatch(r"([^\W\d_]+)(?:_?(\d+))?", name)
     if match is None:
         return name
-    stem, index = match.groups()
+    stem, index = match.groups(default="")
     for accent, mark in ACCENTS.items():
         letter = _symbol(stem.removesuffix(accent))
         if stem.endswith(accent) and len(letter) == 1:

@@ -33,11 +33,11 @@ def latex_name(name: str, *, layered: bool = False) -> str:
 
 
 def _part(name: str, layered: bool) -> str:
-    match = re.fullmatch(r"([^\W\d_]+)_?(\d*)", name)
+    match = re.fullmatch(r"([^\W\d_]+)(?:_?(\d+))?", name)
     if match is None:
         below = re.fullmatch(r"([^\W\d_])_([^\W\d_]{2,})", name)  # W_in
         return _word(name) if below is None else f"{_word(below[1])}_{{{_word(below[2])}}}"
-    stem, index = match.groups()
+    stem, index = match.groups(default="")
     accent = next((a for a in _ACCENTS if stem.endswith(a) and len(stem) > len(a)), None)
     base = _word(stem.removesuffix(accent)) if accent else _word(stem)
     if accent:

@@ -202,8 +202,21 @@ def _syntax_error(text: str, message: str, file: str) -> FileFormatError:
             message, place = str(error), _place_of(text, error.offset)
     except ScanError:
         pass
-    message = message[:1].lower() + shorten(message[1:], 200) + _HINTS.get(message, "")
+    hint = _HINTS.get(message) or _unquoted_key(text, message, place)
+    message = message[:1].lower() + shorten(message[1:], 200) + hint
     return FileFormatError(f"this is not TOML: {message}", file=file, line=place.line, column=place.column)
+
+
+def _unquoted_key(text: str, message: str, place: Place) -> str:
+    """What to do where a key is no bare key, as TOML calls those that do without quotes, for a letter beyond a to z."""
+    if place.line is None or place.column is None or not re.search("key|statement|declaration", message):
+        return ""
+    line = text.split("\n")[place.line - 1]
+    at = place.column - 1
+    if line[at : at + 1].isascii() or "=" in line[:at].rpartition("{")[2]:
+        return ""
+    word = re.search(r"\w*$", line[:at])[0] + re.match(r"\w*", line[at:])[0]  # type: ignore[index]
+    return f'; a key with letters beyond a to z stands in quotes: "{shorten(word, 80)}"' if word else ""
 
 
 def _not_utf8(content: bytes, start: int, file: str) -> FileFormatError:
