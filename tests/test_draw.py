@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import dataflow
 from dataflow.draw.build import BACKWARD, FORWARD
 from dataflow.draw.engines import find_engine
+from dataflow.draw.labels import expression_lines, one_line
 from dataflow.draw.notation import math_name, partial
 from dataflow.draw.picture import Flow, Kind, Mark, Picture, Role
 from dataflow.draw.styles import DARK, LIGHT
@@ -211,6 +212,26 @@ def test_every_cotangent_has_its_partial_derivative():
 def test_names_as_mathematics(name, shown):
     assert math_name(name) == shown
     assert partial("f", name) == f"∂f/∂{shown}"
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        (
+            "softmax_cross_entropy(activation_of_the_only_hidden_layer, labels)",
+            ["softmax_cross_entropy(", "activation_of_the_only_hidden_layer, labels)"],
+        ),
+        (
+            "broadcast_to(expand_dims(∂L/∂z, axis=(0, 1)), shape=(2, 2))",
+            ["broadcast_to(expand_dims(∂L/∂z,", "axis=(0, 1)), shape=(2, 2))"],
+        ),
+        ("x @ first_layer_weight_matrix_as_initial.T + b", ["x @", "first_layer_weight_matrix_as_initial.T + b"]),
+        ("x @ (y - z) + relu(w)", ["x @ (y - z) + relu(w)"]),
+    ],
+)
+def test_expressions_are_broken_between_names(text, lines):
+    assert [line.text for line in expression_lines(text)] == lines
+    assert one_line(lines) == text
 
 
 def test_numbers_are_those_of_the_lecture():

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from dataflow.parser import POSTFIX, PRODUCT
 from dataflow.render import Piece, piece_of_number, piece_of_op
 
 WIDTH = 34
+WIDEST = 48
+"""A line may be so long for a name that would not fit otherwise."""
 LINES = 4
 MOST_NODES = 24
 """An expression of more nodes than this is summed up."""
@@ -28,8 +30,25 @@ SPACE = "\u00a0"
 
 def expression_lines(text: str) -> list[Line]:
     """An expression on as many lines as it takes, or nothing if it takes too many."""
-    lines = textwrap.wrap(text, WIDTH, break_long_words=True, break_on_hyphens=False)
+    lines = list(_wrapped(text))
     return [Line(Role.EXPRESSION, line) for line in lines] if len(lines) <= LINES else []
+
+
+def one_line(lines: Iterable[str]) -> str:
+    """An expression whose lines these are."""
+    return " ".join(lines).replace("( ", "(")
+
+
+def _wrapped(text: str) -> Iterator[str]:
+    """The text broken at its spaces and before the arguments of a call, never within a name."""
+    line = ""
+    for word in re.findall(r"\s*(?:\S*?\w\((?=[^\W\d]|∂)|\S+)", text):
+        if line and len(line) + len(word) > (WIDTH if len(line) <= WIDTH else WIDEST):
+            yield line
+            line = ""
+        line += word if line else plain(word.lstrip(), WIDEST)
+    if line:
+        yield line
 
 
 def partial_lines(of: str, names: Sequence[str]) -> list[Line]:
@@ -59,7 +78,7 @@ def expression(
         text = _piece(graph, main, members, path, atoms, names).text
     except DataflowError:
         return summary(ops)
-    return plain(text, WIDTH * LINES) if expression_lines(text) else summary(ops)
+    return plain(text, WIDEST * LINES) if expression_lines(text) else summary(ops)
 
 
 def piece_of(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dataflow.draw.calls import Calls
+from dataflow.draw.labels import one_line
 from dataflow.draw.picture import Kind, Picture, Role
 from dataflow.errors import DataError
 from dataflow.graph import INPUT, OP
@@ -175,7 +176,7 @@ def _node(model: Model, picture: Picture, name: str, number: Mapping[str, int]) 
     return {
         **found,
         "arguments": [number[one] for one in dict.fromkeys(sources) if isinstance(one, str) and one in number],
-        "formula": " ".join(lines),
+        "formula": one_line(lines),
         "op": data["op"],
         "ops": [str(graph.nodes[one]["op"]) for one in members],
         "signature": op.signature,
