@@ -99,6 +99,21 @@ def test_a_line_goes_around_what_is_in_its_way():
     assert np.linalg.norm(first[:, None] - second[None], axis=2).min() > 0.5
 
 
+def test_a_line_from_a_loss_begins_at_the_side_of_its_octagon():
+    """The corners of the octagon are where Graphviz puts them, at odd multiples of 22.5 degrees."""
+    angles = np.radians(22.5 + 45 * np.arange(8))
+    corners = np.array([100, 50]) + np.stack([np.cos(angles), np.sin(angles)], 1) / np.cos(np.pi / 8) * [40, 20]
+    nodes = PictureNode("a", Kind.LOSS, (), ("a",)), PictureNode("b", Kind.OP, (), ("b",))
+    edge = PictureEdge("a", "b", Flow.SAVED, "", (("a", "b", 0),))
+    for target in (300, 50), (260, 130), (200, 300), (100, 300), (-200, 200), (0, -50):
+        places = {"node-1": Place(100, 50, 80, 40), "node-2": Place(*target, 40, 20)}
+        found = add_routes(Picture("", "", nodes, (edge,)), Layout(400, 400, 0, places, {}, {}))
+        begin = np.array(found.edges["edge-1"].points[0])
+        sides = zip(corners, np.roll(corners, -1, axis=0), strict=True)
+        detours = [np.linalg.norm(begin - a) + np.linalg.norm(begin - b) - np.linalg.norm(a - b) for a, b in sides]
+        assert min(detours) < 1e-3
+
+
 def test_a_line_that_finds_no_way_goes_straight():
     """The target is walled in."""
     places = {"node-1": Place(0, 0, 10, 10), "node-2": Place(300, 0, 10, 10)}

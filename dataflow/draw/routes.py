@@ -139,9 +139,16 @@ def _leave(inside: Point, towards: Point, place: Place, kind: Kind) -> Point:
     for _ in range(30):
         t = (low + high) / 2
         u, v = (inside[0] + t * dx - place.x) / x, (inside[1] + t * dy - place.y) / y
-        within = u * u + v * v < 1 if kind == Kind.INPUT else max(abs(u), abs(v)) < 1
+        within = _within(abs(u), abs(v), kind)
         low, high = (t, high) if within else (low, t)
     return inside[0] + high * dx, inside[1] + high * dy
+
+
+def _within(u: float, v: float, kind: Kind) -> bool:
+    """Whether a point is inside of a node, as shares of half its width and height from its middle."""
+    if kind == Kind.INPUT:
+        return u * u + v * v < 1
+    return max(u, v) < 1 and (kind != Kind.LOSS or u + v < math.sqrt(2))  # a regular octagon, stretched
 
 
 def _smooth(path: Sequence[Point]) -> Spline:
