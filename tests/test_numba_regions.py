@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from any_graph import graphs
@@ -185,3 +187,17 @@ def test_no_name_gets_into_the_code() -> None:
     text = fusing.text_of(lowering.lower(plan).bodies, library.machine())
     assert "own_0" in text
     assert "insidious" not in text
+
+
+def test_code_in_the_cache_is_not_written_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATAFLOW_CACHE", str(tmp_path))
+    graph = Graph("cached", "float32")
+    x = graph.input("x", (5000,))
+    graph.node("y", ops.tanh(x) * 2.0 + x)
+    arrays = [np.linspace(-2, 2, 5000, dtype="float32")]
+    plan = plan_of(graph, ["y"], {"x": arrays[0]})
+    (first,) = runners(plan, monkeypatch)[1].run(arrays)
+    assert [path.name.split("-")[0] for path in tmp_path.iterdir()] == ["regions"]
+    monkeypatch.setattr(fusing, "text_of", lambda bodies, machine: pytest.fail("it is there already"))
+    (second,) = runners(plan, monkeypatch)[1].run(arrays)
+    np.testing.assert_array_equal(second, first)

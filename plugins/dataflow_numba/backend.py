@@ -69,7 +69,7 @@ class NumbaRunner(Runner):
             np.array(stretch, np.int64) if isinstance(stretch, list) else stretch for stretch in self.program.stretches
         ]
         text = generated(plan)
-        self.small = None if text is None else library.generated("small", text)
+        self.small = None if text is None else library.generated("small", text, lambda: text)
         """Code of the plan's own, where it is small."""
         self._execute = library.interpreter().function("execute", 4)
         self._lock = Lock()
@@ -80,7 +80,8 @@ class NumbaRunner(Runner):
 
         if not self.program.own:
             return None
-        compiled = library.generated("regions", text_of(self.program.bodies, library.machine()))
+        bodies = list(self.program.bodies)
+        compiled = library.generated("regions", repr(bodies), lambda: text_of(bodies, library.machine()))
         for walk, number in self.program.own:
             self.walks[walk] = compiled.address(f"own_{number}")
         return compiled

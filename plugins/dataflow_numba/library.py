@@ -51,9 +51,10 @@ def interpreter() -> Library:
     return _library("interpreter", b"", _interpreter_text)
 
 
-def generated(name: str, text: str) -> Library:
-    """A module that was generated for a plan."""
-    return _library(name, text.encode(), lambda: text)
+def generated(name: str, made_from: str, text: Callable[[], str]) -> Library:
+    """A module that is generated for a plan; its text, if it is needed, depends on nothing but ``made_from``, this
+    package, LLVM and the processor."""
+    return _library(name, made_from.encode(), text)
 
 
 def machine() -> Machine:
