@@ -62,7 +62,7 @@ class DataSource:
         """A ``DataError`` if the declaration itself is wrong: unknown inputs, a number of classes that is none."""
         if self.arrays is not None and self.file is not None:
             raise DataError("data is declared as arrays and as a file; leave out one")
-        inputs = graph.names(INPUT)
+        inputs = dict.fromkeys(graph.names(INPUT))  # a file may have very many
         for table in (self.arrays or {}, self.columns, self.one_hot, self.scale):
             for name in table:
                 if name not in inputs:

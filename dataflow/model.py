@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings as python_warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -77,6 +78,9 @@ class Model:
     ) -> None:
         self.graph = graph
         self.outputs = [graph.value(name).name for name in outputs]
+        if len(set(self.outputs)) < len(self.outputs):
+            twice = next(name for name, count in Counter(self.outputs).items() if count > 1)
+            raise GraphError(f"the output '{twice}' is listed twice", node=twice)
         self.loss = loss
         self.doc = doc
         self.data = data

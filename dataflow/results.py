@@ -33,6 +33,15 @@ def plain_numbers(value: Any) -> Any:
     return nested if array.dtype.kind != "f" or bool(np.isfinite(array).all()) else _spelled(nested)
 
 
+def plain_document(document: Any) -> Any:
+    """What a file holds as plain data, with arrays in it or without, so that JSON can take all of it."""
+    if isinstance(document, Mapping):
+        return {key: plain_document(value) for key, value in document.items()}
+    if isinstance(document, list):
+        return [plain_document(value) for value in document]
+    return plain_numbers(document) if isinstance(document, float | np.ndarray) else document
+
+
 def dump(document: Any) -> str:
     """A JSON document in ASCII, of plain data; numbers have to have gone through ``plain_numbers``."""
     return json.dumps(document, allow_nan=False)

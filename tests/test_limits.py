@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 import dataflow
-from dataflow import DataError, DataflowError, Graph, Limits
+from dataflow import DataError, DataflowError, Graph, GraphError, Limits
 from dataflow.cli.group import main
 from dataflow.data import read_data
 from dataflow.limits import VARIABLE, current
@@ -113,3 +114,35 @@ def test_an_environment_that_says_something_else(text: str, monkeypatch: pytest.
 def test_limits_are_whole_numbers(wrong: dict[str, int]) -> None:
     with pytest.raises(DataflowError, match="is a whole number, 1 or more"):
         Limits(**wrong)
+
+
+@pytest.mark.parametrize("what", ["outputs", "data", "columns"])
+def test_time_grows_with_the_names_that_a_file_lists(what: str, tmp_path: Path) -> None:
+    def text(count: int) -> str:
+        names = [f"a{i}" for i in range(count)]
+        inputs = "dataflow = 1\n[inputs]\n" + "".join(f"{name} = {{ shape = ['n'] }}\n" for name in names)
+        return (
+            inputs
+            + {
+                "outputs": f"[model]\noutputs = {names}\n",
+                "data": "[data]\n" + "".join(f"{name} = [1.0]\n" for name in names),
+                "columns": "[data]\nfile = 'a.csv'\n[data.columns]\n" + "".join(f"{name} = 'c'\n" for name in names),
+            }[what]
+        )
+
+    def seconds(count: int) -> float:
+        path = tmp_path / f"{count}.toml"
+        path.write_text(text(count))
+        start = time.process_time()
+        dataflow.load(path)
+        return time.process_time() - start
+
+    seconds(10)
+    assert seconds(16_000) < 8 * 2 * seconds(2000) + 0.1
+
+
+def test_an_output_is_listed_once() -> None:
+    graph = Graph("twice")
+    graph.node("y", -graph.input("x", ("n",)))
+    with pytest.raises(GraphError, match="the output 'y' is listed twice"):
+        dataflow.Model(graph, outputs=["x", "y", "y"])

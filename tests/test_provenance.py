@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import platform
 import sys
 from importlib import metadata
@@ -124,3 +125,19 @@ def test_a_manifest_that_is_none_is_printed_safely(lie: dict[str, Any], rest: di
     assert all(line.isprintable() and len(line) < 600 for line in printed.splitlines())
     assert "graph was changed since" in printed
     json.loads(check(path, "--json").stdout)
+
+
+def test_a_record_of_any_content_can_be_told(trained: Path, tmp_path: Path) -> None:
+    """A stranger's file may hold anything here: numbers that JSON lacks, and arrays where digests are expected."""
+    model = dataflow.load(trained)
+    model.training["manifest"] |= {"graph": np.array([1.0, np.nan]), "parameters": math.inf, "numpy": [math.nan, 3]}
+    model.training["optimizer"] = {"name": "sgd", "learning_rate": -math.inf}
+    path = tmp_path / "hostile.msgpack"
+    dataflow.save(model, path)
+    told = json.loads(check(path, "--json").stdout, parse_constant=pytest.fail)["training"]
+    assert told["graph"] == [1.0, "nan"]
+    assert told["parameters"] == "inf"
+    assert told["numpy"] == ["nan", 3]
+    assert told["settings"]["optimizer"] == {"name": "sgd", "learning_rate": "-inf"}
+    assert told["same_graph"] is told["same_parameters"] is False
+    assert "graph was changed since" in check(path).stdout

@@ -8,6 +8,7 @@ from typing import Any
 from dataflow.cli.text import counted, settings_text
 from dataflow.digests import graph_digest, parameter_digest
 from dataflow.model import Model
+from dataflow.results import plain_document
 from dataflow.tokens import shorten
 
 
@@ -19,12 +20,10 @@ def provenance(model: Model) -> dict[str, Any] | None:
     if not isinstance(stated, Mapping):
         return None
     settings = {key: record.get(key) for key in ("optimizer", "batch_size", "shuffle", "seed", "validation", "backend")}
-    return {
-        **stated,
-        "epochs": record.get("epochs"),
-        "settings": settings,
-        "same_graph": stated.get("graph") == graph_digest(model),
-        "same_parameters": stated.get("parameters") == parameter_digest(model),
+    found: dict[str, Any] = plain_document({**stated, "epochs": record.get("epochs"), "settings": settings})
+    return found | {
+        "same_graph": found.get("graph") == graph_digest(model),
+        "same_parameters": found.get("parameters") == parameter_digest(model),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,13 @@ def read_model(fields: Fields, graph: Graph, level: Level) -> tuple[list[str], s
     if "outputs" not in fields.data:
         return level.unused(besides=loss) or ([loss] if loss is not None else []), loss
     outputs = [normal(name) for name in fields.names("outputs", "names of nodes")]
+    seen: set[str] = set()
     for i, name in enumerate(outputs):
         try:
             graph.value(name)
-            if name in outputs[:i]:
+            if name in seen:
                 raise GraphError(f"the output '{name}' is listed twice")
+            seen.add(name)
         except GraphError as error:
             raise fields.placed_at_value(error, "outputs", i) from None
     return outputs, loss
@@ -47,7 +49,7 @@ def read_model(fields: Fields, graph: Graph, level: Level) -> tuple[list[str], s
 
 def read_data_source(fields: Fields, graph: Graph, folder: Path) -> DataSource:
     """The data as declared. Arrays are checked now, a file when it is loaded, but for its place: inside ``folder``."""
-    inputs = graph.names(INPUT)
+    inputs = dict.fromkeys(graph.names(INPUT))  # a file may have very many
     keys = {normal(key): key for key in fields.data if key not in KEYS["data"]}
     arrays = {name: fields.data[key] for name, key in keys.items()}
     for name, key in keys.items():
@@ -79,7 +81,7 @@ def read_data_source(fields: Fields, graph: Graph, folder: Path) -> DataSource:
     return source
 
 
-def _by_input(fields: Fields, key: str, inputs: list[str], accepts: Any, expected: str) -> Mapping[str, Any]:
+def _by_input(fields: Fields, key: str, inputs: Collection[str], accepts: Any, expected: str) -> Mapping[str, Any]:
     table = fields.table(key, key)
     for name, value in table.data.items():
         if normal(name) not in inputs:

@@ -28,7 +28,7 @@ def declared_data(model: Model) -> Mapping[str, np.ndarray]:
 def checked_arrays(model: Model, data: Mapping[str, Any], needed: Sequence[str]) -> dict[str, np.ndarray]:
     """The inputs that are needed, in their declared dtypes and shapes."""
     graph = model.graph
-    inputs = graph.names(INPUT)
+    inputs = dict.fromkeys(graph.names(INPUT))
     sizes: dict[str, int] = {}
     arrays = {}
     for name, value in data.items():
