@@ -99,7 +99,7 @@ class BackendError(DataflowError):
 
 
 class MemoryLimitError(DataflowError):
-    """A memory limit that cannot be read or cannot be met."""
+    """A memory limit that cannot be read or cannot be met, or an array for which there is not enough memory."""
 
 
 class DataError(DataflowError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from dataflow.errors import DataflowError, RuleError
 from dataflow.graph import CONSTANT, OP, Graph, concrete_attributes
+from dataflow.memory import no_room
 from dataflow.shapes import format_shape, substitute
 
 
@@ -47,6 +49,8 @@ def _computed(
             )
     except DataflowError as error:
         raise error.at(node=name) from None
+    except MemoryError:
+        raise no_room(math.prod(substitute(data["shape"], sizes)) * data["dtype"].itemsize).at(node=name) from None
     return result if result.dtype == data["dtype"] else result.astype(data["dtype"])
 
 

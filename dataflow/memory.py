@@ -32,3 +32,8 @@ def format_bytes(count: int) -> str:
         if count >= 1024**power:
             return f"{-(-count * 100 // 1024**power) / 100:g} {unit}"
     return f"{count} bytes"
+
+
+def no_room(size: int) -> MemoryLimitError:
+    """The error where the system has no memory for so many bytes."""
+    return MemoryLimitError(f"there is not enough memory for {format_bytes(size)}; give less data, or use float32")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from dataflow import registry
 from dataflow.errors import DataError, DataflowError, GraphError, nearest
 from dataflow.graph import PARAMETER, Graph
+from dataflow.memory import no_room
 from dataflow.shapes import format_shape
 
 
@@ -98,4 +100,6 @@ class Parameters(MutableMapping[str, np.ndarray]):
             drawn = registry.initializer(given.pop("name")).draw(rng, data["shape"], given)
         except DataflowError as error:
             raise error.at(node=name) from None
+        except MemoryError:
+            raise no_room(math.prod(data["shape"]) * data["dtype"].itemsize).at(node=name) from None
         return drawn.astype(data["dtype"])

@@ -236,3 +236,14 @@ def test_the_command_says_what_it_did_not_check(tmp_path: Path) -> None:
     assert "agree" not in done.stdout
     done = CliRunner().invoke(main, ["check", str(tmp_path / "net.toml"), "--of", "loss"])
     assert done.exit_code == 1
+
+
+def test_the_command_says_how_much_it_could_not_compare(tmp_path: Path) -> None:
+    path = tmp_path / "net.toml"
+    path.write_text(
+        "dataflow = 1\nparameters.a = { value = [nan, nan] }\nparameters.b = { value = [2.0] }\n"
+        "nodes.l = 'sum(relu(a)) + sum(b)'\nmodel.loss = 'l'\n"
+    )
+    done = CliRunner().invoke(main, ["check", str(path)])
+    assert done.exit_code == 0
+    assert done.stdout.endswith("All gradients agree, as far as they could be compared: 2 undecided.\n")

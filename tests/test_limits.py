@@ -146,3 +146,26 @@ def test_an_output_is_listed_once() -> None:
     graph.node("y", -graph.input("x", ("n",)))
     with pytest.raises(GraphError, match="the output 'y' is listed twice"):
         dataflow.Model(graph, outputs=["x", "y", "y"])
+
+
+def test_too_little_memory_is_an_error_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that was accepted runs or raises a DataflowError, also where its arrays do not fit into memory."""
+
+    def none_left(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    graph = Graph("large")
+    w = graph.parameter("w", (1000, 1024), init="normal")
+    graph.node("y", w * w)
+    graph.node("l", dataflow.ops.sum(graph.value("y")))
+    message = r"'y'.*there is not enough memory for 7\.82 MiB; give less data, or use float32"
+    with monkeypatch.context() as patch, pytest.raises(DataflowError, match=message):
+        patch.setattr(dataflow.ops.multiply, "compute", none_left)
+        dataflow.Model(graph, loss="l").run()
+    with monkeypatch.context() as patch, pytest.raises(DataflowError, match=message.replace("'y'", "'w'")):
+        patch.setattr(dataflow.registry.initializer("normal"), "draw", none_left)
+        dataflow.Model(graph, loss="l").gradients()
+    step = dataflow.Model(graph, loss="l").compile(values=["l"], gradients=["w"], backend="numpy")
+    with monkeypatch.context() as patch, pytest.raises(DataflowError, match="there is not enough memory"):
+        patch.setattr("dataflow.backends.numpy_backend.np.empty", none_left)
+        step()

@@ -15,6 +15,7 @@ from dataflow.backends.kernels import Step, bind_instruction, bind_region
 from dataflow.backends.threads import PRODUCT_THREADS, thread_count
 from dataflow.hookspecs import hookimpl
 from dataflow.interfaces import Backend, Runner
+from dataflow.memory import no_room
 from dataflow.plan import Instruction, Plan, Region, concrete
 from dataflow.plan.structure import ALIGNMENT
 from dataflow.shapes import TensorSpec
@@ -155,7 +156,10 @@ def _empty(spec: TensorSpec) -> np.ndarray:
 
 
 def _aligned(size: int) -> np.ndarray:
-    memory = np.empty(size + ALIGNMENT, np.uint8)
+    try:
+        memory = np.empty(size + ALIGNMENT, np.uint8)
+    except MemoryError:
+        raise no_room(size) from None
     start = -memory.__array_interface__["data"][0] % ALIGNMENT
     return memory[start : start + size]
 

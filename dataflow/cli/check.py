@@ -123,7 +123,7 @@ def command(
         for report in reports:
             session.say(f"\n{_gradient_table(report)}")
         if reports and all(report.ok for report in reports):
-            session.say("\nAll gradients agree." if any(_compared(report) for report in reports) else "")
+            session.say(_agreement(reports))
     for report in reports:
         if not report.ok:
             session.fail(f"{model_file}: {_fault_text(report)}")
@@ -203,8 +203,14 @@ def _gradient_table(report: GradientReport) -> str:
     return table(headers, rows)
 
 
-def _compared(report: GradientReport) -> bool:
-    return any(check.checked for check in report.checks)
+def _agreement(reports: list[GradientReport]) -> str:
+    checks = [check for report in reports for check in report.checks]
+    if not any(check.checked for check in checks):
+        return ""
+    undecided = sum(check.undecided for check in checks)
+    return "\nAll gradients agree" + (
+        f", as far as they could be compared: {undecided:,} undecided." if undecided else "."
+    )
 
 
 def _fault_text(report: GradientReport) -> str:
