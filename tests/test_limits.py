@@ -169,3 +169,16 @@ def test_too_little_memory_is_an_error_of_the_model(monkeypatch: pytest.MonkeyPa
     with monkeypatch.context() as patch, pytest.raises(DataflowError, match="there is not enough memory"):
         patch.setattr("dataflow.backends.numpy_backend.np.empty", none_left)
         step()
+
+
+def test_what_numpy_refuses_is_an_error_of_the_model() -> None:
+    """A whole number to the power of −1 is no whole number; numpy raises a ValueError."""
+    graph = Graph("whole")
+    x, y = (graph.input(name, ("n",), dtype="int64") for name in "xy")
+    graph.node("z", x**y)
+    model = dataflow.Model(graph, outputs=["z"])
+    given = {"x": np.array([2, 3]), "y": np.array([-1, 2])}
+    with pytest.raises(DataflowError, match="'z'.*negative integer powers"):
+        model.run(data=given)
+    with pytest.raises(DataflowError, match="negative integer powers.*; 'dataflow run' says at which node"):
+        model.compile(values=["z"], backend="numpy")(data=given)

@@ -13,6 +13,7 @@ import numpy as np
 
 from dataflow.backends.kernels import Step, bind_instruction, bind_region
 from dataflow.backends.threads import PRODUCT_THREADS, thread_count
+from dataflow.errors import BackendError
 from dataflow.hookspecs import hookimpl
 from dataflow.interfaces import Backend, Runner
 from dataflow.memory import no_room
@@ -75,8 +76,11 @@ class NumpyRunner(Runner):
     def _run(self, steps: Sequence[Step]) -> None:
         if self._product_threads is not None and self._product_threads != PRODUCT_THREADS.now:
             PRODUCT_THREADS.use(self._product_threads)
-        for step in steps:
-            step()
+        try:
+            for step in steps:
+                step()
+        except (ValueError, TypeError, IndexError, OverflowError) as error:
+            raise BackendError(f"an op failed on arrays: {error}; 'dataflow run' says at which node") from error
 
     # -------------------------------------------------------------------------------------------- arrays
 
