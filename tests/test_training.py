@@ -643,6 +643,17 @@ def test_data_and_parameters_that_are_not_finite_are_named():
         train(model)
 
 
+def test_a_parameter_that_a_relu_would_hide_is_named_at_the_start():
+    """relu(NaN) is 0, so neither the loss nor a gradient would show it."""
+    graph = Graph("hidden")
+    x, w = graph.input("x", ("n",)), graph.parameter("w", (), init="ones")
+    loss = graph.node("loss", sum_(relu(x * w)))
+    model = Model(graph, outputs=[], loss=loss.name)
+    model.parameters["w"] = np.nan
+    with pytest.raises(NonFiniteError, match="at the start: parameter 'w' has nan; set it anew"):
+        train(model, {"x": [1.0]}, epochs=1)
+
+
 def test_a_gradient_whose_squares_overflow_is_still_finite():
     graph = Graph("large", "float32")
     w = graph.parameter("w", value=[1.0])

@@ -31,11 +31,16 @@ def non_finite_error(
                 if kind == INPUT and not what:
                     return NonFiniteError(f"{place}: the data of input '{name}' has {found}; clean it", node=name)
                 if kind == PARAMETER and not what:
-                    return NonFiniteError(f"{place}: parameter '{name}' has {found}; set it anew", node=name)
+                    return parameter_error(place, name, values[name])
                 op = model.graph.nodes[name].get("op", kind)
                 return NonFiniteError(f"{place}: {what}node '{name}' ({op}) has {found}; {kept}{smaller}", node=name)
     message = f"{place}: the update leads to NaN or infinity; {kept}{smaller}"
     return NonFiniteError(message, node=loss)
+
+
+def parameter_error(place: str, name: str, value: np.ndarray) -> NonFiniteError:
+    """The error for a parameter that is not finite."""
+    return NonFiniteError(f"{place}: parameter '{name}' has {_described(value)}; set it anew", node=name)
 
 
 def _described(value: np.ndarray) -> str:

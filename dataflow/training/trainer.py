@@ -20,7 +20,7 @@ from dataflow.training.gradients import Gradients
 from dataflow.training.history import History
 from dataflow.training.inside import Inside
 from dataflow.training.measure import Measure
-from dataflow.training.nonfinite import non_finite_error
+from dataflow.training.nonfinite import non_finite_error, parameter_error
 from dataflow.training.provenance import manifest
 from dataflow.training.settings import OptimizerLike, resolve, whole
 from dataflow.training.vectors import Vectors
@@ -110,6 +110,9 @@ class Trainer:
         self.start = _copied(model.parameters)
         """The parameters before the first update, ``None`` where they are large."""
         self.vectors = Vectors(model.parameters, trained, self.optimizer.state_names)
+        for name, view in self.vectors.views.items():
+            if not np.isfinite(view).all():  # a relu may hide it: relu(NaN) is 0
+                raise parameter_error("at the start", name, view)
         self._mark = (0, 0, 0, self.vectors.snapshot())
         self._gradients = Gradients(gradient, self.vectors, self.settings)
         self._inside = Inside.of(self._gradients, self.batches, self.vectors, self.settings)
