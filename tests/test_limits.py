@@ -180,5 +180,6 @@ def test_what_numpy_refuses_is_an_error_of_the_model() -> None:
     given = {"x": np.array([2, 3]), "y": np.array([-1, 2])}
     with pytest.raises(DataflowError, match="'z'.*negative integer powers"):
         model.run(data=given)
-    with pytest.raises(DataflowError, match="negative integer powers.*; 'dataflow run' says at which node"):
-        model.compile(values=["z"], backend="numpy")(data=given)
+    for backend in ("numpy", "numba"):
+        with pytest.raises(DataflowError, match="negative integer powers.*; 'dataflow run' says at which node"):
+            model.compile(values=["z"], backend=backend)(data=given)

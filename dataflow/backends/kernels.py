@@ -161,5 +161,14 @@ def _run_quietly(steps: Sequence[Step]) -> None:
             step()
 
 
+REFUSALS = (ValueError, TypeError, IndexError, OverflowError)
+"""What numpy raises for numbers that an op does not take, such as a whole number to a negative power."""
+
+
+def refusal(error: Exception) -> BackendError:
+    """The error for one of ``REFUSALS`` while a plan runs."""
+    return BackendError(f"an op failed on arrays: {error}; 'dataflow run' says at which node")
+
+
 def _failure(instruction: Instruction, error: Exception) -> BackendError:
     return BackendError(f"the numpy backend cannot run op '{instruction.op.name}': {error}", node=instruction.node)

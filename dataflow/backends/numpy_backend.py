@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from dataflow.backends.kernels import Step, bind_instruction, bind_region
+from dataflow.backends.kernels import REFUSALS, Step, bind_instruction, bind_region, refusal
 from dataflow.backends.threads import PRODUCT_THREADS, thread_count
-from dataflow.errors import BackendError
 from dataflow.hookspecs import hookimpl
 from dataflow.interfaces import Backend, Runner
 from dataflow.memory import no_room
@@ -79,8 +78,8 @@ class NumpyRunner(Runner):
         try:
             for step in steps:
                 step()
-        except (ValueError, TypeError, IndexError, OverflowError) as error:
-            raise BackendError(f"an op failed on arrays: {error}; 'dataflow run' says at which node") from error
+        except REFUSALS as error:
+            raise refusal(error) from error
 
     # -------------------------------------------------------------------------------------------- arrays
 

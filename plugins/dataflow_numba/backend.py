@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dataflow.backends.kernels import Step, bind_instruction, bind_region
+from dataflow.backends.kernels import REFUSALS, Step, bind_instruction, bind_region, refusal
 from dataflow.backends.threads import thread_count
 from dataflow.errors import BackendError
 from dataflow.interfaces import Backend, Runner, TrainingLoop, TrainingTask
@@ -107,13 +107,16 @@ class NumbaRunner(Runner):
                 steps.append(partial(_run, team, call, kept))
             else:
                 steps += self._by_numpy(stretch, arguments, outputs)
-        if len(steps) == 1:
+        if len(steps) == 1 and isinstance(self.code[0], np.ndarray):
             return steps[0]
 
         def bound() -> None:
-            with np.errstate(all="ignore"):
-                for step in steps:
-                    step()
+            try:
+                with np.errstate(all="ignore"):
+                    for step in steps:
+                        step()
+            except REFUSALS as error:
+                raise refusal(error) from error
 
         return bound
 
