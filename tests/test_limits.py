@@ -116,6 +116,7 @@ def test_limits_are_whole_numbers(wrong: dict[str, int]) -> None:
         Limits(**wrong)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["outputs", "data", "columns"])
 def test_time_grows_with_the_names_that_a_file_lists(what: str, tmp_path: Path) -> None:
     def text(count: int) -> str:
@@ -133,12 +134,14 @@ def test_time_grows_with_the_names_that_a_file_lists(what: str, tmp_path: Path) 
     def seconds(count: int) -> float:
         path = tmp_path / f"{count}.toml"
         path.write_text(text(count))
-        start = time.process_time()
-        dataflow.load(path)
-        return time.process_time() - start
+        tries = []
+        for _ in range(3):
+            start = time.process_time()
+            dataflow.load(path)
+            tries.append(time.process_time() - start)
+        return min(tries)
 
-    seconds(10)
-    assert seconds(16_000) < 8 * 2 * seconds(2000) + 0.1
+    assert seconds(16_000) < 8 * 3 * seconds(2000)  # 64 times as long if it grew with the square
 
 
 def test_an_output_is_listed_once() -> None:

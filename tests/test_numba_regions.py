@@ -110,6 +110,22 @@ def test_sums_along_the_way(count: int, kept: bool, dtype: str, monkeypatch: pyt
     np.testing.assert_allclose(total, (np.tanh(3 * wide) - wide).sum(), rtol=0, atol=16 * np.finfo(dtype).eps * size)
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_what_a_number_gives_does_not_depend_on_its_neighbours(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor on the padding after the last: sine and cosine take another way for huge arguments."""
+    graph = Graph("neighbours", dtype)
+    x = graph.input("x", (63,))
+    found = {"sin": ops.sin(x), "cos": ops.cos(x), "exp": ops.exp(x), "log": ops.log(x), "tanh": ops.tanh(x)}
+    outputs = [graph.node(name, value).name for name, value in found.items()]
+    usual = np.random.default_rng(0).uniform(0, 9, 63).astype(dtype)
+    beside = usual.copy()
+    beside[1::2] = np.resize([1e30, np.inf, np.nan, -1e9, 0.0], 31)
+    plan = plan_of(graph, outputs, {"x": usual})
+    for runner in runners(plan, monkeypatch):
+        for alone, mixed in zip(runner.run([usual]), runner.run([beside]), strict=True):
+            np.testing.assert_array_equal(mixed[::2], alone[::2])
+
+
 def test_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = Graph("threads", "float32")
     x = graph.input("x", (200_003,))

@@ -172,18 +172,17 @@ def _wave(lanes: Lanes, x: Operand, quarter: int, name: str) -> Operand:
     if lanes.count > 1:
         whole = builder.bitcast(far, _bits(lanes.count))
         anywhere = builder.icmp_unsigned("!=", whole, _bits(lanes.count)(0))
-    with builder.if_else(anywhere, likely=False) as (then, otherwise):
-        with then:
-            by_library = lanes.call(name, x)
-            library_block = builder.block
-        with otherwise:
-            wide = Lanes(builder, "float64", lanes.count)
-            near = x if lanes.dtype == "float64" else builder.fpext(x, wide.kind)
-            reduced = _near_wave(wide, near, quarter)
-            own = reduced if lanes.dtype == "float64" else builder.fptrunc(reduced, lanes.kind)
-            own_block = builder.block
+    wide = Lanes(builder, "float64", lanes.count)
+    near = x if lanes.dtype == "float64" else builder.fpext(x, wide.kind)
+    reduced = _near_wave(wide, near, quarter)
+    own = reduced if lanes.dtype == "float64" else builder.fptrunc(reduced, lanes.kind)
+    own_block = builder.block
+    with builder.if_then(anywhere, likely=False):
+        # Lane by lane: what a number gives must not depend on its neighbours, which may be padding.
+        mixed = lanes.select(far, lanes.call(name, x), own)
+        mixed_block = builder.block
     result = builder.phi(lanes.kind)
-    result.add_incoming(by_library, library_block)
+    result.add_incoming(mixed, mixed_block)
     result.add_incoming(own, own_block)
     return result
 
