@@ -486,9 +486,9 @@ def test_400_megabytes_are_mapped_in_no_time(tmp_path: Path) -> None:
     assert (tmp_path / "large.msgpack").stat().st_size > 400e6
     times = []
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()
         back = dataflow.load(tmp_path / "large.msgpack")
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     assert min(times) < 0.05
     assert back.parameters["W"][4999, 9999] == 1
     before = (tmp_path / "large.msgpack").stat().st_mtime_ns

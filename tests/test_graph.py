@@ -137,12 +137,12 @@ def chain(length: int) -> Model:
 def test_a_chain_of_100_000_nodes_runs_forward_and_backward_in_linear_time() -> None:
     taken = []
     for length in (20_000, 100_000):
-        start = time.perf_counter()
+        start = time.process_time()
         model = chain(length)
         last = model.outputs[0]
         value = model.run(x=0.5)[last]
         gradient = model.gradients(of=last, wrt="x", x=0.5)["x"]
-        taken.append(time.perf_counter() - start)
+        taken.append(time.process_time() - start)
     # tanh iterated n times is about sqrt(3 / (2 n)): (3 / 200000) ** 0.5 = .003873
     assert float(value) == pytest.approx((1.5 / 100_000) ** 0.5, rel=2e-2)
     assert 0 < float(gradient) < 1e-5
