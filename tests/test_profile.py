@@ -497,11 +497,14 @@ def test_the_command_shows_passes_and_draws(tmp_path) -> None:
         (["--backend", "cuda"], "cuda"),
         (["--plot", "a.txt"], "pictures end in"),
         (["--batch-size", "5"], "a batch of 5 is asked for, and there are 4 examples"),
-        (["--set", "x=[[0, 1]]"], ""),
+        (["--set", "x=[[0, 1]]"], "a step needs the input 'y', which the data lacks"),
+        (["--memory-limit", "10"], "cannot be met: the intermediate values take"),
     ],
 )
 def test_faults_are_one_line(arguments, message) -> None:
     result = invoke(XOR, *arguments, code=1)
-    assert result.stderr.splitlines()[-1].startswith("Error: ")
+    *before, line = result.stderr.splitlines()
+    assert line.startswith("Error: ")
+    assert all(other.startswith("Warning: ") for other in before)
     assert message in result.stderr
     assert "Traceback" not in result.stderr

@@ -69,6 +69,18 @@ def backend_option(function: F) -> F:
     return click.option("--backend", metavar="NAME", help="What computes; numpy unless given.")(function)
 
 
+def resource_options(function: F) -> F:
+    """``--memory-limit`` and ``--threads``."""
+    function = click.option(
+        "--threads", type=click.IntRange(min=1), metavar="N", help="Threads at most; as many as pay unless given."
+    )(function)
+    return click.option(
+        "--memory-limit",
+        metavar="SIZE",
+        help="What intermediate values may take, such as 64MB; what is needed late is computed twice where that helps.",
+    )(function)
+
+
 def names_option(function: F) -> F:
     """``--wrt``, several names with commas between them."""
     return click.option(

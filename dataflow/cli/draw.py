@@ -11,11 +11,11 @@ import click
 from dataflow.cli import common
 from dataflow.cli.common import FILE, about, example_text, gather
 from dataflow.cli.group import Session
+from dataflow.cli.layout import layout_options
 from dataflow.cli.text import counted
 from dataflow.draw.build import MOST_NODES
-from dataflow.draw.drawer import DIRECTIONS, THEMES, draw
+from dataflow.draw.drawer import THEMES, draw
 from dataflow.draw.drawing import form_of
-from dataflow.draw.engines import TIME_LIMIT
 
 
 @click.command(
@@ -45,9 +45,6 @@ from dataflow.draw.engines import TIME_LIMIT
 @click.option("--collapse", multiple=True, metavar="BLOCK", help="Fold a block, or one call of it; can be repeated.")
 @click.option("--no-repeats", is_flag=True, help="Draw each repetition of a block, instead of one with ×12.")
 @click.option(
-    "--direction", type=click.Choice(DIRECTIONS), default="down", help="Top down (unless given), or to the right."
-)
-@click.option(
     "--theme",
     type=click.Choice(THEMES),
     default="light",
@@ -60,14 +57,7 @@ from dataflow.draw.engines import TIME_LIMIT
     metavar="N",
     help=f"Fold blocks, then layers, down to N nodes; {MOST_NODES} unless given, or what can be laid out soon.",
 )
-@click.option("--engine", metavar="NAME", help="What lays out: dot, pygraphviz, graphviz-pure, or a program's path.")
-@click.option(
-    "--time-limit",
-    type=click.FloatRange(min=0, min_open=True),
-    default=TIME_LIMIT,
-    metavar="SECONDS",
-    help=f"Stop a layout that takes longer; {TIME_LIMIT:g} unless given.",
-)
+@layout_options
 @common.data_options
 @common.output_options
 @click.pass_obj

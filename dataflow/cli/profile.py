@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,14 +42,7 @@ from dataflow.profiling.text import passes_text, profile_text
 @click.option("--passes", is_flag=True, help="How the plan is made: what each pass does, the plan before and after.")
 @click.option("--plot", type=FILE, metavar="FILE", help="A flame graph: FILE.svg, .png or .pdf.")
 @common.backend_option
-@click.option(
-    "--memory-limit",
-    metavar="SIZE",
-    help="What intermediate values may take, such as 64MB; what is needed late is computed twice where that helps.",
-)
-@click.option(
-    "--threads", type=click.IntRange(min=1), metavar="N", help="Threads at most; as many as pay unless given."
-)
+@common.resource_options
 @common.data_options
 @common.output_options
 @click.pass_obj
@@ -85,7 +79,7 @@ def command(
     with about(model_file):
         model = common.load_model(model_file)
         given = gather(session, model, data_file, settings, example)
-        with _bar(as_json or quiet or no_run) as progress:
+        with _bar(quiet or no_run or not sys.stderr.isatty()) as progress:
             found = profile(
                 model,
                 data=given if given or model.data is not None else None,

@@ -67,14 +67,7 @@ SHOWN = (1, 2, 5)
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint.")
 @click.option("-o", "--output", type=FILE, metavar="FILE", help="Save the trained model: .msgpack or .toml.")
 @click.option("--plot", type=FILE, metavar="FILE", help="Draw the loss: .png, .svg or .pdf (needs matplotlib).")
-@click.option(
-    "--memory-limit",
-    metavar="SIZE",
-    help="What intermediate values may take, such as 64MB; what is needed late is computed twice where that helps.",
-)
-@click.option(
-    "--threads", type=click.IntRange(min=1), metavar="N", help="Threads at most; as many as pay unless given."
-)
+@common.resource_options
 @common.backend_option
 @common.output_options
 @click.pass_obj

@@ -12,10 +12,9 @@ import click
 from dataflow.cli import common
 from dataflow.cli.common import FILE, about, example_text, gather
 from dataflow.cli.group import Session
+from dataflow.cli.layout import layout_options
 from dataflow.cli.progress import shown
 from dataflow.cli.text import clean, counted
-from dataflow.draw.drawer import DIRECTIONS
-from dataflow.draw.engines import TIME_LIMIT
 from dataflow.errors import DataflowError
 from dataflow.viewer.graphs import MOST_NODES
 from dataflow.viewer.passes import EXAMPLES_LIMIT, MOST_EXAMPLES
@@ -58,23 +57,13 @@ from dataflow.viewer.viewer import View, check_target, view
     help=f"At how many epochs the decision boundary is shown; {FRAMES} unless given. Training is repeated for them.",
 )
 @click.option(
-    "--direction", type=click.Choice(DIRECTIONS), default="down", help="Top down (unless given), or to the right."
-)
-@click.option(
     "--max-nodes",
     type=click.IntRange(min=1),
     default=MOST_NODES,
     metavar="N",
     help=f"Fold blocks, then layers, down to N nodes; {MOST_NODES} unless given.",
 )
-@click.option("--engine", metavar="NAME", help="What lays out: dot, pygraphviz, graphviz-pure, or a program's path.")
-@click.option(
-    "--time-limit",
-    type=click.FloatRange(min=0, min_open=True),
-    default=TIME_LIMIT,
-    metavar="SECONDS",
-    help=f"Stop a layout that takes longer; {TIME_LIMIT:g} unless given.",
-)
+@layout_options
 @common.data_options
 @common.output_options
 @click.pass_obj
