@@ -19,7 +19,7 @@ from dataflow.explain.document import document
 from dataflow.explain.explainer import explain
 from dataflow.explain.latex import latex
 from dataflow.explain.local import Call, local_jacobian
-from dataflow.explain.order import accumulate, best_order, orders
+from dataflow.explain.order import accumulate, cheapest, orders
 from dataflow.explain.page import page
 from dataflow.explain.text import frames, text
 from dataflow.files.text import loads_toml
@@ -355,7 +355,7 @@ def test_every_order_gives_the_same_and_none_is_cheaper_than_the_best(dag, rando
     by_node = {names[-1]: np.eye(sizes[names[-1]])}
     for name in reversed(names[:-1]):
         by_node[name] = sum(by_node[b] @ jacobians[a, b] for a, b in edges if a == name and b in by_node)
-    best = best_order(sizes, edges, names[0], names[-1])
+    best = cheapest(orders(sizes, edges, names[0], names[-1]))
     assert best.is_best
     inner = names[1:-1]
     random.shuffle(inner)

@@ -59,11 +59,6 @@ def orders(
     return found
 
 
-def best_order(sizes: Mapping[str, int], edges: Iterable[Edge], wrt: str | Sequence[str], of: str) -> Elimination:
-    """The best order, or the cheapest of those that are known where the graph is too large to search."""
-    return cheapest(orders(sizes, edges, wrt, of))
-
-
 def cheapest(found: Mapping[str, Elimination]) -> Elimination:
     """The best of ``orders``, or the cheapest where the best is not known."""
     return found.get("best") or min(found.values(), key=lambda one: one.multiplications)
