@@ -14,10 +14,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from dataflow import files, ops, registry
+from dataflow import files, ops, shapes
 from dataflow.backends import numpy_backend
-from dataflow.cost import Cost
+from dataflow.backends.interface import Backend, Runner
+from dataflow.backends.optimizer import Optimizer
+from dataflow.backends.schedule import Schedule
 from dataflow.errors import (
+    ArgumentError,
     BackendError,
     DataError,
     DataflowError,
@@ -33,40 +36,38 @@ from dataflow.errors import (
     RuleError,
     ShapeError,
     TrainingError,
+    WorkLimitError,
 )
+from dataflow.execution.initializers import Initializer, initializer
 from dataflow.files import load, save
-from dataflow.graph import Graph
-from dataflow.hookspecs import hookimpl
-from dataflow.interfaces import Backend, FileFormat, Initializer, Optimizer, Runner, initializer
+from dataflow.files.file_format import FileFormat
+from dataflow.graph.graph import Graph
+from dataflow.graph.value import Value
 from dataflow.limits import Limits
-from dataflow.model import Evaluation, Model, TrainSettings
-from dataflow.op import Op, Sample, op, ops_in, primitive, sample
-from dataflow.operators import Dense, Jacobian, Kronecker
-from dataflow.shapes import (
-    DTYPES,
-    Shape,
-    Size,
-    TensorSpec,
-    broadcast_shapes,
-    element_count,
-    format_shape,
-    normalize_axes,
-    normalize_axis,
-    parse_dtype,
-)
-from dataflow.value import Value
+from dataflow.metrics.metric import Metric, metric
+from dataflow.model.model import Evaluation, Model
+from dataflow.model.train_settings import TrainSettings
+from dataflow.operations.elementwise import elementwise
+from dataflow.operations.jacobians import Dense, Jacobian, Kronecker
+from dataflow.operations.op import Op, Sample, op, ops_in, primitive, sample
+from dataflow.operations.operation_cost import Cost
+from dataflow.registry import builtin_ops, registry
+from dataflow.registry.hookspecs import hookimpl
+from dataflow.shapes import DTYPES, Shape, Size, TensorSpec, parse_dtype
+from dataflow.support.arguments import checked
 
 if TYPE_CHECKING:
-    from dataflow.composition import compose
     from dataflow.draw.drawer import draw
     from dataflow.draw.drawing import Drawing
     from dataflow.explain.explainer import explain
     from dataflow.explain.explanation import Explanation
     from dataflow.explain.symbolic import Derivation, derive
+    from dataflow.model.composition import compose
     from dataflow.profiling import Profile, profile
-    from dataflow.training import History, Trainer, train
+    from dataflow.training import History, Progress, StopTraining, Trainer, train
     from dataflow.viewer.viewer import View, view
 
+registry.register_builtin(builtin_ops, "dataflow")
 registry.register_builtin(numpy_backend, "dataflow")
 registry.register_builtin(files, "dataflow")
 
@@ -80,8 +81,15 @@ for _shown in (Model, Graph):  # they know nothing of pictures, which stand abov
     setattr(_shown, "_repr_mimebundle_", _in_notebook)  # noqa: B010
 del _shown
 
+broadcast_shapes = checked(shapes.broadcast_shapes)
+element_count = checked(shapes.element_count)
+format_shape = checked(shapes.format_shape)
+normalize_axes = checked(shapes.normalize_axes)
+normalize_axis = checked(shapes.normalize_axis)
+
 __all__ = [
     "DTYPES",
+    "ArgumentError",
     "Backend",
     "BackendError",
     "Cost",
@@ -104,6 +112,7 @@ __all__ = [
     "Jacobian",
     "Kronecker",
     "Limits",
+    "Metric",
     "MissingExtraError",
     "Model",
     "NonFiniteError",
@@ -112,29 +121,35 @@ __all__ = [
     "Optimizer",
     "PluginError",
     "Profile",
+    "Progress",
     "RuleError",
     "Runner",
     "Sample",
+    "Schedule",
     "Shape",
     "ShapeError",
     "Size",
+    "StopTraining",
     "TensorSpec",
     "TrainSettings",
     "Trainer",
     "TrainingError",
     "Value",
     "View",
+    "WorkLimitError",
     "__version__",
     "broadcast_shapes",
     "compose",
     "derive",
     "draw",
     "element_count",
+    "elementwise",
     "explain",
     "format_shape",
     "hookimpl",
     "initializer",
     "load",
+    "metric",
     "normalize_axes",
     "normalize_axis",
     "op",
@@ -155,9 +170,11 @@ _LATER = {
     "Explanation": "dataflow.explain.explanation",
     "History": "dataflow.training",
     "Profile": "dataflow.profiling",
+    "Progress": "dataflow.training",
+    "StopTraining": "dataflow.training",
     "Trainer": "dataflow.training",
     "View": "dataflow.viewer",
-    "compose": "dataflow.composition",
+    "compose": "dataflow.model.composition",
     "derive": "dataflow.explain.symbolic",
     "profile": "dataflow.profiling",
     "train": "dataflow.training",
@@ -172,9 +189,5 @@ def __getattr__(name: str) -> Any:
     if name in ("draw", "explain", "testing"):  # modules; the first two can be called
         return import_module(f"dataflow.{name}")
     if name == "__version__":
-        metadata = import_module("importlib.metadata")
-        try:
-            return metadata.version("dataflow-autodiff")
-        except metadata.PackageNotFoundError:  # a checkout that is not installed
-            return "0"
+        return import_module("dataflow.support.version").installed_version()
     raise AttributeError(f"module 'dataflow' has no attribute '{name}'")

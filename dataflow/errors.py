@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from os import PathLike, fspath
 from typing import Self
 
@@ -77,6 +77,10 @@ class ShapeError(DataflowError):
     """Shapes that do not fit together."""
 
 
+class ArgumentError(DataflowError, TypeError):
+    """An argument of another kind than a function takes, such as a file's name in the place of a mapping of arrays."""
+
+
 class DtypeError(DataflowError):
     """A dtype that is unknown or does not fit."""
 
@@ -102,8 +106,16 @@ class MemoryLimitError(DataflowError):
     """A memory limit that cannot be read or cannot be met, or an array for which there is not enough memory."""
 
 
+class WorkLimitError(DataflowError):
+    """More work than was allowed for, such as a derivation in symbols whose expressions grow without end."""
+
+
 class DataError(DataflowError):
     """Data of the wrong shape or dtype, with missing cells, or not given at all."""
+
+
+class UndeclaredError(DataError):
+    """Data that the model would take if its file declared how; the message says what to declare."""
 
 
 class TrainingError(DataflowError):
@@ -127,28 +139,55 @@ LONGEST = 2000
 """So many characters of a message are shown: it may quote a file, and what is quoted may be long."""
 
 
-def _on_one_line(text: str) -> str:
-    """The text without anything that would leave its line or steer a terminal, and with its middle left out if long."""
+def printable(text: str) -> str:
+    """The text on one line, with nothing in it that a terminal takes for a command: whatever comes from outside (a file
+    and its name, a plugin, the system) goes through this on its way to one."""
     if not text.isprintable():
-        text = "".join(character if character.isprintable() else "?" for character in text)
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 500]} ... {text[-490:]}"
+        text = "".join(c if c.isprintable() else " " if c.isspace() else ascii(c)[1:-1] for c in text)
+    return text
 
 
-MANY = 5000
-"""So many names at most are compared with one that is unknown."""
+def _on_one_line(text: str) -> str:
+    """The text as ``printable``, with its middle left out if long."""
+    return cut(printable(text), LONGEST, end=490, mark=" ... ")
+
+
+def cut(text: str, limit: int, *, end: int = 0, mark: str = "...") -> str:
+    """The text, at most ``limit`` characters of it; ``mark`` stands for what is left out before its last ``end``."""
+    if len(text) <= limit:
+        return text
+    return text[: limit - len(mark) - end] + mark + text[len(text) - end :]
+
+
+def listed(names: Sequence[str], most: int | None = None) -> str:
+    """``'x', 'y'``, at most so many of them, and how many there are besides."""
+    shown = ", ".join(f"'{cut(name, 100)}'" for name in names[:most])
+    return shown if most is None or len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+_LONGEST_NAME = 60
+_MOST_COMPARED = 40_000
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """``"; did you mean 'matmul'?"`` for the nearest of ``known``, else what there is (at most 12 names), else
     nothing."""
-    names = sorted(set(known))
-    alike = names
-    if len(names) > MANY:  # comparing each would take seconds
-        alike = [other for other in names if other[:1] == name[:1] and abs(len(other) - len(name)) <= 2][:MANY]
-    close = difflib.get_close_matches(name, alike, n=2, cutoff=0.6)
-    if close:
-        return "; did you mean " + " or ".join(f"'{candidate}'" for candidate in close) + "?"
-    if not names:
-        return ""
-    listed = ", ".join(f"'{candidate}'" for candidate in names[:12])
-    return f"; there is {listed}" + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+    name, names = str(name), sorted(set(known))
+    if close := closest(name, names):
+        return "; did you mean " + " or ".join(f"'{cut(candidate, 100)}'" for candidate in close) + "?"
+    return f"; available: {listed(names, 12)}" if names else ""
+
+
+def closest(name: str, names: Sequence[str]) -> list[str]:
+    """At most two of ``names`` that ``name`` may be meant for, the nearest first. Case does not count; how much is
+    compared is bounded, so that thousands of long names take no time."""
+    wanted = name[: 2 * _LONGEST_NAME].casefold()
+    same = [other for other in names if len(other) == len(name) and other.casefold() == name.casefold()]
+    if same or not wanted:
+        return same[:2]
+    most = _MOST_COMPARED // min(len(wanted), _LONGEST_NAME)
+    if len(names) > most:
+        names = [n for n in names if n[:1].casefold() == wanted[0] and abs(len(n) - len(name)) <= 2][:most]
+    # the beginnings of long names are compared, and what a name is known by is its first one that has the beginning
+    by_start = {other[:_LONGEST_NAME].casefold(): other for other in reversed(names)}
+    return [by_start[start] for start in difflib.get_close_matches(wanted[:_LONGEST_NAME], by_start, n=2, cutoff=0.6)]

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
-from types import TracebackType
+from functools import lru_cache
+from types import FrameType, TracebackType
 from typing import Self
 
-from dataflow.errors import FileFormatError
+from dataflow.errors import FileFormatError, MemoryLimitError, WorkLimitError
+from dataflow.support.byte_sizes import size_in
 
 VARIABLE = "DATAFLOW_LIMITS"
 """The environment variable that raises limits for a whole process, such as ``nodes=1000000,structure=256MiB``."""
-
-_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
-_ENTRY = re.compile(r"\s*([a-z]+)\s*=\s*([0-9]{1,15})\s*(?:([kmg])i?b?)?\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Limits:
     """What is read at most. ``dataflow.load(path, limits=Limits(nodes=10**6))`` raises a limit for one file, ``with
     Limits(unpacked=1000):`` for a while, and the environment variable ``DATAFLOW_LIMITS`` for a process.
 
-    What a file takes in memory stays in proportion: the structure of a file, read, takes at most four times
+    What a file takes in memory stays in proportion: the structure of a file, read, takes at most two and a half times
     ``structure`` and three times the file, and a node of the graph about 2 KiB.
     """
 
@@ -33,6 +34,16 @@ class Limits:
     """Nodes of the graph, those inside expressions and calls of blocks counted."""
     unpacked: int = 100
     """How many times its own size a packed data file may be when it is unpacked, beyond the first 16 MiB."""
+
+    memory: int = 2**30
+    """Bytes of all arrays that a file has made from little: one-hot rows, columns that are listed many times, and in a
+    command parameters that are drawn and intermediate values. In a command all of them share it."""
+    work: int = 2_000_000
+    """How many steps a command other than ``train`` may take, each about as long as a call of a function: building a
+    node of a file is twenty, computing one six or more, explaining a factor sixty. An explanation in symbols may take
+    as many more, while sympy works.
+
+    A command that reads more than 1 MiB may take ``memory`` and ``work`` for each MiB."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -56,26 +67,161 @@ def current() -> Limits:
     return stack[-1] if stack else _of_environment(os.environ.get(VARIABLE, ""))
 
 
+def most_decoded(structure: int, length: int) -> int:
+    """Bytes of memory that a TOML file, the header of a msgpack file or a JSON file of this length may take once it is
+    read, under this limit. Each reader adds up, before it decodes, what the decoder takes for the marks it finds."""
+    return 5 * structure // 2 + 2 * length
+
+
 def advice(name: str, needed: int) -> str:
     """How a user raises a limit to what is needed, as the end of a message; nothing where that is out of reach."""
     if needed > (10**7 if name == "nodes" else 2**36):
         return ""
-    value = f"{-(-needed // 2**20)}MiB" if name == "structure" else str(needed)
+    value = f"{-(-needed // 2**20)}MiB" if name in ("structure", "memory") else str(needed)
     return f"; if you trust the file, raise the limit: {VARIABLE}={name}={value}"
 
 
+class _UsedUp(BaseException):
+    """Nothing is left of what may be done. It is no ``Exception``: nobody takes it for an op that does not work, and no
+    package that is called catches it."""
+
+
+@dataclass
+class _Allowance:
+    """What is left for a command."""
+
+    work: int
+    memory: int
+    limits: Limits
+    read: int = 0
+    reached: str = ""
+    """What was too much."""
+
+
+@contextmanager
+def allowance(what: str, work: int | None = None) -> Iterator[None]:
+    """All that is done inside, in this thread, shares ``memory`` and ``work`` (so many steps, if given); ``what`` is
+    the command. A ``WorkLimitError`` or ``MemoryLimitError`` where they do not suffice."""
+    limits = current()
+    left = _Allowance(limits.work if work is None else work, limits.memory, limits)
+    token = _allowance.set(left)
+    try:
+        yield
+    except _UsedUp:
+        times = max(1, left.read // 2**20)
+        if left.work < 0:
+            needed = f"takes more than {limits.work * times:,} steps of work"
+            raise WorkLimitError(
+                f"{what} {needed}{left.reached}; raise the limit if you can wait: {VARIABLE}=work={10 * limits.work}"
+            ) from None
+        more = advice("memory", limits.memory - left.memory)
+        raise MemoryLimitError(
+            f"the arrays of {what} take more than {limits.memory * times // 2**20} MiB{left.reached}{more}"
+        ) from None
+    finally:
+        _allowance.reset(token)
+
+
+@contextmanager
+def counted_calls() -> Iterator[None]:
+    """Each call of a Python function inside, in this thread, is a step of work: for packages that count none."""
+    before, left = sys.getprofile(), _allowance.get()
+    hook = sys.unraisablehook
+    assert left is not None
+
+    def count(frame: FrameType, event: str, _: object) -> None:
+        if event == "call":
+            left.work -= 1
+            if left.work < 0:
+                raise _UsedUp
+
+    def raise_again(unraisable: sys.UnraisableHookArgs) -> None:
+        """Python drops what is raised while it closes a generator, and no longer calls ``count``."""
+        if unraisable.exc_type is _UsedUp:
+            sys.setprofile(count)
+        else:
+            hook(unraisable)
+
+    sys.unraisablehook = raise_again
+    sys.setprofile(count)
+    try:
+        yield
+    finally:
+        sys.setprofile(before)
+        sys.unraisablehook = hook
+
+
+def grant(size: int) -> None:
+    """A file of so many bytes is read: the more there is to read, the more may be done."""
+    left = _allowance.get()
+    if left is not None:
+        before, left.read = max(left.read, 2**20), left.read + size
+        more = max(left.read, 2**20) // 2**20 - before // 2**20
+        left.work += more * left.limits.work
+        left.memory += more * left.limits.memory
+
+
+def size_of(path: str | os.PathLike[str]) -> int:
+    """The bytes of a file; 0 where there is none, which whoever reads it says."""
+    try:
+        return os.stat(path).st_size
+    except (OSError, ValueError):
+        return 0
+
+
+def spend(steps: int, node: str = "") -> None:
+    """Take steps from what the command may do, if a command is running."""
+    left = _allowance.get()
+    if left is not None:
+        left.work -= steps
+        if left.work < 0:
+            left.reached = f", at node '{node}'" if node else ""
+            raise _UsedUp
+
+
+def hold(size: int, node: str) -> None:
+    """Take the bytes of an array that is about to be made, and that stays, from what the command may have; a negative
+    number gives them back."""
+    left = _allowance.get()
+    if left is not None:
+        left.memory -= size
+        if left.memory < 0:
+            left.reached = f", at node '{node}'" if node else ""
+            raise _UsedUp
+
+
+def work_left() -> int:
+    """The steps that may still be taken; those of the limit where no command is running."""
+    left = _allowance.get()
+    return current().work if left is None else left.work
+
+
+def memory_left() -> int:
+    """The bytes that may still be taken; those of the limit where no command is running."""
+    left = _allowance.get()
+    return current().memory if left is None else left.memory
+
+
+def is_limited() -> bool:
+    """Whether a command is running that may not do as it likes."""
+    return _allowance.get() is not None
+
+
+_allowance: ContextVar[_Allowance | None] = ContextVar("allowance", default=None)
 _stack: ContextVar[tuple[Limits, ...]] = ContextVar("limits", default=())
 
 
+@lru_cache(maxsize=1)
 def _of_environment(text: str) -> Limits:
     limits = Limits()
     for entry in filter(None, (part.strip() for part in text.split(","))):
-        match = _ENTRY.fullmatch(entry)
+        name, _, value = entry.partition("=")
         names = [field.name for field in fields(Limits)]
-        if match is None or match[1].lower() not in names:
+        size = size_in(value)
+        if size is None or (name := name.strip().lower()) not in names:
             raise FileFormatError(
-                f"{VARIABLE} takes limits such as nodes=1000000,structure=256MiB (there is {', '.join(names)}), "
+                f"{VARIABLE} takes limits such as nodes=1000000,structure=256MiB (available: {', '.join(names)}), "
                 f"not '{entry}'"
             )
-        limits = replace(limits, **{match[1].lower(): int(match[2]) * _UNITS[(match[3] or "").lower()]})
+        limits = replace(limits, **{name: size})
     return limits

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataflow import registry
 from dataflow.errors import OpError
-from dataflow.op import Op
+from dataflow.operations.op import Op
+from dataflow.registry import registry
 
 
 def __getattr__(name: str) -> Op:

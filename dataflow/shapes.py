@@ -13,18 +13,30 @@ from typing import TypeAlias
 
 import numpy as np
 
-from dataflow.errors import DtypeError, ShapeError, nearest
+from dataflow.errors import DtypeError, ShapeError, listed, nearest
+from dataflow.limits import spend
 
 MAX_AXES = 32
 MAX_TERMS = 1000
-"""How many terms a symbolic size may have, and how large its degree and the depth of its divisions may be is below: a
-few ops can square a size, and so a short file would make one that fills any memory."""
+"""How many terms a symbolic size may have, those inside its divisions counted; how large its degree and the depth of
+its divisions may be is below: a few ops can square a size, or double it by dividing it in several ways, and so a short
+file would make one that fills any memory, or takes for ever to compare."""
 MAX_DEGREE = 64
 MAX_DIVISIONS = 32
 MAX_ENTRIES = 2**60
 """No array has so many entries; nor has a size, or a coefficient of one."""
 
-DTYPES: Mapping[str, np.dtype] = {name: np.dtype(name) for name in ("float64", "float32", "int64", "int32", "bool")}
+MADE = "?"
+"""With this begins the name of a size that a node makes: it depends on values, and is known when they are. A shape rule
+names one such as ``made_size("count")``, the graph numbers them, ``?1``, so that each call has its own."""
+
+FLOATS = ("float64", "float32", "float16")
+WHOLE = ("int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8")
+DTYPES: Mapping[str, np.dtype] = {name: np.dtype(name) for name in (*FLOATS, *WHOLE, "bool")}
+TRAINED: Mapping[str, np.dtype] = {name: DTYPES[name] for name in ("float64", "float32")}
+"""The dtypes of parameters: narrower floats have too few digits for the sums of training."""
+SINCE_VERSION_1 = ("float64", "float32", "int64", "int32", "bool")
+"""The dtypes that every reader of files knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +57,18 @@ class Size:
     Arithmetic with ints and other sizes gives an int wherever the result is constant.
     """
 
-    __slots__ = ("_hash", "_terms", "divisions")
+    __slots__ = ("_hash", "_terms", "divisions", "weight")
 
     def __init__(self, terms: Iterable[tuple[tuple[Atom, ...], int]]) -> None:
         self._terms = tuple(terms)
         self._hash = hash(self._terms)
-        inner = (atom for atoms, _ in self._terms for atom in atoms if isinstance(atom, FloorDivision))
-        self.divisions: int = max((1 + atom.numerator.divisions for atom in inner), default=0)
+        inner = [atom.numerator for atoms, _ in self._terms for atom in atoms if isinstance(atom, FloorDivision)]
+        self.divisions: int = max((1 + numerator.divisions for numerator in inner), default=0)
         """How deep divisions are nested."""
+        self.weight: int = len(self._terms) + sum(numerator.weight for numerator in inner)
+        """How many terms there are, those inside divisions counted."""
+        if self.weight > MAX_TERMS:
+            raise ShapeError(f"a symbolic size has at most {MAX_TERMS} terms, those inside divisions counted")
         if self.divisions > MAX_DIVISIONS:
             raise ShapeError(f"a symbolic size is divided more than {MAX_DIVISIONS} times, one division in another")
 
@@ -88,6 +104,7 @@ class Size:
     def __mul__(self, other: Dim) -> Dim:
         if isinstance(other, Size) and len(self._terms) * len(other._terms) > 10 * MAX_TERMS:
             raise ShapeError(f"a symbolic size has at most {MAX_TERMS} terms")
+        spend(len(self._terms) * len(_terms(other)))
         terms: dict[tuple[Atom, ...], int] = {}
         for left, a in self._terms:
             for right, b in _terms(other):
@@ -209,6 +226,7 @@ def _terms(size: Dim) -> Sequence[tuple[tuple[Atom, ...], int]]:
 
 
 def _simplified(terms: Terms) -> Dim:
+    spend(1 + len(terms))
     kept = {atoms: coefficient for atoms, coefficient in terms.items() if coefficient}
     if not kept:
         return 0
@@ -223,7 +241,7 @@ def _simplified(terms: Terms) -> Dim:
 
 # ------------------------------------------------------------------------------------------------ reading and writing
 
-_TOKEN = re.compile(r"\s*(?:(?P<number>[0-9]{1,18})|(?P<name>[^\W\d]\w*)|(?P<operator>//|[-+*()]))")
+_TOKEN = re.compile(r"\s*(?:(?P<number>[0-9]{1,18})|(?P<name>[^\W\d]\w*|\?[0-9]{1,9})|(?P<operator>//|[-+*()]))")
 
 
 @lru_cache(maxsize=4096, typed=True)
@@ -292,7 +310,7 @@ def _parse_atom(tokens: list[str], text: str, depth: int) -> Dim:
         return inner
     if token.isdecimal():
         return int(token)
-    if not token.isidentifier():
+    if not token.isidentifier() and not token.startswith(MADE):
         raise _unreadable(text)
     return Size.symbol(token)
 
@@ -328,6 +346,21 @@ def parse_dtype(dtype: object) -> np.dtype:
 
 
 # ------------------------------------------------------------------------------------------------ arithmetic of shapes
+
+
+def made_size(name: str) -> Size:
+    """For shape rules: a size that depends on values. What one call calls by one name is one size."""
+    return Size.symbol(MADE + name)
+
+
+def made_names(shape: Iterable[Dim]) -> set[str]:
+    """The names in a shape of sizes that nodes make."""
+    return {name for size in shape if isinstance(size, Size) for name in size.names if name.startswith(MADE)}
+
+
+def renamed(shape: Shape, names: Mapping[str, Dim]) -> Shape:
+    """The shape with other names, or numbers, for some of its symbolic sizes."""
+    return tuple(size.substitute(names) if isinstance(size, Size) else size for size in shape)
 
 
 def element_count(shape: Sequence[Dim]) -> Dim:
@@ -421,7 +454,7 @@ def substitute(shape: Shape, sizes: Mapping[str, int]) -> tuple[int, ...]:
     for size in shape:
         known = size.substitute(sizes) if isinstance(size, Size) else size
         if isinstance(known, Size):
-            missing = ", ".join(f"'{name}'" for name in sorted(known.names))
+            missing = listed(sorted(known.names))
             raise ShapeError(f"the size {missing} in {format_shape(shape)} is not determined by any input")
         if known < 0:
             raise ShapeError(f"the size {size} in {format_shape(shape)} is {known}, which is negative")

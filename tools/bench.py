@@ -88,9 +88,9 @@ def measured(options: argparse.Namespace) -> int:
 
 def document(result: dict[str, Any]) -> None:
     """Write the page, its pictures and the numbers; not where results of peers disagree."""
-    for workload, found in result["steps"].items():
-        for key, one in found.items():
-            if one.get("distance", 0) > steps.AGREE:
+    for workload, measured in result["steps"].items():
+        for key, numbers in measured.items():
+            if numbers.get("distance", 0) > steps.AGREE:
                 sys.exit(f"error: {workload}: {key} has another result than {REFERENCE}; there is nothing to document")
     drawn = [path.name for path in pictures.draw(PAGE.with_suffix(".svg"), result)]
     PAGE.with_suffix(".json").write_text(_json(result), encoding="utf-8")
@@ -103,15 +103,17 @@ def _measure(options: argparse.Namespace, peers: Sequence[str], result: dict[str
     if "steps" in options.only:
         for workload in options.workloads:
             threads = [count for count in options.threads if count == 1 or workload not in ONE_THREAD]
-            found = steps.measure(
+            measured = steps.measure(
                 *(workload, peers, threads, options.rounds, options.slice, options.patience, folder, _progress)
             )
-            faults += steps.disagreements(workload, found, folder)
-            faults += [f"{workload}: {key}: {one['error']}" for key, one in found.items() if _is_fault(key, one)]
-            result["steps"][workload] = found
+            faults += steps.disagreements(workload, measured, folder)
+            faults += [
+                f"{workload}: {key}: {numbers['error']}" for key, numbers in measured.items() if _is_fault(key, numbers)
+            ]
+            result["steps"][workload] = measured
             for count in threads:
                 name = f"{report.title(workload)}, {count} thread{'s' if count > 1 else ''}"
-                report.printed(name, report.steps_table(workload, found, count))
+                report.printed(name, report.steps_table(workload, measured, count))
     if "start" in options.only:
         (folder / "start").mkdir()
         for workload in [name for name in options.workloads if name in STARTED]:
@@ -121,16 +123,16 @@ def _measure(options: argparse.Namespace, peers: Sequence[str], result: dict[str
         report.printed("From the start of a process", report.start_table(result["start"]))
     if "growth" in options.only:
         for axis in growth.AXES:
-            found = growth.measure(axis, peers, options.most, options.patience / 5, folder, _progress)
-            result["growth"][axis] = found
-            report.printed(growth.AXES[axis][0], report.growth_table(found))
+            measured = growth.measure(axis, peers, options.most, options.patience / 5, folder, _progress)
+            result["growth"][axis] = measured
+            report.printed(growth.AXES[axis][0], report.growth_table(measured))
     if "plan" in options.only:
         result["plans"] = growth.measure_plans(options.most, options.patience, folder, _progress)
     return faults
 
 
-def _is_fault(key: str, one: dict[str, Any]) -> bool:
-    return PEERS[key.partition("@")[0]].ours and "error" in one
+def _is_fault(key: str, numbers: dict[str, Any]) -> bool:
+    return PEERS[key.partition("@")[0]].ours and "error" in numbers
 
 
 def _progress(text: str) -> None:
@@ -175,7 +177,7 @@ def _names(known: Sequence[str] | dict[str, Any]) -> Any:
         names = [name.strip() for name in text.split(",")]
         for name in names:
             if name not in known:
-                raise argparse.ArgumentTypeError(f"there is no '{name}'; there is {', '.join(known)}")
+                raise argparse.ArgumentTypeError(f"unknown name '{name}'; available: {', '.join(known)}")
         return names
 
     return parse

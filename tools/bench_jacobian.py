@@ -30,7 +30,7 @@ def interleaved(rounds: int, **calls: Callable[[], object]) -> dict[str, float]:
             start = time.perf_counter()
             call()
             times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(found) for name, found in times.items()}
+    return {name: statistics.median(seconds) for name, seconds in times.items()}
 
 
 def net(layers: int, width: int, *, loss: bool) -> dataflow.Model:
@@ -63,8 +63,8 @@ def jacobian(rounds: int) -> float:
         return model.jacobian(of="h3", wrt="x", x=x)
 
     np.testing.assert_allclose(ours(), by_hand(), atol=1e-12)
-    found = interleaved(rounds, ours=ours, by_hand=by_hand)
-    return found["ours"] / found["by_hand"]
+    seconds = interleaved(rounds, ours=ours, by_hand=by_hand)
+    return seconds["ours"] / seconds["by_hand"]
 
 
 def explanation(rounds: int) -> tuple[float, float]:
@@ -72,7 +72,7 @@ def explanation(rounds: int) -> tuple[float, float]:
     model = net(50, 64, loss=True)
     rng = np.random.default_rng(0)
     data = {"x": rng.normal(size=(64, 64)), "y": rng.normal(size=(64, 64))}
-    found = interleaved(
+    seconds = interleaved(
         rounds,
         explain=lambda: dataflow.explain(model, wrt="W0", data=data),
         gradient=lambda: model.gradients(data=data),
@@ -81,7 +81,7 @@ def explanation(rounds: int) -> tuple[float, float]:
     dataflow.explain(model, wrt="W0", data=data)
     peak = tracemalloc.get_traced_memory()[1] / 2**20
     tracemalloc.stop()
-    return found["explain"] / found["gradient"], peak
+    return seconds["explain"] / seconds["gradient"], peak
 
 
 def main() -> int:

@@ -96,9 +96,9 @@ def _use_a_python_that_fits() -> None:
         other = shutil.which(f"python{major}.{minor}")
         if other and _fits(other, "venv"):
             sys.exit(run(other, *sys.argv))
-    found = ".".join(str(part) for part in sys.version_info[:2])
+    version = ".".join(str(part) for part in sys.version_info[:2])
     raise SetupError(
-        f"Python 3.11, 3.12 or 3.13 is needed; this is {found}, and there is no other on the path. "
+        f"Python 3.11, 3.12 or 3.13 is needed; this is {version}, and there is no other on the path. "
         "Install one (from python.org, or with the system's package manager) and run the same command with it"
     )
 

@@ -111,12 +111,12 @@ class Block:
         self.used += bool(outcome.used)
         if outcome.fault:
             self.faults.append((case.number, outcome.fault, outcome.details))
-        found = (outcome.seconds, outcome.wall, outcome.memory, len(case.data))
-        self.peaks[case.kind] = _largest(self.peaks.get(case.kind), found)
+        peak = (outcome.seconds, outcome.wall, outcome.memory, len(case.data))
+        self.peaks[case.kind] = _largest(self.peaks.get(case.kind), peak)
 
 
-def _largest(one: tuple[Any, ...] | None, other: tuple[Any, ...]) -> Any:
-    return other if one is None else tuple(map(max, one, other))
+def _largest(first: tuple[Any, ...] | None, other: tuple[Any, ...]) -> Any:
+    return other if first is None else tuple(map(max, first, other))
 
 
 def blocks(options: argparse.Namespace, started: float) -> Iterator[Block]:
@@ -223,8 +223,8 @@ class Totals(Block):
         self.messages += block.messages
         self.used += block.used
         self.faults += block.faults
-        for kind, found in block.peaks.items():
-            self.peaks[kind] = _largest(self.peaks.get(kind), found)
+        for kind, peak in block.peaks.items():
+            self.peaks[kind] = _largest(self.peaks.get(kind), peak)
 
     def save_faults(self, cases: Cases, folder: Path) -> None:
         """Write the files of new faults, each with what went wrong beside it."""
@@ -257,10 +257,10 @@ class Totals(Block):
 
     def results_of_all(self) -> Counter[str]:
         """How often each result came of any kind."""
-        found = Counter[str]()
+        results = Counter[str]()
         for (_, result), n in self.results.items():
-            found[result] += n
-        return found
+            results[result] += n
+        return results
 
     def report(self, options: argparse.Namespace) -> str:
         """The figures, as a Markdown table."""

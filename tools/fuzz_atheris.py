@@ -18,8 +18,8 @@ import atheris  # from PyPI; it is no dependency of the project
 
 with atheris.instrument_imports(include=["dataflow"]):
     import dataflow
-    from dataflow.data import read_data
-    from dataflow.files.text import loads_toml
+    from dataflow.data.source import read_data
+    from dataflow.files.toml.read import loads_toml
 
 from fuzzing.containers import PREFIX, envelope, take_apart
 from fuzzing.expressions import quoted
@@ -48,9 +48,9 @@ def read(kind: str, data: bytes) -> None:
 def sound_around(data: bytes) -> bytes:
     """A file with this header, or, of a whole file, with its header, whose length and checksum are right."""
     try:
-        take_apart(data)
+        version = take_apart(data).version
         end = PREFIX + int.from_bytes(data[38:46], "big")
-        return envelope(data[PREFIX:end], data[end:])
+        return envelope(data[PREFIX:end], data[end:], version=version)
     except Exception:  # noqa: BLE001 (anything may be wrong with it; then the whole is taken for a header)
         return envelope(data, b"")
 

@@ -1,7 +1,7 @@
 """Write ``tests/attacks``: files that try to do harm, or to make a reader hang, crash, or fill the memory.
 
 ``python tools/make_attacks.py`` writes them anew, the same bytes each time. What must come of each stands in
-``tests/attacks/expected.toml``, which is kept by hand; ``tests/test_attacks.py`` reads them under an audit hook.
+``tests/attacks/expected.toml``, which is kept by hand; ``tests/files/test_attacks.py`` reads them under an audit hook.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from fuzzing import attack_data, attack_msgpack, attack_toml
+from fuzzing import attack_data, attack_msgpack, attack_onnx, attack_toml
 
 FOLDER = Path(__file__).parent.parent / "tests" / "attacks"
 
@@ -23,11 +23,12 @@ def main() -> int:
 
 def files() -> dict[str, bytes]:
     """All files by name."""
-    found = {
+    contents = {
         f"{name}.toml": text.encode() if isinstance(text, str) else text for name, text in attack_toml.FILES.items()
     }
-    found |= {f"{name}.msgpack": data for name, data in attack_msgpack.files().items()}
-    return found | attack_data.files()
+    contents |= {f"{name}.msgpack": data for name, data in attack_msgpack.files().items()}
+    contents |= {f"{name}.onnx": data for name, data in attack_onnx.files().items()}
+    return contents | attack_data.files()
 
 
 if __name__ == "__main__":

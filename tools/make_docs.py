@@ -8,6 +8,7 @@ out of date. A page of which only parts are written has them between two comment
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import sys
 import textwrap
@@ -18,19 +19,33 @@ from pathlib import Path
 from typing import Any
 
 import dataflow
-from dataflow import Limits, archives, datafiles, faults, hookspecs, parser, registry, tables, tokens
-from dataflow import data as data_module
+from dataflow import Limits, faults
 from dataflow import shapes as shape_rules
-from dataflow.attributes import Attribute, plain
-from dataflow.cli.ops import rules
-from dataflow.draw import drawing, legend
-from dataflow.files import binary, blocks, checks, container, declarations, envelope, lines, nodes, scan, text
-from dataflow.op import Op
-from dataflow.registry import Owner
+from dataflow.cli.block_texts import block_document
+from dataflow.cli.commands.ops import rules
+from dataflow.data.preparation.rules import CLASSES_LIMIT
+from dataflow.data.preparation.without_columns import ENTRIES_LIMIT
+from dataflow.data.readers import csv as tables
+from dataflow.data.readers import json_files as datafiles
+from dataflow.data.readers import npz as archives
+from dataflow.data.readers import opening
+from dataflow.draw import drawing
+from dataflow.draw.picture import legend
+from dataflow.expressions import parser, tokens
+from dataflow.files import plain_checks as checks
+from dataflow.files.msgpack import binary, container, envelope, scan
+from dataflow.files.toml import blocks, declarations, known_keys, nodes
+from dataflow.files.toml import document as lines
+from dataflow.model.train_settings import FILE_OPTIONS, TrainOption
+from dataflow.operations.attributes import Attribute, plain
+from dataflow.operations.op import Op
+from dataflow.registry import hookspecs, registry
+from dataflow.registry.owners import Owner
 from dataflow.testing import CHECKS
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
+SCHEMA = ROOT / "dataflow" / "files" / "schema.json"
 DISTRIBUTION = "dataflow-autodiff"
 
 
@@ -50,8 +65,8 @@ def main() -> int:
 
 
 def pages() -> dict[Path, str]:
-    """Each page of ``docs/`` as it should be."""
-    return {path: filled(path.read_text(encoding="utf-8")) for path in sorted(DOCS.glob("*.md"))}
+    """Each page of ``docs/``, and the schema of model files, as they should be."""
+    return {path: filled(path.read_text(encoding="utf-8")) for path in sorted(DOCS.glob("*.md"))} | {SCHEMA: schema()}
 
 
 def filled(page: str) -> str:
@@ -78,28 +93,39 @@ def is_own(kind: str, name: str) -> bool:
 
 
 def ops() -> str:
-    """Every op, by the module that defines it."""
-    found = sorted((op for op in registry.all_ops().values() if is_own("op", op.name)), key=lambda op: op.module)
+    """Every op, by the subject of the module that defines it."""
+    own = [op for op in registry.all_ops().values() if is_own("op", op.name)]
     sections = []
-    for module, group in groupby(found, key=lambda op: op.module):
-        title = module.rpartition(".")[2].capitalize()
+    for title, group in groupby(sorted(own, key=_subject), key=_subject):
         sections.append(f"## {title}\n\n" + "\n\n".join(one_op(op) for op in sorted(group, key=lambda op: op.name)))
     return "\n\n".join(sections)
 
 
+def _subject(op: Op) -> str:
+    return op.module.rpartition(".")[2].replace("_", " ").capitalize()
+
+
 def one_op(op: Op) -> str:
     """An op's signature, documentation, attributes and rules."""
-    given = rules(op)
+    declared = rules(op)
     optional = op.inputs[op.required_inputs :] if not op.variadic else ()
     lines_of = [f"### {op.name}", "", f"`{op.signature}`", "", markdown(op.doc), ""]
     lines_of += attribute_table(op.attributes)
-    facts = [f"{given['kernel'].split(':')[0]}; shape: {given['shape']}; vjp: {given['vjp']}"]
-    facts[0] += f"; Jacobian: {given['jacobian']}; cost: {given['cost']}"
+    facts = [f"{declared['kernel'].split(':')[0]}; shape: {declared['shape']}; vjp: {declared['vjp']}"]
+    facts[0] += f"; Jacobian: {declared['jacobian']}; cost: {declared['cost']}"
     facts += [f"{name} may be left out" for name in optional]
+    facts += [f"outputs: {op.outputs_text}"] if op.has_outputs else []
     lines_of += [f"*{escaped('. '.join(facts))}.*"]
     if op.kink_rule is not None:
         lines_of += ["", f"Kink: {escaped(op.kink_rule.convention)}."]
     return "\n".join(lines_of)
+
+
+def ready_blocks() -> str:
+    """Every block that dataflow brings, with what a call gives it."""
+    documents = [block_document(name) for name in sorted(registry.registry().blocks) if is_own("block", name)]
+    rows = [f"| `{one['signature']}` | {escaped(' '.join(one['doc'].split()))} |" for one in documents]
+    return "\n".join(["| Block | What it is |", "|---|---|", *rows])
 
 
 def attribute_table(attributes: Mapping[str, Attribute]) -> list[str]:
@@ -107,8 +133,9 @@ def attribute_table(attributes: Mapping[str, Attribute]) -> list[str]:
     if not attributes:
         return []
     rows = [
-        f"| `{name}` | {escaped(one.type_text)} | {'required' if one.required else f'`{written(one.default)}`'} |"
-        for name, one in attributes.items()
+        f"| `{name}` | {escaped(attribute.type_text)} | {default} |"
+        for name, attribute in attributes.items()
+        for default in ["required" if attribute.required else f"`{written(attribute.default)}`"]
     ]
     return ["| Attribute | Type | Default |", "|---|---|---|", *rows, ""]
 
@@ -125,14 +152,27 @@ def kinks() -> str:
 
 def initializers() -> str:
     """Every initializer."""
-    found = [i for i in registry.registry().initializers.values() if is_own("initializer", i.name)]
-    return "\n\n".join(described(one.name, one.doc, one.attributes) for one in found)
+    own = [i for i in registry.registry().initializers.values() if is_own("initializer", i.name)]
+    return "\n\n".join(described(kind.name, kind.doc, kind.attributes) for kind in own)
 
 
 def optimizers() -> str:
     """Every optimizer."""
-    found = [o for o in registry.registry().optimizers.values() if is_own("optimizer", o.name)]
-    return "\n\n".join(described(one.name, inspect.cleandoc(one.__doc__ or ""), one.attributes()) for one in found)
+    own = [o for o in registry.registry().optimizers.values() if is_own("optimizer", o.name)]
+    return "\n\n".join(described(kind.name, inspect.cleandoc(kind.__doc__ or ""), kind.attributes()) for kind in own)
+
+
+def metrics() -> str:
+    """Every metric: what it is for, which way is better, what it measures."""
+    own = [one for one in registry.registry().metrics.values() if is_own("metric", one.name)]
+    rows = [(f"`{one.name}`", ", ".join(one.fits), one.better, one.usual, markdown(one.doc)) for one in own]
+    return table(("Metric", "For", "Better", "Shown", "What it is"), rows)
+
+
+def schedules() -> str:
+    """Every schedule."""
+    own = [kind for kind in registry.registry().schedules.values() if is_own("schedule", kind.name)]
+    return "\n\n".join(described(kind.name, inspect.cleandoc(kind.__doc__ or ""), kind.attributes()) for kind in own)
 
 
 def described(name: str, doc: str, attributes: Mapping[str, Attribute]) -> str:
@@ -149,11 +189,43 @@ def written(value: Any) -> str:
 # ------------------------------------------------------------------------------------------------ files
 
 
+def schema() -> str:
+    """The JSON schema of model files, with what is declared of ``[train]``."""
+    document = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    document["$defs"]["train"]["properties"] = {name: schema_of(option) for name, option in FILE_OPTIONS.items()}
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def schema_of(option: TrainOption) -> dict[str, Any]:
+    """The schema of one option of training."""
+    default = {} if option.default is None else {"default": stated(option)}
+    return {"description": option.help, **option.kind.schema, **default}
+
+
+def train_table() -> str:
+    """The keys of ``[train]``."""
+    rows = [
+        (f"`{name}`", option.kind.expected, option.help, default_text(option)) for name, option in FILE_OPTIONS.items()
+    ]
+    return table(("Key", "Takes", "What it says", "Unless given"), rows)
+
+
+def default_text(option: TrainOption) -> str:
+    """The default as it would be written; nothing where the help says what holds."""
+    return "" if option.default is None else f"`{json.dumps(stated(option))}`"
+
+
+def stated(option: TrainOption) -> Any:
+    """The default as a file would say it: of what is chosen by name, its name."""
+    default = option.default
+    return default["name"] if isinstance(default, dict) and list(default) == ["name"] else default
+
+
 def operators() -> str:
     """The table of precedence, loosest first."""
     rows: dict[int, list[str]] = {}
     for symbol, (op, precedence) in parser.BINARY.items():
-        rows.setdefault(precedence, []).append(f"`{symbol}` {op}")
+        rows.setdefault(precedence, []).append(f"`{symbol}` {op.name}")
     notes = {
         parser.COMPARISON: "one; they cannot be chained",
         parser.SUM: "to the left",
@@ -174,8 +246,10 @@ def limits() -> str:
         ("What", "At most"),
         [
             ("a TOML file; the encoded header of a msgpack file", f"{size(Limits().structure)} *"),
-            ("what a TOML file takes in memory when it is read", "four times that and the file's size *"),
-            ("what the header of a msgpack file takes, decoded", "two and a half times that and twice its length *"),
+            (
+                "what such a file, or a JSON data file, takes in memory when it is read",
+                "two and a half times that and twice its length *",
+            ),
             ("nodes, those in expressions and calls of blocks counted", f"{Limits().nodes:,} *"),
             ("edges", "four for each node that there may be"),
             ("inputs of a node", f"{checks.MAX_INPUTS:,}"),
@@ -190,17 +264,24 @@ def limits() -> str:
             ("entries of a shape, symbolic sizes left out", f"2^{shape_rules.MAX_ENTRIES.bit_length() - 1}"),
             ("numbers in a parameter with an initializer", f"2^{declarations.MAX_ELEMENTS.bit_length() - 1}"),
             ("calls of blocks, nested", f"{blocks.MAX_DEPTH}"),
-            ("classes of a one-hot input", f"{data_module.CLASSES_LIMIT:,}"),
-            ("entries of a one-hot input", f"2^{data_module.ENTRIES_LIMIT.bit_length() - 1}"),
+            ("classes of a one-hot input", f"{CLASSES_LIMIT:,}"),
+            ("entries of a one-hot input", f"2^{ENTRIES_LIMIT.bit_length() - 1}"),
+            (
+                "one-hot inputs; columns listed many times; in a command, drawn parameters and values",
+                f"{size(Limits().memory)} *",
+            ),
+            (
+                "steps of a command other than train, each about a call of a function",
+                f"{Limits().work:,} *",
+            ),
             ("a CSV file, unpacked", size(tables.CSV_LIMIT)),
             ("a row of a CSV file", size(tables.LINE_LIMIT)),
             ("blank lines of a CSV file", f"{tables.BLANK_LIMIT:,}"),
             ("a JSON data file", size(datafiles.JSON_LIMIT)),
-            ("what a JSON data file takes in memory when it is read", f"about {size(datafiles.JSON_MEMORY)}"),
             ("the arrays of an .npz file, unpacked", size(archives.NPZ_LIMIT)),
             (
                 "a packed data file, unpacked",
-                f"{size(datafiles.UNPACKED_FREE)} and {Limits().unpacked} times its own size *",
+                f"{size(opening.UNPACKED_FREE)} and {Limits().unpacked} times its own size *",
             ),
             ("maps and arrays in a msgpack header, nested", f"{scan.NESTING}"),
             ("a piece of a tensor", f"2^{envelope.BIN_LIMIT.bit_length()} − 1 bytes"),
@@ -214,7 +295,8 @@ def _size_limits() -> str:
 
 def versions() -> str:
     """The versions of the formats that are read."""
-    return f"This describes version {text.VERSION} of the TOML format and version {envelope.VERSION} of the container."
+    of_toml, of_container = known_keys.VERSION, envelope.VERSION
+    return f"This describes version {of_toml} of the TOML format and version {of_container} of the container."
 
 
 def container_layout() -> str:
@@ -224,7 +306,7 @@ def container_layout() -> str:
 
 def model_layout() -> str:
     """The model inside a container, likewise."""
-    return markdown(_after_first_line(binary).replace("(``dataflow.files.container``) ", ""))
+    return markdown(_after_first_line(binary).replace("(``dataflow.files.msgpack.container``) ", ""))
 
 
 def size(count: int) -> str:
@@ -247,11 +329,22 @@ def shapes() -> str:
 
 def formats() -> str:
     """The formats of pictures, by the endings of their files."""
-    names = {"svg": "SVG", "png": "PNG", "pdf": "PDF", "dot": "DOT", "tikz": "TikZ", "mermaid": "Mermaid"}
+    names = {
+        "svg": "SVG",
+        "png": "PNG",
+        "pdf": "PDF",
+        "gif": "GIF, all steps",
+        "dot": "DOT",
+        "tikz": "TikZ",
+        "mermaid": "Mermaid",
+    }
     endings: dict[str, list[str]] = {}
     for ending, form in drawing.FORMATS.items():
         endings.setdefault(form, []).append(f"`{ending}`")
-    return table(("Format", "Ending"), [(names[form], ", ".join(found)) for form, found in endings.items()])
+    return table(
+        ("Format", "Ending"),
+        [(names[form], ", ".join(endings_of_format)) for form, endings_of_format in endings.items()],
+    )
 
 
 # ------------------------------------------------------------------------------------------------ Python
@@ -259,23 +352,23 @@ def formats() -> str:
 
 def hooks() -> str:
     """The hooks that a plugin may implement."""
-    found = [(name, hook) for name, hook in vars(hookspecs).items() if name.startswith("register_")]
-    return table(("Hook", "What it gives"), [(f"`{name}()`", markdown(hook.__doc__ or "")) for name, hook in found])
+    specs = [(name, hook) for name, hook in vars(hookspecs).items() if name.startswith("register_")]
+    return table(("Hook", "What it gives"), [(f"`{name}()`", markdown(hook.__doc__ or "")) for name, hook in specs])
 
 
 def interface() -> str:
     """The names of the package ``dataflow``, each with its first paragraph; classes with their public methods."""
     classes, functions, errors = [], [], []
     for name in dataflow.__all__:
-        found = getattr(dataflow, name)
-        if not str(getattr(found, "__module__", "")).startswith("dataflow"):
+        item = getattr(dataflow, name)
+        if not str(getattr(item, "__module__", "")).startswith("dataflow"):
             continue  # what others define is described in words
-        if inspect.isclass(found) and issubclass(found, (Exception, Warning)):
-            errors.append((f"`{name}`", summary(found)))
-        elif inspect.isclass(found):
-            classes.append(one_class(name, found))
-        elif callable(found) and not inspect.ismodule(found):
-            functions.append((f"`{name}{signature(found)}`", summary(found)))
+        if inspect.isclass(item) and issubclass(item, (Exception, Warning)):
+            errors.append((f"`{name}`", summary(item)))
+        elif inspect.isclass(item):
+            classes.append(one_class(name, item))
+        elif callable(item) and not inspect.ismodule(item):
+            functions.append((f"`{name}{signature(item)}`", summary(item)))
     known = [
         "## Functions\n\n" + "\n\n".join(f"{head}: {body}" for head, body in functions),
         "## Classes\n\n" + "\n\n".join(classes),
@@ -284,10 +377,12 @@ def interface() -> str:
     return "\n\n".join(known)
 
 
-def one_class(name: str, found: type) -> str:
+def one_class(name: str, kind: type) -> str:
     """A class, how it is made, what it holds, and what it defines that is public."""
     entries = []
-    for key, member in vars(found).items():
+    shown = {id(getattr(dataflow, other)) for other in dataflow.__all__} - {id(kind)}
+    ours = [base for base in kind.__mro__ if base.__module__.startswith("dataflow") and id(base) not in shown]
+    for key, member in [pair for base in ours for pair in vars(base).items()]:
         if key.startswith("_"):
             continue
         member = inspect.unwrap(getattr(member, "__func__", member))
@@ -296,26 +391,26 @@ def one_class(name: str, found: type) -> str:
                 entries.append(f"- `.{key}`: {said}")
         elif inspect.isfunction(member) and summary(member):
             entries.append(f"- `.{key}{signature(member, bound=True)}`: {summary(member)}")
-    text = ["### " + name, ""] + ([] if inspect.isabstract(found) else [f"`{name}{signature(found)}`", ""])
-    text.append(summary(found))
-    if is_dataclass(found):
-        text += ["", "It has " + ", ".join(f"`{one.name}`" for one in fields(found) if one.name[0] != "_") + "."]
+    text = ["### " + name, ""] + ([] if inspect.isabstract(kind) else [f"`{name}{signature(kind)}`", ""])
+    text.append(summary(kind))
+    if is_dataclass(kind):
+        text += ["", "It has " + ", ".join(f"`{field.name}`" for field in fields(kind) if field.name[0] != "_") + "."]
     return "\n".join([*text, *([""] if entries else []), *entries])
 
 
 def signature(function: Callable[..., Any], *, bound: bool = False) -> str:
     """``(x, *, axis=None)``: without annotations, which the text says in words."""
     try:
-        found = inspect.signature(function)
+        declared = inspect.signature(function)
     except (TypeError, ValueError):
         return "(...)"
-    parameters = [p.replace(annotation=p.empty) for p in found.parameters.values()]
-    return str(found.replace(parameters=parameters[1:] if bound else parameters, return_annotation=found.empty))
+    parameters = [p.replace(annotation=p.empty) for p in declared.parameters.values()]
+    return str(declared.replace(parameters=parameters[1:] if bound else parameters, return_annotation=declared.empty))
 
 
-def summary(found: Any) -> str:
+def summary(item: Any) -> str:
     """The first paragraph of a docstring."""
-    return markdown((inspect.cleandoc(found.__doc__ or "")).split("\n\n")[0].replace("\n", " "))
+    return markdown((inspect.cleandoc(item.__doc__ or "")).split("\n\n")[0].replace("\n", " "))
 
 
 def dtypes() -> str:
@@ -370,23 +465,27 @@ def mistakes() -> str:
 
 def backends() -> str:
     """What each backend promises."""
-    found = registry.registry().backends
+    registered = registry.registry().backends
     return table(
         ("Backend", "What it promises"),
-        [(f"`{name}`", found[name].promises) for name in sorted(found) if is_own("backend", name)],
+        [(f"`{name}`", registered[name].promises) for name in sorted(registered) if is_own("backend", name)],
     )
 
 
 PARTS: Mapping[str, Callable[[], str]] = {
     "ops": ops,
+    "blocks": ready_blocks,
     "kinks": kinks,
     "initializers": initializers,
     "optimizers": optimizers,
+    "metrics": metrics,
+    "schedules": schedules,
     "operators": operators,
     "limits": limits,
     "versions": versions,
     "container": container_layout,
     "model": model_layout,
+    "train": train_table,
     "shapes": shapes,
     "formats": formats,
     "hooks": hooks,

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import dataflow
 from dataflow.cli import main as run_dataflow
-from dataflow.draw.engines import PURE
+from dataflow.draw.layout.engines import PURE
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "gallery.md"
@@ -36,23 +36,29 @@ _MODEL = re.compile(r"<!-- models/([\w-]+)\.toml -->\n.*?<!-- end -->", re.DOTAL
 
 def main() -> int:
     """Write what is out of date, or with ``--check`` only say what is."""
-    check = "--check" in sys.argv[1:]
     page = PAGE.read_text(encoding="utf-8")
     drawn = dict(pictures(page))
     wanted = {PICTURES / name: content for name, content in drawn.items()}
     wanted[PAGE] = filled(page, drawn).encode()
-    stray = [path for path in PICTURES.iterdir() if path not in wanted]
+    return update(wanted, PICTURES, "tools/make_gallery.py")
+
+
+def update(wanted: dict[Path, bytes], folder: Path, tool: str) -> int:
+    """Write the files whose content is another, and remove what else is in the folder; with ``--check`` only say so."""
+    check = "--check" in sys.argv[1:]
+    stray = [path for path in folder.iterdir() if path not in wanted] if folder.exists() else []
     stale = [path for path, content in wanted.items() if not path.exists() or path.read_bytes() != content]
     for path in stray if check else ():
-        print(f"{path.relative_to(ROOT)} is in no command of {PAGE.relative_to(ROOT)}: run tools/make_gallery.py")
+        print(f"{path.relative_to(ROOT)} is drawn by no command of its page: run {tool}")
     for path in stale if check else ():
-        print(f"{path.relative_to(ROOT)} is out of date: run tools/make_gallery.py")
+        print(f"{path.relative_to(ROOT)} is out of date: run {tool}")
     if check:
         return 1 if stray or stale else 0
     for path in stray:
         path.unlink()
         print(f"removed {path.relative_to(ROOT)}")
     for path in stale:
+        path.parent.mkdir(exist_ok=True)
         path.write_bytes(wanted[path])
         print(f"wrote {path.relative_to(ROOT)}")
     return 0
@@ -61,23 +67,23 @@ def main() -> int:
 def pictures(page: str) -> Iterator[tuple[str, bytes]]:
     """What each command of the page draws, by the file's name."""
     with tempfile.TemporaryDirectory() as folder, chdir(ROOT):
-        for found in _COMMAND.finditer(page):
-            target = Path(folder) / found[1]
-            words = shlex.split(found[0])[1:-1]
+        for match in _COMMAND.finditer(page):
+            target = Path(folder) / match[1]
+            words = shlex.split(match[0])[1:-1]
             run_dataflow([*words, str(target), *OPTIONS], standalone_mode=False)
-            yield found[1], target.read_bytes()
+            yield match[1], target.read_bytes()
 
 
 def filled(page: str, drawn: dict[str, bytes]) -> str:
     """The page with the models' descriptions of themselves, and with the pictures' for those that cannot see them."""
 
-    def model(found: re.Match[str]) -> str:
-        doc = dataflow.load(ROOT / "models" / f"{found[1]}.toml").doc.strip()
+    def model(match: re.Match[str]) -> str:
+        doc = dataflow.load(ROOT / "models" / f"{match[1]}.toml").doc.strip()
         quoted = "\n".join(f"> {line}".rstrip() for line in escaped(doc).splitlines())
-        return f"<!-- models/{found[1]}.toml -->\n\n{quoted}\n\n<!-- end -->"
+        return f"<!-- models/{match[1]}.toml -->\n\n{quoted}\n\n<!-- end -->"
 
-    def image(found: re.Match[str]) -> str:
-        return f"![{described(drawn[found[1]])}](gallery/{found[1]})" if found[1] in drawn else found[0]
+    def image(match: re.Match[str]) -> str:
+        return f"![{described(drawn[match[1]])}](gallery/{match[1]})" if match[1] in drawn else match[0]
 
     return _IMAGE.sub(image, _MODEL.sub(model, page))
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import dataflow
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "helpers"))
 
 from browser import chromium  # noqa: E402 (its folder is not on the path)
 
-STEP = "#step=7&example=3&wrt=W1&node=h"
+STEP = "#step=8&example=3&wrt=W1"
 
 
 def main() -> None:
@@ -28,6 +28,7 @@ def main() -> None:
         page = context.new_page()
         page.set_viewport_size({"width": 1200, "height": 720})
         page.goto(path.as_uri() + STEP)
+        page.hover("#step [data-made=factor] tr.bottom td.right")
         page.wait_for_timeout(500)
         page.screenshot(path=ROOT / "docs" / "view.png")
     print("wrote docs/view.png")

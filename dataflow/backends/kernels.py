@@ -1,29 +1,36 @@
 """Instructions and regions bound to arrays: functions without arguments, which allocate nothing where the op lets
-them."""
+them.
+
+While they are bound, an array that the plan reads or writes is a ``Storage``, whose entries cannot be read; a constant
+of the plan is an array, and may be read.
+"""
 
 from __future__ import annotations
 
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from dataflow.backends.threads import run_all
+from dataflow.backends.unreadable_arrays import Step, Storage, opened, step_of
 from dataflow.errors import BackendError, DataflowError
 from dataflow.plan import Instruction, Plan, Region
 
-Step: TypeAlias = Callable[[], object]
-
+ARRAYS = (Storage, np.ndarray)
+"""The operands that are arrays, not plain numbers or ``None``."""
+SPREAD = 2**17
+"""The most entries of a result for which a number beside it is written out."""
 PARALLEL = 2**20
 """Results of single entries, over all instructions of a region, from which more than one thread pays."""
 
 
-def bind_instruction(instruction: Instruction, inputs: Sequence[Any], out: np.ndarray) -> Step:
-    """A function that computes one instruction from these very arrays into ``out``. A ``BackendError`` names the op
-    that cannot be run."""
+def bind_instruction(instruction: Instruction, inputs: Sequence[Any], out: Storage) -> Step:
+    """A function that computes one instruction into ``out``, from these storages, constants and numbers. A
+    ``BackendError`` names the op that cannot be run."""
     op = instruction.op
     if op.elementwise and out.ndim > 1 and all(_is_flat(value, out.shape) for value in inputs):
         # numpy needs less time to start on arrays of one axis
@@ -31,19 +38,21 @@ def bind_instruction(instruction: Instruction, inputs: Sequence[Any], out: np.nd
         out = out.reshape(-1)
     try:
         if op.ufunc is not None:
-            operands = _operands(op.ufunc, inputs)
+            operands, result = _operands(op.ufunc, inputs), opened(out)
             # these two warn of a third operand by position
-            keyword = op.ufunc in (np.maximum, np.minimum)
-            return partial(op.ufunc, *operands, out=out) if keyword else partial(op.ufunc, *operands, out)
+            if op.ufunc in (np.maximum, np.minimum):
+                return partial(op.ufunc, *_spread(operands, inputs, result), out=result)
+            return partial(op.ufunc, *operands, result)
         if op.into_rule is not None:
-            step: Step = op.into_rule(out, *inputs, **instruction.attributes)
-            return step
+            return step_of(op.into_rule(out, *inputs, **instruction.attributes))
     except (TypeError, ValueError, AttributeError, IndexError) as error:
         raise _failure(instruction, error) from error
+    arrays, result = opened(inputs), opened(out)
 
     def copied() -> None:
         try:
-            np.copyto(out, op.function(*inputs, **instruction.attributes), "unsafe")
+            computed = op.checked(op.function(*arrays, **instruction.attributes), result.shape, result.dtype)
+            np.copyto(result, computed)
         except DataflowError as error:
             raise error.at(node=instruction.node) from None
         except (TypeError, ValueError, AttributeError, IndexError) as error:
@@ -55,8 +64,8 @@ def bind_instruction(instruction: Instruction, inputs: Sequence[Any], out: np.nd
 def bind_region(
     plan: Plan, region: Region, arrays: Callable[[int], Any], scratch: Sequence[np.ndarray], threads: int
 ) -> list[Step]:
-    """Functions that run a region one after the other. ``arrays`` gives a slot's array or number; each thread has bytes
-    of its own in ``scratch`` for the registers."""
+    """Functions that run a region one after the other. ``arrays`` gives a slot's storage, constant or number; each
+    thread has bytes of its own in ``scratch`` for the registers."""
     members = plan.instructions[region.start : region.stop]
     operands = {slot: arrays(slot) for slot in region.outputs}
     for instruction in members:
@@ -90,9 +99,10 @@ def _bind_tile(
     scratch: np.ndarray,
 ) -> list[Step]:
     its_shape = tuple(part.stop - part.start for part in tile if isinstance(part, slice))
-    parts = {slot: _part(operand, shape, tile) for slot, operand in operands.items()}
+    whole = its_shape == shape
+    parts = {slot: operand if whole else _part(operand, shape, tile) for slot, operand in operands.items()}
     for slot, register in region.registers.items():
-        parts[slot] = np.ndarray(its_shape, plan.spec(slot).dtype, scratch, 8 * region.tile * register)
+        parts[slot] = Storage(np.ndarray(its_shape, plan.spec(slot).dtype, scratch, 8 * region.tile * register))
     return [
         bind_instruction(instruction, [parts[slot] for slot in instruction.inputs], parts[instruction.output])
         for instruction in members
@@ -101,18 +111,18 @@ def _bind_tile(
 
 def _is_flat(operand: Any, shape: tuple[int, ...]) -> bool:
     """Whether an operand of an elementwise op is a number or has that shape, in row-major order."""
-    if not isinstance(operand, np.ndarray) or operand.size == 1:
+    if not isinstance(operand, ARRAYS) or operand.size == 1:
         return True
     return operand.shape == shape and operand.flags.c_contiguous
 
 
 def _flat(operand: Any, size: int) -> Any:
     """A flat operand with one axis, or none."""
-    return operand.reshape(-1 if operand.size == size else ()) if isinstance(operand, np.ndarray) else operand
+    return operand.reshape(-1 if operand.size == size else ()) if isinstance(operand, ARRAYS) else operand
 
 
 def _tiles(shape: tuple[int, ...], size: int) -> Iterator[Tile]:
-    """Indices that cut an array of that shape into pieces of at most so many elements, if an axis can be cut so."""
+    """Indices that cut an array of that shape into pieces of at most ``size`` elements, if an axis can be cut so."""
     if not shape or math.prod(shape) <= size:
         yield tuple(slice(0, length) for length in shape)
         return
@@ -126,7 +136,7 @@ def _tiles(shape: tuple[int, ...], size: int) -> Iterator[Tile]:
 
 def _part(operand: Any, shape: tuple[int, ...], tile: Tile) -> Any:
     """What a tile reads or writes of an operand, which may have to be broadcast to the whole shape."""
-    if not isinstance(operand, np.ndarray) or operand.ndim == 0:
+    if not isinstance(operand, ARRAYS) or operand.ndim == 0:
         return operand
     index = []
     for length, part in zip(operand.shape, tile[len(shape) - operand.ndim :], strict=True):
@@ -136,7 +146,9 @@ def _part(operand: Any, shape: tuple[int, ...], tile: Tile) -> Any:
 
 
 def _operands(ufunc: np.ufunc, inputs: Sequence[Any]) -> list[Any]:
-    """Plain numbers as arrays of the dtype in which the ufunc takes them, so that they are not converted each time."""
+    """The arrays, and plain numbers as arrays of the dtype in which the ufunc takes them, so that they are not
+    converted each time."""
+    inputs = opened(inputs)
     kinds = [value.dtype if isinstance(value, np.ndarray) else type(value) for value in inputs]
     dtypes = ufunc.resolve_dtypes((*(np.dtype(kind) if kind is bool else kind for kind in kinds), None))
     operands = [
@@ -146,6 +158,22 @@ def _operands(ufunc: np.ufunc, inputs: Sequence[Any]) -> list[Any]:
     if ufunc in (np.add, np.multiply) and np.ndim(operands[0]) == 0:
         operands.reverse()  # numpy needs less time to start with a number on the right
     return operands
+
+
+def _spread(operands: Sequence[Any], inputs: Sequence[Any], out: np.ndarray) -> list[Any]:
+    """Plain numbers in an array as long as the result, where it is not long: against a single number, numpy compares
+    float32 one by one."""
+    if out.dtype != np.float32 or not 1 < out.size <= SPREAD:
+        return list(operands)
+    return [
+        operand if isinstance(value, ARRAYS) else _filled(out.shape, np.asarray(operand, out.dtype).tobytes())
+        for operand, value in zip(operands, inputs, strict=True)
+    ]
+
+
+@lru_cache(maxsize=8)
+def _filled(shape: tuple[int, ...], number: bytes) -> np.ndarray:
+    return np.full(shape, np.frombuffer(number, np.float32))
 
 
 def _converted(value: float, dtype: np.dtype) -> Any:

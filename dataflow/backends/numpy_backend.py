@@ -11,21 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from dataflow.backends.kernels import REFUSALS, Step, bind_instruction, bind_region, refusal
+from dataflow.backends.interface import Backend, Runner
+from dataflow.backends.kernels import REFUSALS, bind_instruction, bind_region, refusal
+from dataflow.backends.memory import aligned, empty
 from dataflow.backends.threads import PRODUCT_THREADS, thread_count
-from dataflow.hookspecs import hookimpl
-from dataflow.interfaces import Backend, Runner
-from dataflow.memory import no_room
+from dataflow.backends.unreadable_arrays import Step, Storage, opened
+from dataflow.operations.engine_ops import matmul
 from dataflow.plan import Instruction, Plan, Region, concrete
-from dataflow.plan.structure import ALIGNMENT
-from dataflow.shapes import TensorSpec
-from dataflow.value import lookup
+from dataflow.registry.hookspecs import hookimpl
 
 SMALL = 2**16
-"""Arguments of at most so many bytes are copied to where the plan reads them; for larger ones that are not the last
-run's, the plan is bound anew."""
+"""Arguments of at most this many bytes are copied to where the plan reads them; for larger ones that are not the last
+run's, the plan is bound again."""
 LARGE = 2**26
-"""Outputs of more bytes than this, together, are given away rather than copied."""
+"""Outputs of more bytes than this together are handed out rather than copied."""
 TINY_PRODUCT, SMALL_PRODUCT = 2**13, 2**23
 """Multiplications up to which any BLAS stays on one thread by itself, and up to which one thread is faster."""
 
@@ -95,7 +94,7 @@ class NumpyRunner(Runner):
         places = [
             array.copy() if array.nbytes <= SMALL or not array.flags.c_contiguous else array for array in arguments
         ]
-        outputs = [_empty(self._plan.spec(slot)) for slot in self._plan.output_slots]
+        outputs = [empty(self._plan.spec(slot)) for slot in self._plan.output_slots]
         self._bound = (places, outputs, self._steps(places, outputs))
         return self._bound
 
@@ -106,12 +105,12 @@ class NumpyRunner(Runner):
         """Each function with the instructions that it runs. Those of a region come tile by tile, one after the other;
         a function for several threads runs the whole region."""
         plan = self._plan
-        known: dict[int, Any] = {**plan.constants, **dict(enumerate(arguments))}
+        known: dict[int, Any] = {**plan.constants, **dict(enumerate(map(Storage, arguments)))}
         made = {instruction.output for instruction in plan.instructions}
         copies: list[tuple[np.ndarray, int]] = []
         for output, slot in zip(outputs, plan.output_slots, strict=True):
             if slot in made and slot not in known and output.flags.c_contiguous:
-                known[slot] = output
+                known[slot] = Storage(output)
             else:
                 copies.append((output, slot))
 
@@ -133,44 +132,36 @@ class NumpyRunner(Runner):
                 inputs = [arrays(slot) for slot in stretch.inputs]
                 pieces.append((position, position + 1, bind_instruction(stretch, inputs, arrays(stretch.output))))
                 position += 1
-        copied = [(position, position, partial(np.copyto, output, arrays(slot))) for output, slot in copies]
+        copied = [(position, position, partial(np.copyto, output, opened(arrays(slot)))) for output, slot in copies]
         return pieces + copied
 
-    def _array(self, slot: int, arrays: Callable[[int], Any]) -> np.ndarray:
+    def _array(self, slot: int, arrays: Callable[[int], Any]) -> Storage | np.ndarray:
+        """The storage of a result; a view of a constant is an array, as constants are."""
         plan = self._plan
         spec = plan.spec(slot)
         if (view := plan.views.get(slot)) is not None:
-            return view.of(arrays(view.base), spec)
+            base = arrays(view.base)
+            window = view.of(opened(base), spec)
+            return Storage(window) if isinstance(base, Storage) else window
         if slot not in plan.offsets:
-            return _empty(spec)
+            return Storage(empty(spec))
         if self._memory is None:
-            self._memory = _aligned(plan.arena_bytes)
-        return np.ndarray(concrete(spec), spec.dtype, self._memory, plan.offsets[slot])
+            self._memory = aligned(plan.arena_bytes)
+        return Storage(np.ndarray(concrete(spec), spec.dtype, self._memory, plan.offsets[slot]))
 
     def _registers(self) -> list[np.ndarray]:
         if not self._scratch:
             size = max(region.scratch_bytes for region in self._plan.regions)
-            self._scratch = [_aligned(size) for _ in range(self._threads)]
+            self._scratch = [aligned(size) for _ in range(self._threads)]
         return self._scratch
-
-
-def _empty(spec: TensorSpec) -> np.ndarray:
-    return np.empty(concrete(spec), spec.dtype)
-
-
-def _aligned(size: int) -> np.ndarray:
-    try:
-        memory = np.empty(size + ALIGNMENT, np.uint8)
-    except MemoryError:
-        raise no_room(size) from None
-    start = -memory.__array_interface__["data"][0] % ALIGNMENT
-    return memory[start : start + size]
 
 
 def _product_threads(plan: Plan, threads: int) -> int | None:
     """The threads for matrix products; ``None`` where they are too small for it to matter."""
-    matmul = lookup("matmul")
-    largest = max((_multiplications(plan, one) for one in plan.instructions if one.op is matmul), default=0)
+    largest = max(
+        (_multiplications(plan, instruction) for instruction in plan.instructions if instruction.op is matmul),
+        default=0,
+    )
     if largest <= TINY_PRODUCT:
         return None
     return 1 if largest <= SMALL_PRODUCT else threads

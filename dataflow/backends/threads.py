@@ -1,4 +1,4 @@
-"""How many threads run: those of the BLAS, for matrix products, and a pool of our own, for elementwise work.
+"""How many threads run: those of the BLAS, for matrix products, and our own pool, for elementwise work.
 
 Two threads that meet on one busy core wait for each other longer than a small product takes, so small products stay on
 one thread. ``DATAFLOW_THREADS`` in the environment is an upper bound for all of it.
@@ -7,31 +7,38 @@ one thread. ``DATAFLOW_THREADS`` in the environment is an upper bound for all of
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import lru_cache
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 from dataflow.errors import BackendError
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
 VARIABLE = "DATAFLOW_THREADS"
+OVER = 4
+"""The most threads for each processor: more would only wait for each other."""
 
 
 def thread_count(asked: int | None = None) -> int:
     """The threads that may be used: what was asked for, or ``DATAFLOW_THREADS``, or the cores that this process may
-    run on. A ``BackendError`` for what is no whole number from 1."""
+    run on; at most ``OVER`` for each processor of the machine, as memory is set aside for each. A ``BackendError`` for
+    what is no whole number from 1."""
     if asked is None:
         text = os.environ.get(VARIABLE, "").strip()
         if not text:
             return _cores()
         if not text.isdecimal() or int(text) < 1:
             raise BackendError(f"{VARIABLE} is a number of threads, 1 or more, not {text!r}")
-        return int(text)
+        return min(int(text[:18]), OVER * (os.cpu_count() or 1))
     if isinstance(asked, bool) or not isinstance(asked, int) or asked < 1:
         raise BackendError(f"threads is a whole number, 1 or more, not {asked!r}")
-    return asked
+    return min(asked, OVER * (os.cpu_count() or 1))
 
 
 class ProductThreads:
@@ -40,7 +47,7 @@ class ProductThreads:
 
     def __init__(self) -> None:
         self.now: int | None = None
-        """What was asked for last, inside a scope."""
+        """The last count asked for inside a scope."""
         self._depth = 0
         self._before: list[tuple[Any, int]] = []
         self._lock = Lock()
@@ -61,7 +68,7 @@ class ProductThreads:
                     self.now, self._before = None, []
 
     def use(self, count: int) -> None:
-        """At most so many threads from now on."""
+        """Use at most ``count`` threads from now on."""
         with self._lock:
             if self.now is None:
                 self._before = [(library, library.num_threads) for library in _libraries()]
@@ -82,6 +89,27 @@ def run_all(tasks: Sequence[Callable[[], object]]) -> None:
         wait(futures)  # they write to memory that the caller goes on to use
     for future in futures:
         future.result()
+
+
+def map_ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """What a function gives for each item, in order. Threads work a few items ahead of whoever takes the results; the
+    items themselves are taken on this thread."""
+    count = thread_count()
+    if count == 1:
+        yield from map(function, items)
+        return
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(count, thread_name_prefix="dataflow") as pool:
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > count + 1:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def _cores() -> int:

@@ -1,40 +1,46 @@
-"""What commands share: their common options, and what a model is given."""
+"""What commands share: common options, loading a model, and collecting its inputs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from dataflow import gathering
 from dataflow.cli.group import Session
-from dataflow.cli.text import listed
-from dataflow.errors import DataError, DataflowError, nearest
+from dataflow.cli.parameters_option import take_given_parameters
+from dataflow.cli.train_options import declared_option
+from dataflow.data.allowed_folders import OPTION, allow
+from dataflow.data.write_results import dump
+from dataflow.errors import DataError, DataflowError, FileFormatError, UndeclaredError, listed, nearest
 from dataflow.files import load
-from dataflow.graph import INPUT
-from dataflow.model import Model
-from dataflow.results import dump
+from dataflow.graph.node import INPUT
+from dataflow.model import gathering
+from dataflow.model.model import Model
+from dataflow.notation.names import NOTATIONS
+from dataflow.support.atomic import check_target
+from dataflow.support.number_texts import MOST_DIGITS, NOTE, NumberFormat, number_format
 
 F = TypeVar("F", bound=Callable[..., Any])
 FILE = click.Path(path_type=Path)
 
 
 def example_text(*lines: str) -> str:
-    """The examples at the end of a command's help, one a line."""
+    """Format the examples at the end of a command's help, one on each line."""
     return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 def model_argument(function: F) -> F:
-    """The argument MODEL."""
+    """Add the argument MODEL."""
     return click.argument("model_file", metavar="MODEL", type=FILE)(function)
 
 
 def output_options(function: F) -> F:
-    """``--json``, ``--debug`` and ``--quiet``."""
-    function = click.option("--quiet", is_flag=True, help="Print errors, and what --json gives, but nothing else.")(
+    """Add ``--json``, ``--debug`` and ``--quiet``."""
+    function = click.option("--quiet", is_flag=True, help="Print nothing but errors and the document of --json.")(
         function
     )
     function = click.option(
@@ -43,84 +49,210 @@ def output_options(function: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document, and nothing else.")(function)
 
 
+def data_root_option(function: F) -> F:
+    """Add ``--data-root``, which holds while the command runs."""
+
+    def grant(ctx: click.Context, option: click.Parameter, folder: Path | None) -> None:
+        ctx.with_resource(allow(folder))
+
+    return click.option(
+        OPTION,
+        metavar="DIR",
+        type=FILE,
+        expose_value=False,
+        callback=grant,
+        help="Allow the model's file to name data in this folder, outside its own.",
+    )(function)
+
+
 def data_options(function: F) -> F:
-    """``--data``, ``--set`` and ``--example``."""
+    """Add ``--data``, ``--data-root``, ``--set`` and ``--example``."""
     function = click.option(
         "--example",
-        type=int,
+        type=click.IntRange(min=0),
         metavar="K",
-        help="Only example K of the batch, counted from 0; the batch size becomes 1.",
+        help="Take only example K of the batch, counted from 0; the batch size becomes 1.",
     )(function)
     function = click.option(
         "--set",
         "settings",
         multiple=True,
         metavar="NAME=JSON",
-        callback=_parsed_settings,
+        callback=parse_settings,
         help="The value of an input, parameter or constant, as in 'x=[[0, 1]]'; can be repeated.",
     )(function)
-    return click.option("--data", "data_file", type=FILE, metavar="FILE", help="Inputs: .csv, .csv.gz, .npz or .json.")(
-        function
-    )
+    function = data_root_option(function)
+    return click.option(
+        "--data",
+        "data_file",
+        type=FILE,
+        metavar="FILE",
+        help="Inputs: .csv, .tsv (also .gz), .npy, .npz, .json, .jsonl, .parquet, .arrow, or - for standard input.",
+    )(function)
+
+
+def table_options(function: F) -> F:
+    """Add ``--data`` and ``--set`` for what goes through a whole table."""
+    function = click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="NAME=JSON",
+        callback=parse_settings,
+        help="The value of an input, in the place of the table's, as in 'scale=2'; can be repeated.",
+    )(function)
+    return click.option(
+        "--data", "data_file", type=FILE, metavar="FILE", help="The table, or arrays by input; - is standard input."
+    )(data_root_option(function))
+
+
+def number_options(function: F) -> F:
+    """Add ``--digits`` and ``--exact``, which hold while the command runs: for what it prints, draws and sets, not for
+    JSON and files of results. Where they hide numbers, a note says so in the end."""
+
+    def choose(ctx: click.Context, option: click.Parameter, value: Any) -> None:
+        if FORMAT not in ctx.meta:
+            ctx.meta[FORMAT] = ctx.with_resource(_noted_format(ctx.find_object(Session)))
+        setattr(ctx.meta[FORMAT], str(option.name), value)
+
+    function = click.option(
+        "--exact",
+        is_flag=True,
+        expose_value=False,
+        callback=choose,
+        help="Write numbers with all their digits, and those near 0, too.",
+    )(function)
+    return click.option(
+        "--digits",
+        type=click.IntRange(1, MOST_DIGITS),
+        metavar="N",
+        expose_value=False,
+        callback=choose,
+        help="Write numbers with N significant digits; JSON and files of results are exact.",
+    )(function)
+
+
+FORMAT = "dataflow.number_format"
+
+
+@contextmanager
+def _noted_format(session: Session | None) -> Iterator[NumberFormat]:
+    with number_format() as form:
+        yield form
+    if form.hides and session is not None:
+        session.note(NOTE)
 
 
 def backend_option(function: F) -> F:
-    """``--backend``."""
-    return click.option("--backend", metavar="NAME", help="What computes; numpy unless given.")(function)
+    """Add ``--backend``."""
+    return declared_option("backend")(function)
 
 
 def resource_options(function: F) -> F:
-    """``--memory-limit`` and ``--threads``."""
-    function = click.option(
-        "--threads", type=click.IntRange(min=1), metavar="N", help="Threads at most; as many as pay unless given."
-    )(function)
+    """Add ``--memory-limit`` and ``--threads``."""
+    return declared_option("memory_limit")(declared_option("threads")(function))
+
+
+def wrt_option(text: str, *, required: bool = False) -> Callable[[F], F]:
+    """Add ``--wrt`` with this help; it takes several names with commas between them, and several times adds up."""
     return click.option(
-        "--memory-limit",
-        metavar="SIZE",
-        help="What intermediate values may take, such as 64MB; what is needed late is computed twice where that helps.",
-    )(function)
+        "--wrt",
+        multiple=True,
+        required=required,
+        metavar="NAME,...",
+        callback=split_names,
+        help=f"{text}; can be repeated.",
+    )
 
 
 def names_option(function: F) -> F:
-    """``--wrt``, several names with commas between them."""
-    return click.option(
-        "--wrt", metavar="NAME,...", callback=split_names, help="With respect to these inputs, parameters or nodes."
-    )(function)
+    """Add ``--wrt``."""
+    return wrt_option("Differentiate with respect to these inputs, parameters or nodes")(function)
 
 
 def of_option(function: F) -> F:
-    """``--of``."""
-    return click.option("--of", metavar="NODE", help="What is differentiated: any node.")(function)
+    """Add ``--of``."""
+    return click.option("--of", metavar="NODE", help="The node to differentiate.")(function)
+
+
+def notation_option(function: F) -> F:
+    """Add ``--notation``."""
+    return click.option(
+        "--notation",
+        type=click.Choice(NOTATIONS),
+        default="math",
+        help="Names as symbols, W⁽¹⁾ and ŷ (unless given), or plain, as the file has them: W1 and yhat.",
+    )(function)
 
 
 @contextmanager
 def about(path: Path) -> Iterator[None]:
-    """Errors inside are about this file, unless they name another."""
+    """Name this file in errors raised inside, unless they name another."""
     try:
         yield
     except DataflowError as error:
         error.at(file=path)
+        if isinstance(error, UndeclaredError) and path.suffix.lower() == ".msgpack":
+            target = path.with_suffix(".toml")
+            error.message += f"; declare it in the TOML file that {path} was made from"
+            if not target.exists():  # converting would replace it
+                error.message += f", or make one: dataflow convert {path} {target}"
         raise
 
 
+def check_outputs(*paths: Path | None) -> None:
+    """Raise a ``FileFormatError`` unless all these files can be written: known before long work starts. None of them
+    replaces what the command reads."""
+    context = click.get_current_context()
+    outputs = [path for path in paths if path is not None]
+    context.meta[OUTPUTS] = outputs
+    for path in outputs:
+        check_target(path)
+    own = set(map(id, outputs))  # not by value: an input may be the same path, spelled in the same way
+    given = [value if isinstance(value, tuple) else (value,) for value in context.params.values()]
+    _keep_inputs([path for path in chain(*given) if isinstance(path, Path) and id(path) not in own])
+
+
+OUTPUTS = "dataflow.outputs"
+
+
+def _keep_inputs(inputs: Iterable[Path]) -> None:
+    outputs = click.get_current_context().meta.get(OUTPUTS, ())
+    for path in inputs:
+        for output in outputs:
+            if output.exists() and path.exists() and output.samefile(path):
+                raise FileFormatError("is read by this command, and is kept; write to another file", file=output)
+
+
 def gather(
-    session: Session, model: Model, data_file: Path | None, settings: Mapping[str, Any], example: int | None
+    session: Session,
+    model: Model,
+    data_file: Path | None,
+    settings: Mapping[str, Any],
+    example: int | None,
 ) -> dict[str, Any]:
-    """What the model is given: ``--set`` before ``--data`` before what the model declares, cut to one example."""
-    given, notes = gathering.gather(model, data_file, settings, example)
+    """Collect the model's inputs: ``--set`` wins over ``--data``, which wins over what the model declares; with
+    ``example``, only that one."""
+    inputs, notes = gathering.gather(model, data_file, settings, example)
     session.warn(*notes)
-    return given
+    return inputs
 
 
-def load_model(path: Path) -> Model:
-    """The model in a file."""
-    return load(path)
+def load_model(path: Path, shapes: Mapping[str, Sequence[int | str]] | None = None) -> Model:
+    """Load the model, as ``--parameters`` says. A ``FileFormatError`` where the command would replace data of its."""
+    model = load(path, shapes=shapes)
+    take_given_parameters(model)
+    with suppress(DataError):  # a folder that is not allowed: nothing is read there
+        declared = None if model.data is None else model.data.path()
+        _keep_inputs([] if declared is None else [declared])
+    return model
 
 
 def targets(model: Model, of: str | None, wrt: list[str] | None) -> tuple[str | None, list[str]]:
-    """What is differentiated with respect to what: the loss unless ``--of`` says, or the only output of a model
-    without a loss if there is a ``--wrt``; all parameters unless ``--wrt`` says. ``None`` where there is nothing to
-    differentiate."""
+    """Return what is differentiated, and with respect to what.
+
+    The first is ``--of``, else the loss, else, with ``--wrt``, the only output; ``None`` if nothing can be
+    differentiated. The second is ``--wrt``, else all parameters."""
     target = of or model.loss
     if target is None and wrt:
         if len(model.outputs) != 1:
@@ -137,7 +269,7 @@ def targets(model: Model, of: str | None, wrt: list[str] | None) -> tuple[str | 
 
 
 def print_json(document: Any) -> None:
-    """The one document on standard output."""
+    """Print the one document on standard output."""
     click.echo(dump(document))
 
 
@@ -145,18 +277,24 @@ def _some_inputs(model: Model) -> str:
     return listed([name for name in model.graph.names(INPUT) if model.graph.spec(name).is_float][:3]) or "a node"
 
 
-def _parsed_settings(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
+def parse_settings(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
+    """Parse ``NAME=JSON`` settings to values by name."""
     try:
         return dict(gathering.parse_setting(text) for text in values)
     except DataError as error:
         raise click.BadParameter(error.message, ctx, option) from None
 
 
-def split_names(ctx: click.Context, option: click.Parameter, value: str | None) -> list[str] | None:
-    """The names of ``--wrt``."""
-    if value is None:
+def split_columns(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> list[str]:
+    """Split the values of ``--columns`` at their commas."""
+    return list(dict.fromkeys(name.strip() for text in values for name in text.split(",") if name.strip()))
+
+
+def split_names(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> list[str] | None:
+    """Split the values of ``--wrt`` at their commas."""
+    if not values:
         return None
-    names = [name.strip() for name in value.split(",")]
+    names = [name.strip() for text in values for name in text.split(",")]
     if not all(names):
         raise click.BadParameter("names are written with one comma between them: W1,b1", ctx, option)
     return names

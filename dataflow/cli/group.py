@@ -1,46 +1,55 @@
-"""The command ``dataflow``: commands that are loaded when they are called, and one place where every error ends."""
+"""The command ``dataflow``: loads a subcommand when it is called, and turns every error into one line."""
 
 from __future__ import annotations
 
+import gc
 import io
 import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
 import click
 
-from dataflow import registry
-from dataflow.cli.text import clean
-from dataflow.errors import DataflowError, DataflowWarning, PluginError, nearest
+from dataflow.cli.streams import settle_streams
+from dataflow.cli.terminal_text import clean, clean_lines
+from dataflow.errors import DataflowError, DataflowWarning, PluginError, closest, cut, nearest
+from dataflow.limits import allowance
+from dataflow.registry import registry
 
 DISTRIBUTION = "dataflow-autodiff"
 INTERRUPTED = 130
 
 COMMANDS = {
-    "run": "Forward pass, and backward if the model has a loss.",
-    "train": "Gradient descent, with a progress bar.",
-    "check": "The file, the shapes, and the gradients against finite differences.",
-    "jacobian": "The matrix of derivatives of a node.",
-    "gradients": "Other modes: vjp, jvp, hvp, Hessian, per example, higher order.",
-    "explain": "The chain rule, factor by factor.",
-    "draw": "The picture: forward pass, backward pass, or both.",
-    "view": "A page to step through the forward and the backward pass.",
-    "convert": "From one file format to another.",
-    "profile": "What a step costs before it runs, and the time for each op after.",
-    "ops": "The registered ops, or all about one.",
+    "new": "Write a model file to begin with, for a table of your own.",
+    "run": "Compute every value, and the gradients if the model has a loss.",
+    "train": "Train by gradient descent.",
+    "predict": "Predict the outputs for each row of a table.",
+    "score": "Measure the loss and metrics over a table.",
+    "check": "Check the file, the shapes, and the gradients against finite differences.",
+    "jacobian": "Print the matrix of derivatives of a node.",
+    "gradients": "Differentiate in other modes: vjp, jvp, hvp, Hessian, per example, higher order.",
+    "explain": "Show the chain rule, factor by factor.",
+    "draw": "Draw the forward pass, the backward pass, or both.",
+    "view": "Make a page to step through the forward and the backward pass.",
+    "plot": "Draw the loss over the epochs, or the decision boundary.",
+    "convert": "Convert a model to another file format.",
+    "diff": "Compare two models: structure, parameters, settings, results.",
+    "profile": "Count what a step costs, then time each op.",
+    "ops": "List the registered ops, or show all about one.",
+    "plugins": "List the installed plugins: what each brings, what failed and why.",
 }
-"""dataflow's own commands. ``NAME`` is ``command`` in the module ``dataflow.cli.NAME``, imported when it is called
-for."""
+"""dataflow's own commands. ``NAME`` is ``command`` in the module ``dataflow.cli.commands.NAME``, imported when it is
+called for."""
 
 
 @dataclass
 class Session:
-    """What holds for one call of a command: whether tracebacks are shown, and the warnings on their way to the user."""
+    """The state of one call of a command: whether tracebacks are shown, and the warnings not printed yet."""
 
     debug: bool = False
     quiet: bool = False
@@ -49,13 +58,13 @@ class Session:
     """Whether warnings are told as they come, as in a long run, instead of when the command ends."""
 
     def warn(self, *texts: str) -> None:
-        """Tell the user when ``flush`` is next called, at the latest when the command ends."""
+        """Keep warnings until ``flush`` is called, at the latest when the command ends."""
         self.warnings += [clean(text) for text in texts if clean(text) not in self.warnings]
         if self.live:
             self.flush()
 
     def take(self) -> list[str]:
-        """The warnings so far, for a JSON document; they are not printed then."""
+        """Return the warnings so far, for a JSON document, and do not print them."""
         taken, self.warnings = self.warnings, []
         return taken
 
@@ -65,15 +74,20 @@ class Session:
             if not self.quiet:
                 click.echo(f"Warning: {text}", err=True)
 
+    def note(self, text: str) -> None:
+        """Tell how to read what was printed."""
+        if not self.quiet:
+            click.echo(f"Note: {clean(text)}.", err=True)
+
     def say(self, text: str) -> None:
         """Print on standard output, unless the user wants quiet."""
         if not self.quiet:
-            click.echo(text)
+            click.echo(clean_lines(text))
 
     def fail(self, message: str, error: BaseException | None = None) -> None:
         """Print an error on one line, after its traceback if the user asked for it."""
         if self.debug and error is not None:
-            click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+            click.echo(clean_lines("".join(traceback.format_exception(error))), err=True, nl=False)
         click.echo(f"Error: {clean(message)}", err=True)
 
 
@@ -85,7 +99,7 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in COMMANDS:
-            command: click.Command = import_module(f"dataflow.cli.{cmd_name}").command
+            command: click.Command = import_module(f"dataflow.cli.commands.{cmd_name}").command
             return command
         return _plugin_commands().get(cmd_name)
 
@@ -96,14 +110,19 @@ class LazyGroup(click.Group):
             raise
         except click.UsageError:
             hint = nearest(args[0], self.list_commands(ctx))
-            raise click.UsageError(f"there is no command '{args[0]}'{hint}", ctx) from None
+            raise click.UsageError(f"unknown command '{args[0]}'{hint}", ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         plugins = _plugin_commands()
         rows = list(COMMANDS.items())
-        rows += [(name, plugins[name].get_short_help_str(formatter.width)) for name in sorted(plugins)]
+        rows += [(clean(name), clean(plugins[name].get_short_help_str(formatter.width))) for name in sorted(plugins)]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        gc.freeze()  # what is imported stays: the collector need not look through it again
+        with settle_streams():
+            return super().main(*args, **extra)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.obj = Session(debug="--debug" in args, quiet="--quiet" in args)
@@ -115,12 +134,21 @@ class LazyGroup(click.Group):
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="replace")
         with _guarded(ctx):
-            return super().invoke(ctx)
+            with _limited(ctx):
+                result = super().invoke(ctx)
+            sys.stdout.flush()  # an error of writing is told here, not when Python ends
+            return result
+
+
+def _limited(ctx: click.Context) -> AbstractContextManager[None]:
+    """Limit the work of a command, so that it ends in time for every file; training is not limited."""
+    name = next((word for word in ctx.meta["dataflow.arguments"] if not word.startswith("-")), "")
+    return allowance(name) if name in COMMANDS and name != "train" else nullcontext()
 
 
 @contextmanager
 def _guarded(ctx: click.Context) -> Iterator[None]:
-    """Whatever goes wrong inside ends as one line and an exit status; warnings end as lines too."""
+    """Turn every error into one line and an exit status, and every warning into one line."""
     session: Session = ctx.obj
     try:
         with warnings.catch_warnings():
@@ -130,7 +158,13 @@ def _guarded(ctx: click.Context) -> Iterator[None]:
                 yield
             finally:
                 session.flush()
-    except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
+    except click.ClickException as error:
+        if isinstance(error, click.NoSuchOption) and error.ctx is not None and not error.possibilities:
+            options = [name for option in error.ctx.command.get_params(error.ctx) for name in option.opts]
+            setattr(error, "possibilities", closest(error.option_name, options))  # noqa: B010 (click calls it final)
+        setattr(error, "message", clean(error.message))  # noqa: B010 (it may quote a file's name, as in "run *")
+        raise
+    except (click.exceptions.Exit, BrokenPipeError):
         raise
     except DataflowError as error:
         session.fail(str(error), error)
@@ -162,19 +196,17 @@ def _shower(session: Session, otherwise: Callable[..., Any]) -> Callable[..., No
 
 def _unexpected(error: Exception, debug: bool) -> str:
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    if len(what) > 300:
-        what = what[:300] + "..."
     hint = "the traceback above says where" if debug else "run it again with --debug and report what it prints"
-    return f"something went wrong inside dataflow or a plugin ({what}); {hint}"
+    return f"something went wrong inside dataflow or a plugin ({cut(what, 303)}); {hint}"
 
 
 def _plugin_commands() -> dict[str, click.Command]:
-    found = registry.registry().commands
-    for name in found:
+    commands = registry.registry().commands
+    for name in commands:
         if name in COMMANDS:
             owner = registry.registry().owners["command", name]
             raise PluginError(f"the command '{name}' is registered twice: by dataflow and by {owner}; uninstall one")
-    return found
+    return commands
 
 
 def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:

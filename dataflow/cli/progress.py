@@ -1,4 +1,4 @@
-"""While training runs: a bar on the terminal."""
+"""A progress bar on the terminal while training runs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from dataflow.support.number_texts import number_text
 from dataflow.training import History, Progress
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ TELLING = ("validation_accuracy", "validation_loss", "accuracy")
 
 
 class Silent:
-    """Shows nothing."""
+    """Show nothing."""
 
     def batch(self, progress: Progress) -> None:
         """After each minibatch."""
@@ -44,13 +45,15 @@ class Shown(Silent):
             if name in history.metrics:
                 measured[name] = history.metrics[name]
                 break
-        text = "  ".join(f"{name.replace('_', ' ')} {values[-1]:.5g}" for name, values in measured.items() if values)
+        text = "  ".join(
+            f"{name.replace('_', ' ')} {number_text(values[-1], 5)}" for name, values in measured.items() if values
+        )
         self.bar.update(self.task, text=text)
 
 
 @contextmanager
-def shown(silent: bool) -> Iterator[Silent]:
-    """What is told of the progress: a bar on standard error, unless ``silent``."""
+def show_progress(silent: bool) -> Iterator[Silent]:
+    """Show a bar on standard error, unless ``silent``."""
     if silent:
         yield Silent()
         return

@@ -5,17 +5,20 @@ Factors run between the nodes that the model's file names; the nodes inside one 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from dataflow.execution.inputs import batch_symbol
 from dataflow.explain.local import Call, local_jacobian, through
-from dataflow.feeding import batch_symbol
-from dataflow.graph import OP, Graph, concrete_attributes
-from dataflow.operators import Jacobian
+from dataflow.graph.graph import Graph
+from dataflow.graph.node import OP, concrete_attributes
+from dataflow.graph.node_graph import reachable
+from dataflow.limits import spend
+from dataflow.operations.jacobians import Jacobian
 from dataflow.shapes import Size, substitute
 
 Edge: TypeAlias = tuple[str, str, int | None]
@@ -26,7 +29,9 @@ _Trail: TypeAlias = "tuple[Edge, _Trail] | None"
 """A path's last edge and the path before it."""
 
 MOST_PATHS = 100
-"""With more paths than this an explanation goes by node."""
+"""An explanation of more paths than this goes by node instead."""
+FACTOR = 60
+"""Steps of work to find, multiply and write a factor."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class Factor:
 
 @dataclass
 class Chain:
-    """All ways from ``of`` back to ``wrt``, between named nodes, with the values of a forward pass."""
+    """All paths from ``of`` back to ``wrt`` between named nodes, with the values of a forward pass."""
 
     graph: Graph
     of: str
@@ -60,6 +65,8 @@ class Chain:
     sizes: Mapping[str, int]
     inner: bool = False
     """Whether the nodes inside expressions count too."""
+    visible: Collection[str] | None = None
+    """The nodes between which factors run, where it is not those that the file names."""
     _factors: dict[Edge, Factor] = field(default_factory=dict)
     _leading: dict[str, set[str]] = field(default_factory=dict)
 
@@ -80,25 +87,26 @@ class Chain:
         same one several times, with the arguments' positions, where the node's own op is applied to it several
         times."""
         nodes = set(self.order)
-        found = {}
+        sources = {}
         for name in self.order:
             inside = self._carrying(name)
             own = [a for a in self.graph.arguments(name) if inside and isinstance(a, str)]
-            indirect = {a for one in inside if one != name for a in self.graph.arguments(one)}
+            indirect = {a for inner in inside if inner != name for a in self.graph.arguments(inner)}
             direct: dict[tuple[str, int | None], None] = {}
-            for one in reversed(inside):
-                for position, argument in enumerate(self.graph.arguments(one)):
+            for inner in reversed(inside):
+                for position, argument in enumerate(self.graph.arguments(inner)):
                     if isinstance(argument, str) and argument in nodes:
-                        several = one == name and own.count(argument) > 1 and argument not in indirect
+                        several = inner == name and own.count(argument) > 1 and argument not in indirect
                         direct[argument, position if several else None] = None
-            found[name] = list(direct)
-        return found
+            sources[name] = list(direct)
+        return sources
 
     def factor(self, of: str, wrt: str, argument: int | None = None) -> Factor:
-        """∂of/∂wrt for neighbours, kept once it is made."""
+        """Return ∂of/∂wrt for neighbours; it is computed once and kept."""
         key = (of, wrt, argument)
         if key not in self._factors:
-            op = self.graph.nodes[of]["op"]
+            spend(FACTOR, of)
+            op = self.graph.node_of(of).op
             if argument is not None:
                 self._factors[key] = Factor(of, wrt, op, self._local(of, argument), argument)
                 return self._factors[key]
@@ -107,13 +115,13 @@ class Chain:
                 if self.graph.spec(name).is_float and not after.isdisjoint(self.graph.pred[name]):
                     after.add(name)
             way = [name for name in self.inside(of) if name in after]
-            found = through(way, self.graph.arguments, of, wrt, self.values[of].size, self._local)
-            assert found is not None, "neighbours are connected"
-            self._factors[key] = Factor(of, wrt, op, found)
+            jacobian = through(way, self.graph.arguments, of, wrt, self.values[of].size, self._local)
+            assert jacobian is not None, "neighbours are connected"
+            self._factors[key] = Factor(of, wrt, op, jacobian)
         return self._factors[key]
 
     def path_count(self, wrt: str) -> int:
-        """How many paths lead from ``of`` to ``wrt``; it may be astronomical."""
+        """Count the paths from ``of`` to ``wrt``; the number may be very large."""
         counts = {self.of: 1}
         for name in reversed(self.order):
             for source, _ in self.sources[name]:
@@ -144,6 +152,7 @@ class Chain:
         return self._leading[wrt]
 
     def _find_leading(self, wrt: str) -> set[str]:
+        spend(3 * len(self.order), wrt)  # for this walk, and those that count and list its edges
         forward = {wrt}
         for name in self.order:
             if any(source in forward for source, _ in self.sources[name]):
@@ -162,10 +171,10 @@ class Chain:
 
     @cached_property
     def example_sizes(self) -> dict[str, int]:
-        """How many entries each node has for one example of the batch."""
-        one = {**self.sizes, **({self.batch: 1} if self.batch else {})}
+        """Return how many entries each node has for one example of the batch."""
+        sizes = {**self.sizes, **({self.batch: 1} if self.batch else {})}
         return {
-            name: int(np.prod(substitute(self.graph.nodes[name]["shape"], one), dtype=object)) for name in self.order
+            name: int(np.prod(substitute(self.graph.node_of(name).shape, sizes), dtype=object)) for name in self.order
         }
 
     @cached_property
@@ -175,7 +184,7 @@ class Chain:
 
     def is_by_example(self, name: str) -> bool:
         """Whether the first axis of a node is the batch's."""
-        shape = self.graph.nodes[name]["shape"]
+        shape = self.graph.node_of(name).shape
         return (
             bool(shape) and isinstance(shape[0], Size) and self.batch is not None and shape[0].as_symbol == self.batch
         )
@@ -195,47 +204,50 @@ class Chain:
         return set(self.order)
 
     def _is_visible(self, name: str) -> bool:
+        if self.visible is not None:
+            return name in self.visible
         if self.inner:
             return True
-        block = self.graph.nodes[name].get("block")
+        block = self.graph.node_of(name).block
         own = name if block is None else name.removeprefix(block).removeprefix(".")
         return "." not in own
 
     def inside(self, name: str) -> list[str]:
         """A node and those between it and the named nodes that it is computed from, in topological order."""
-        if self.graph.nodes[name]["kind"] != OP:
+        if self.graph.node_of(name).kind != OP:
             return []
-        found, frontier = {name}, [name]
-        while frontier:
-            for argument in self.graph.arguments(frontier.pop()):
-                if (
-                    isinstance(argument, str)
-                    and argument not in found
-                    and argument not in self._nodes
-                    and argument in self._position
-                    and self.graph.nodes[argument]["kind"] == OP
-                    and not self._is_visible(argument)
-                ):
-                    found.add(argument)
-                    frontier.append(argument)
-        return sorted(found, key=self._position.__getitem__)
+
+        def hidden_sources(node: str) -> list[str]:
+            return [
+                source
+                for source in self.graph.predecessors(node)
+                if source not in self._nodes and self.graph.node_of(source).kind == OP and not self._is_visible(source)
+            ]
+
+        return sorted(reachable([name], hidden_sources), key=self._position.__getitem__)
+
+    def entering(self, inside: Sequence[str]) -> list[str]:
+        """The nodes outside that those inside are computed from, in the order in which they are read."""
+        nodes = set(inside)
+        read = (argument for name in inside for argument in self.graph.arguments(name) if isinstance(argument, str))
+        return [name for name in dict.fromkeys(read) if name not in nodes]
 
     def _carrying(self, name: str) -> list[str]:
         """Those of ``inside`` that a derivative passes on its way to ``name``: not what decides a comparison."""
         inside = self.inside(name)
         carrying = {name}
-        for one in reversed(inside):
-            if one in carrying:
-                carrying.update(a for a in self.graph.arguments(one) if a in inside and self.graph.spec(a).is_float)
-        return [one for one in inside if one in carrying]
+        for node in reversed(inside):
+            if node in carrying:
+                carrying.update(a for a in self.graph.arguments(node) if a in inside and self.graph.spec(a).is_float)
+        return [node for node in inside if node in carrying]
 
     def _local(self, name: str, position: int) -> Jacobian:
-        op, data = self.graph.op_of(name), self.graph.nodes[name]
+        op, node = self.graph.op_of(name), self.graph.node_of(name)
         sources = self.graph.arguments(name)
         arguments: list[Any] = [self.values[s] if isinstance(s, str) else s for s in sources]
         by_example = [isinstance(s, str) and self.is_by_example(s) for s in sources]
         examples = self.sizes.get(self.batch) if self.batch and self.is_by_example(name) else None
-        attributes = concrete_attributes(op, data["attributes"], self.sizes)
+        attributes = concrete_attributes(op, node, self.sizes)
         return local_jacobian(
             Call(op, op.complete(arguments), attributes, self.values[name], examples, by_example), position
         )

@@ -1,15 +1,18 @@
-"""Explaining a derivative: the factors of every path, the cotangent of every node, and what it all costs."""
+"""Explain a derivative: the factors of every path, the cotangent of every node, and what it costs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Collection, Mapping, Sequence
+from functools import reduce
 
 import numpy as np
 
-from dataflow.autodiff import check_differentiable
-from dataflow.errors import DataError, ShapeError
-from dataflow.evaluate import kink_warnings, non_finite_warnings
+from dataflow.autodiff.reverse import check_differentiable
+from dataflow.errors import DataError, ShapeError, listed
+from dataflow.execution.forward import kink_warnings, non_finite_warnings
 from dataflow.explain.chain import Chain, Edge
+from dataflow.explain.counts import separate_count, shared_count
 from dataflow.explain.explanation import (
     ChosenOrder,
     Explanation,
@@ -19,11 +22,15 @@ from dataflow.explain.explanation import (
     Term,
     WrtExplanation,
 )
-from dataflow.explain.order import accumulate, cheapest, orders, price
-from dataflow.model import Model
-from dataflow.operators import DENSE_LIMIT
+from dataflow.explain.order_search import accumulate, cheapest, orders, price
+from dataflow.model.model import Model
+from dataflow.notation.names import Names
+from dataflow.operations.jacobians import DENSE_LIMIT, Jacobian
+from dataflow.support.arguments import checked
+from dataflow.support.arrays import read_only
 
 
+@checked
 def explain(
     model: Model,
     *,
@@ -33,19 +40,20 @@ def explain(
     inner: bool = False,
     order: Sequence[str] | None = None,
     dense: bool = False,
+    notation: str = "math",
     data: Mapping[str, object] | None = None,
     **inputs: object,
 ) -> Explanation:
-    """Explain the derivative of ``of`` (of the loss unless said) with respect to ``wrt`` (to every parameter
-    unless said).
+    """Explain the derivative of ``of`` (by default the loss) with respect to ``wrt`` (by default every parameter).
 
     ``example`` takes one example of the batch; otherwise the batch is taken whole and gradients are summed over
-    it. With ``inner`` the nodes inside expressions have factors of their own. ``order`` lists the inner nodes as
-    they are to be eliminated; what that costs and that the same comes out is then part of the explanation. A matrix of
-    over 16 MiB is a ``ShapeError`` unless ``dense``.
+    it. With ``inner`` the nodes inside expressions have factors of their own. ``order`` lists the inner nodes in the
+    order of their elimination; the explanation then says what that costs, and checks that the result is the same. A
+    matrix of over 16 MiB is a ``ShapeError`` unless ``dense``. ``notation`` is "math", which sets names as symbols, or
+    "plain", which leaves them as the file has them.
     """
-    with np.errstate(all="ignore"):  # what is not finite is told as a note
-        return _explain(model, of, wrt, example, inner, order, dense, model.given(data, inputs))
+    with np.errstate(all="ignore"):  # notes say what is not finite
+        return _explain(model, of, wrt, example, inner, order, dense, notation, model.given(data, inputs))
 
 
 def _explain(
@@ -56,13 +64,14 @@ def _explain(
     inner: bool,
     order: Sequence[str] | None,
     dense: bool,
-    given: Mapping[str, object] | None,
+    notation: str,
+    inputs: Mapping[str, object] | None,
 ) -> Explanation:
     target = model.target(of)
     names = list(model.parameters) if wrt is None else [wrt] if isinstance(wrt, str) else list(dict.fromkeys(wrt))
     if example is not None:
-        given = model.one_example(given, example)
-    chain = chain_of(model, target, names, given, inner=inner)
+        inputs = model.one_example(inputs, example)
+    chain = chain_of(model, target, names, inputs, inner=inner)
     notes = non_finite_warnings(model.graph, chain.order, chain.values)
     on_the_way = model.graph.depending_on(names)
     notes += kink_warnings(
@@ -77,8 +86,10 @@ def _explain(
         for edge in edges[name]:
             shared_with.setdefault(edge, []).append(name)
     cotangents: dict[str, NodeExplanation] = {}
-    explained = {name: _explained(chain, name, rows, cotangents) for name in names}
-    counts = [one.multiplications for one in explained.values() if one.multiplications is not None]
+    explained = {name: _explain_wrt(chain, name, rows, cotangents) for name in names}
+    counts = [
+        explanation.multiplications for explanation in explained.values() if explanation.multiplications is not None
+    ]
     return Explanation(
         model.name,
         target,
@@ -87,16 +98,17 @@ def _explain(
         explained,
         shared_with,
         sum(count.separate for count in counts),
-        _reverse_count(chain, list(shared_with)),
-        model.sizes_of(given).get(chain.batch) if chain.batch else None,
+        shared_count(chain, list(shared_with)),
+        model.sizes_of(inputs).get(chain.batch) if chain.batch else None,
         example,
         notes,
+        Names(model.graph, notation),
         None if order is None else _in_order(chain, explained, list(shared_with), order, dense),
     )
 
 
 def _check_sizes(chain: Chain, rows: int) -> None:
-    """A ``ShapeError`` where a cotangent of several rows, or the result, would take over 16 MiB."""
+    """Raise a ``ShapeError`` if a cotangent of several rows, or the result, would take over 16 MiB."""
     on_the_way = set(chain.wrt).union(*map(chain.leading_to, chain.wrt))
     for name in [*chain.wrt, *(name for name in reversed(chain.order) if name in on_the_way)]:
         columns = chain.values[name].size
@@ -112,35 +124,40 @@ def _in_order(
     chain: Chain, explained: Mapping[str, WrtExplanation], edges: Sequence[Edge], order: Sequence[str], dense: bool
 ) -> ChosenOrder:
     jacobians: dict[tuple[str, str], np.ndarray] = {}
-    for of, source, argument in edges:
-        jacobian = chain.factor(of, source, argument).jacobian
+    for (of, source), jacobian in _added(chain, edges).items():
         if jacobian.dense_bytes > DENSE_LIMIT and not dense:
             rows, columns = jacobian.shape
             raise ShapeError(f"∂{of}/∂{source} is {rows}×{columns}, too large to multiply densely; take one example")
-        known = jacobians.get((source, of))
-        jacobians[source, of] = jacobian.dense() if known is None else known + jacobian.dense()
+        jacobians[source, of] = jacobian.dense()
     names = list(explained)
-    found, _ = accumulate(jacobians, names, chain.of, order, limit=None if dense else DENSE_LIMIT // 8)
-    difference = max((float(np.abs(found[n] - explained[n].product).max(initial=0)) for n in names), default=0.0)
-    return ChosenOrder(price(chain.example_sizes, jacobians, names, chain.of, order), found, difference)
+    products, _ = accumulate(jacobians, names, chain.of, order, limit=None if dense else DENSE_LIMIT // 8)
+    difference = max((float(np.abs(products[n] - explained[n].product).max(initial=0)) for n in names), default=0.0)
+    kept = {name: read_only(jacobian) for name, jacobian in products.items()}
+    return ChosenOrder(price(chain.example_sizes, jacobians, names, chain.of, order), kept, difference)
 
 
 def chain_of(
-    model: Model, of: str, wrt: Sequence[str], given: Mapping[str, object] | None, *, inner: bool = False
+    model: Model,
+    of: str,
+    wrt: Sequence[str],
+    inputs: Mapping[str, object] | None,
+    *,
+    inner: bool = False,
+    visible: Collection[str] | None = None,
 ) -> Chain:
-    """The chain from ``of`` to ``wrt`` with the values of a forward pass; a ``DataError`` where an input is missing."""
+    """Make the chain from ``of`` to ``wrt`` with the values of a forward pass; a missing input is a ``DataError``."""
     check_differentiable(model.graph, of, wrt)
-    result = model.evaluate(of=of, data=given)
+    result = model.evaluate(of=of, data=inputs)
     if any(name not in result.values and name not in result.not_computed for name in wrt):
-        result = model.evaluate(data=given)  # a name that `of` does not need is asked for too
+        result = model.evaluate(data=inputs)  # a wrt that `of` does not need
     for name in (of, *wrt):
         if name not in result.values:
-            missing = ", ".join(f"'{one}'" for one in result.not_computed.get(name, [])) or "nothing that it depends on"
+            missing = listed(result.not_computed.get(name, [])) or "nothing that it depends on"
             raise DataError(f"'{name}' is not computed: {missing} is not given", node=name)
-    return Chain(model.graph, of, wrt, result.values, model.sizes_of(given), inner)
+    return Chain(model.graph, of, wrt, result.values, model.sizes_of(inputs), inner, visible)
 
 
-def _explained(chain: Chain, wrt: str, rows: int, known: dict[str, NodeExplanation]) -> WrtExplanation:
+def _explain_wrt(chain: Chain, wrt: str, rows: int, known: dict[str, NodeExplanation]) -> WrtExplanation:
     shape = chain.values[wrt].shape
     size = chain.values[wrt].size
     count = chain.path_count(wrt)
@@ -148,9 +165,9 @@ def _explained(chain: Chain, wrt: str, rows: int, known: dict[str, NodeExplanati
         empty = np.zeros((rows, size))
         return WrtExplanation(chain.of, wrt, [], 0, [], empty, np.zeros_like(chain.values[wrt]), None)
     nodes = _by_node(chain, wrt, rows, known)
-    found = chain.paths(wrt)
+    all_paths = chain.paths(wrt)
     product = nodes[-1].cotangent
-    paths = None if found is None else [_along(chain, path, rows) for path in found]
+    paths = None if all_paths is None else [_along(chain, path, rows) for path in all_paths]
     return WrtExplanation(
         chain.of,
         wrt,
@@ -159,7 +176,7 @@ def _explained(chain: Chain, wrt: str, rows: int, known: dict[str, NodeExplanati
         nodes,
         product,
         product.sum(axis=0).reshape(shape).astype(chain.values[wrt].dtype, copy=False),
-        _multiplications(chain, wrt, found),
+        _multiplications(chain, wrt),
     )
 
 
@@ -167,7 +184,7 @@ def _along(chain: Chain, path: Sequence[Edge], rows: int) -> PathExplanation:
     factors = [chain.factor(*edge) for edge in path]
     partials: list[np.ndarray] = []
     for factor in factors:
-        partials.append(factor.jacobian.left(partials[-1] if partials else np.eye(rows)))
+        partials.append(read_only(factor.jacobian.left(partials[-1] if partials else np.eye(rows))))
     return PathExplanation(factors, partials)
 
 
@@ -184,55 +201,34 @@ def _by_node(chain: Chain, wrt: str, rows: int, known: dict[str, NodeExplanation
             for edge in users.get(name, []):
                 factor = chain.factor(*edge)
                 terms.append(Term(factor, factor.jacobian.left(known[edge[0]].cotangent)))
-            cotangent = np.eye(rows) if name == chain.of else _total([term.value for term in terms])
+            cotangent = np.eye(rows) if name == chain.of else reduce(operator.add, (term.value for term in terms))
             known[name] = NodeExplanation(name, terms, cotangent)
         nodes.append(known[name])
     return nodes
 
 
-def _total(values: Sequence[np.ndarray]) -> np.ndarray:
-    total = values[0]
-    for value in values[1:]:
-        total = total + value
-    return total
-
-
-def _multiplications(chain: Chain, wrt: str, paths: Sequence[Sequence[Edge]] | None) -> Multiplications:
+def _multiplications(chain: Chain, wrt: str) -> Multiplications:
     sizes, edges = chain.example_sizes, chain.edges(wrt)
     rows, columns = sizes[chain.of], sizes[wrt]
-    reverse = _reverse_count(chain, edges)
-    forward = sum(columns * sizes[of] * sizes[source] for of, source, _ in edges if source != wrt)
-    if paths is None:
-        separate = _separate_count(chain, edges, wrt)
-    else:
-        separate = sum(rows * sizes[of] * sizes[source] for path in paths for of, source, _ in path[1:])
+    together = _added(chain, edges)
+    separate, reverse = separate_count(chain, edges, wrt), shared_count(chain, edges)
+    forward = sum(columns * sizes[of] * sizes[source] for of, source in together if source != wrt)
     structured = 0
-    for of, source, argument in edges:
+    for (of, _), jacobian in together.items():
         if of != chain.of:
-            cost = chain.factor(of, source, argument).jacobian.multiplications
+            cost = jacobian.multiplications
             examples = chain.sizes[chain.batch] if chain.batch and chain.is_by_example(of) else 1
             structured += rows * cost // max(1, examples)
-    known = orders(sizes, [(source, of) for of, source, _ in edges], wrt, chain.of)
+    known = orders(sizes, [(source, of) for of, source in together], wrt, chain.of)
     best, markowitz = cheapest(known), known["Markowitz"].multiplications
     return Multiplications(separate, reverse, reverse, forward, markowitz, best.multiplications, best, structured)
 
 
-def _reverse_count(chain: Chain, edges: Sequence[Edge]) -> int:
-    sizes = chain.example_sizes
-    return sum(sizes[chain.of] * sizes[of] * sizes[source] for of, source, _ in edges if of != chain.of)
-
-
-def _separate_count(chain: Chain, edges: Sequence[Edge], wrt: str) -> int:
-    """The same over all paths, when there are too many to list: a factor counts once for each path that it lies on."""
-    sizes = chain.example_sizes
-    from_of = {chain.of: 1}
-    to_wrt = {wrt: 1}
-    for of, source, _ in edges:
-        from_of[source] = from_of.get(source, 0) + from_of.get(of, 0)
-    for of, source, _ in reversed(edges):
-        to_wrt[of] = to_wrt.get(of, 0) + to_wrt.get(source, 0)
-    return sum(
-        from_of[of] * to_wrt[source] * sizes[chain.of] * sizes[of] * sizes[source]
-        for of, source, _ in edges
-        if of != chain.of
-    )
+def _added(chain: Chain, edges: Sequence[Edge]) -> dict[tuple[str, str], Jacobian]:
+    """The factor between each two neighbours. Where an op takes one node several times, the factors of these arguments
+    are added before they are multiplied, in whatever order: additions are not counted."""
+    total: dict[tuple[str, str], Jacobian] = {}
+    for of, source, argument in edges:
+        jacobian = chain.factor(of, source, argument).jacobian
+        total[of, source] = total[of, source] + jacobian if (of, source) in total else jacobian
+    return total

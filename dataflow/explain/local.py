@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from dataflow.autodiff import pullback
-from dataflow.graph import trace_op
-from dataflow.op import Op, specs_of
-from dataflow.operators import (
+from dataflow.autodiff.reverse import pullback
+from dataflow.graph.graph import Trace, trace_op
+from dataflow.operations.jacobians import (
     DENSE_LIMIT,
     BlockByExample,
     Dense,
@@ -23,6 +22,7 @@ from dataflow.operators import (
     Sum,
     identity,
 )
+from dataflow.operations.op import Op, literals_of, specs_of
 
 Local = Callable[[str, int], Jacobian]
 
@@ -44,9 +44,9 @@ def local_jacobian(call: Call, position: int) -> Jacobian:
     """∂result/∂argument, of shape (entries of the result, entries of the argument)."""
     with np.errstate(all="ignore"):
         if position in call.op.local_rules:
-            found = call.op.local_rules[position](call.result, *call.arguments, **call.attributes)
-            if found is not None:
-                return _checked(call, position, found)
+            jacobian = call.op.local_rules[position](call.result, *call.arguments, **call.attributes)
+            if jacobian is not None:
+                return _checked(call, position, jacobian)
         if _is_elementwise(call):
             return _elementwise(call, position)
         if call.op.structure == "selection":
@@ -54,9 +54,9 @@ def local_jacobian(call: Call, position: int) -> Jacobian:
         if call.op.structure == "sum":
             return _sum(call, position)
         if not call.op.is_primitive:
-            found = _through_body(call, position)
-            if found is not None:
-                return found
+            jacobian = _through_body(call, position)
+            if jacobian is not None:
+                return jacobian
         return _by_rows(call, position)
 
 
@@ -73,16 +73,16 @@ def through(
     ``order`` is a topological order of the nodes on the way, the output of ``size`` entries last and the source
     not among them; ``local`` gives ∂node/∂argument by position.
     """
-    found: dict[str, Jacobian] = {output: identity(size)}
+    products: dict[str, Jacobian] = {output: identity(size)}
     on_the_way = {*order, source}
     for name in reversed(order):
-        if name not in found:
+        if name not in products:
             continue
         for position, argument in enumerate(arguments(name)):
             if isinstance(argument, str) and argument in on_the_way:
-                step = found[name] @ local(name, position)
-                found[argument] = found[argument] + step if argument in found else step
-    return found.get(source)
+                step = products[name] @ local(name, position)
+                products[argument] = products[argument] + step if argument in products else step
+    return products.get(source)
 
 
 def _is_elementwise(call: Call) -> bool:
@@ -90,13 +90,15 @@ def _is_elementwise(call: Call) -> bool:
         return True
     if call.op.is_primitive:
         return False
-    specs = specs_of(call.arguments)
-    literals = {i: a for i, a in enumerate(call.arguments) if type(a) in (int, float, bool)}
-    trace = trace_op(call.op, specs, call.attributes, literals)
+    trace = _trace(call)
     return (
         all(trace.graph.op_of(name).elementwise for name in trace.graph.names("op"))
         and trace.output not in trace.inputs
     )
+
+
+def _trace(call: Call) -> Trace:
+    return trace_op(call.op, specs_of(call.arguments), call.attributes, literals_of(call.arguments))
 
 
 def _elementwise(call: Call, position: int) -> Jacobian:
@@ -113,6 +115,7 @@ def _elementwise(call: Call, position: int) -> Jacobian:
 
 def _selection(call: Call, position: int) -> Jacobian:
     # The op itself moves the numbers of the argument's entries to where the entries go; 0 stands for "from elsewhere".
+    # Whole numbers and booleans beside it may say where: they stay.
     argument = np.asarray(call.arguments[position])
     numbers = [
         np.arange(1, argument.size + 1, dtype=np.int64).reshape(argument.shape) if i == position else _zeros(a)
@@ -134,9 +137,7 @@ def _sum(call: Call, position: int) -> Jacobian:
 
 def _through_body(call: Call, position: int) -> Jacobian | None:
     """Of a composite op, by the structure of its parts; ``None`` where they do not add up to one structure."""
-    specs = specs_of(call.arguments)
-    literals = {i: a for i, a in enumerate(call.arguments) if type(a) in (int, float, bool)}
-    trace = trace_op(call.op, specs, call.attributes, literals)
+    trace = _trace(call)
     values = trace.replay_all(call.arguments)
     source = trace.inputs[position]
     if source is None:
@@ -153,11 +154,11 @@ def _through_body(call: Call, position: int) -> Jacobian | None:
     def local(name: str, at: int) -> Jacobian:
         arguments = [values[a] if isinstance(a, str) else a for a in trace.graph.arguments(name)]
         op = trace.graph.op_of(name)
-        inner = Call(op, op.complete(arguments), trace.graph.nodes[name]["attributes"], np.asarray(values[name]))
+        inner = Call(op, op.complete(arguments), trace.graph.node_of(name).attributes, np.asarray(values[name]))
         return local_jacobian(inner, at)
 
-    found = through(order, trace.graph.arguments, trace.output, source, call.result.size, local)
-    return None if isinstance(found, (Product, Sum)) else found
+    jacobian = through(order, trace.graph.arguments, trace.output, source, call.result.size, local)
+    return None if isinstance(jacobian, (Product, Sum)) else jacobian
 
 
 def _by_rows(call: Call, position: int) -> Jacobian:
@@ -198,11 +199,11 @@ def _blocks(examples: int, rows: int, columns: int, row: Callable[[np.ndarray], 
     )
 
 
-def _checked(call: Call, position: int, found: Jacobian) -> Jacobian:
+def _checked(call: Call, position: int, jacobian: Jacobian) -> Jacobian:
     expected = (call.result.size, np.asarray(call.arguments[position]).size)
-    if found.shape != expected:
-        raise ValueError(f"the local rule of op '{call.op.name}' gave the shape {found.shape}, not {expected}")
-    return found
+    if jacobian.shape != expected:
+        raise ValueError(f"the local rule of op '{call.op.name}' gave the shape {jacobian.shape}, not {expected}")
+    return jacobian
 
 
 def _only(call: Call, position: int) -> list[bool]:
@@ -210,6 +211,6 @@ def _only(call: Call, position: int) -> list[bool]:
 
 
 def _zeros(argument: Any) -> Any:
-    return (
-        np.zeros(argument.shape, np.int64) if isinstance(argument, np.ndarray) else 0 if argument is not None else None
-    )
+    if isinstance(argument, np.ndarray):
+        return np.zeros(argument.shape, np.int64) if argument.dtype.kind == "f" else argument
+    return argument if argument is None else 0

@@ -1,4 +1,4 @@
-"""The derivation that a lecture would write: the chain rule in symbols, for scalars and small vectors, in LaTeX.
+"""Derive a gradient in symbols, as a lecture would: the chain rule for scalars and small vectors, in LaTeX.
 
 Every local derivative is found with sympy (the extra ``[symbolic]``) from the ops' definitions, not from their
 derivative rules, and the result is compared with the numbers before it is handed out.
@@ -6,20 +6,24 @@ derivative rules, and the result is compared with the numbers before it is hande
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from dataflow.errors import MissingExtraError, RuleError, ShapeError
+from dataflow.analysis.interpret import Interpretation, array_of
+from dataflow.errors import MissingExtraError, RuleError, ShapeError, WorkLimitError
 from dataflow.explain.chain import Chain, Edge
 from dataflow.explain.explainer import chain_of
-from dataflow.explain.names import latex_name
-from dataflow.graph import CONSTANT, OP
-from dataflow.interpret import Interpretation, array_of
-from dataflow.model import Model
-from dataflow.notebook import bundle
+from dataflow.graph.node import OP
+from dataflow.limits import allowance, counted_calls, spend, work_left
+from dataflow.model.model import Model
+from dataflow.notation.names import Names
+from dataflow.support.arguments import checked
+from dataflow.support.mimebundle import bundle
 
 LARGEST = 16
 """Entries of the largest node that is written in symbols."""
@@ -47,12 +51,32 @@ class Derivation:
     """∂of/∂wrt as a sympy matrix, in the symbols of all nodes on the way."""
     symbols: dict[str, Any]
     """Each node's symbols, a matrix of one column."""
+    shapes: dict[str, tuple[int, ...]]
+    """Each node's shape, without the axis of the batch."""
+    names: Names
+    """How names are set."""
+    example: int | None
+    """The example of the batch with whose numbers the result was compared; ``None`` without a batch."""
     largest_error: float
     """By how much the result, with numbers put in, differs from the Jacobian that was computed."""
 
     def to_latex(self) -> str:
-        """A ``align*`` block that compiles with amsmath."""
-        return derivation_latex(self)
+        """An ``align*`` block that compiles with amsmath."""
+        return str(self._write("latex"))
+
+    @property
+    def gradient(self) -> Any:
+        """The result as a sympy matrix in the shape of the wrt, where ``of`` is a number; all but the last of its axes
+        are one. ``None`` where ``of`` has several entries."""
+        if self.result.shape[0] != 1:
+            return None
+        shape = self.shapes[self.wrt]
+        columns = shape[-1] if shape else 1
+        return self.result.reshape(self.result.shape[1] // max(1, columns), columns)
+
+    def _write(self, form: str) -> Any:
+        # the writers know this class, so it finds them when it is asked
+        return getattr(import_module("dataflow.explain.derivation_forms"), f"derivation_{form}")(self)
 
     def __str__(self) -> str:
         return self.to_latex()
@@ -64,58 +88,61 @@ class Derivation:
         return bundle({"text/plain": self.__str__, "text/latex": self.__str__}, include, exclude)
 
 
-def derivation_latex(derivation: Derivation) -> str:
-    """The derivation as an ``align*`` block: what each node is, the chain, the factors, the result."""
-    sympy = _sympy()
-
-    def matrix(found: Any) -> str:
-        if found.shape == (1, 1):
-            return str(sympy.latex(found[0, 0]))
-        return str(sympy.latex(found, mat_str="pmatrix", mat_delim=""))
-
-    def bracketed(found: Any) -> str:
-        text = matrix(found)
-        return rf"\left({text}\right)" if found.shape == (1, 1) else text
-
-    def set_name(name: str) -> str:
-        return latex_name(name, layered=len(derivation.symbols[name]) > 1)
-
-    def partial(of: str, wrt: str) -> str:
-        return rf"\frac{{\partial {set_name(of)}}}{{\partial {set_name(wrt)}}}"
-
-    lines = []
-    for name, column in derivation.definitions.items():
-        for symbol, entry in zip(derivation.symbols[name], column, strict=True):
-            lines.append(f"{sympy.latex(symbol)} &= {sympy.latex(entry)}")
-    left = partial(derivation.of, derivation.wrt)
-    products = [" ".join(partial(factor.of, factor.wrt) for factor in path) for path in derivation.paths]
-    lines.append(f"{left} &= " + (" + ".join(products) or matrix(derivation.result)))
-    if derivation.paths and any(derivation.paths):
-        products = [" ".join(bracketed(factor.matrix) for factor in path) for path in derivation.paths]
-        lines.append("&= " + " + ".join(products))
-        lines.append(f"&= {matrix(derivation.result)}")
-    return "\\begin{align*}\n" + " \\\\\n".join(lines) + "\n\\end{align*}\n"
-
-
+@checked
 def derive(
     model: Model,
     *,
     of: str | None = None,
     wrt: str,
-    example: int = 0,
+    example: int | None = None,
     data: Mapping[str, Any] | None = None,
     **inputs: Any,
 ) -> Derivation:
-    """Derive ∂of/∂wrt (of the loss unless said) in symbols, for one example, and check it against the numbers there."""
-    sympy = _sympy()
+    """Derive ∂of/∂wrt (``of`` is by default the loss) in symbols, for one example (the first unless given), and check
+    it against the numbers there.
+
+    The limit ``work`` bounds it: at most half of that goes into simplifying the result, and a derivation that needs
+    more than all of it is a ``WorkLimitError``."""
+    sympy = load_sympy()
     target = model.target(of)
-    given = model.given(data, inputs)
-    if model.has_batch:
-        given = model.one_example(given, example)
-    chain = chain_of(model, target, [wrt], given)
-    symbols = {name: _symbols(sympy, chain, name) for name in _neighbours(chain)}
+    known = model.given(data, inputs)
+    if example is None and model.has_batch:
+        example = 0
+    if example is not None:
+        known = model.one_example(known, example)
+    chain = chain_of(model, target, [wrt], known)
+    expected = model.jacobian(of=target, wrt=[wrt], data=known)
+    with allowance(f"the derivation of '{target}' with respect to '{wrt}' in symbols"), counted_calls():
+        derivation = _derived(sympy, chain, target, wrt)
+        derivation = replace(derivation, result=_simplified(sympy, derivation.result))
+        numbers = {
+            symbol: sympy.Float(float(value), 30)
+            for name, column in derivation.symbols.items()
+            for symbol, value in zip(column, chain.values[name].reshape(-1), strict=True)
+        }
+        error = _largest_error(sympy, derivation.result, numbers, expected)
+        return replace(derivation, example=example, largest_error=error)
+
+
+def _simplified(sympy: Any, matrix: Any) -> Any:
+    """The matrix simplified with at most half of the work that is left; as it is where that does not suffice, for there
+    is no bound on what sympy takes to simplify."""
+    half = work_left() // 2
+    spend(half)
+    try:
+        with allowance("", half), counted_calls():
+            return matrix.applyfunc(sympy.simplify)
+    except WorkLimitError:
+        return matrix
+
+
+def _derived(sympy: Any, chain: Chain, target: str, wrt: str) -> Derivation:
+    """Multiply the factors; the result is neither simplified nor compared yet."""
+    names = Names(chain.graph)
+    shapes = {name: _shape(chain, name) for name in _neighbours(chain)}
+    symbols = {name: _symbols(sympy, name, shape, names) for name, shape in shapes.items()}
     definitions = {
-        name: _definition(sympy, chain, name, symbols) for name in chain.order if chain.graph.nodes[name]["kind"] == OP
+        name: _definition(sympy, chain, name, symbols) for name in chain.order if chain.graph.node_of(name).kind == OP
     }
     paths = chain.paths(wrt)
     if paths is None:
@@ -128,17 +155,11 @@ def derive(
         for factor in path:
             product = product * factor.matrix
         total += product
-    result = total.applyfunc(sympy.simplify)
-    numbers = {
-        symbol: sympy.Float(float(value), 30)
-        for name, column in symbols.items()
-        for symbol, value in zip(column, chain.values[name].reshape(-1), strict=True)
-    }
-    error = _largest_error(sympy, result, numbers, model.jacobian(of=target, wrt=[wrt], data=given))
-    return Derivation(target, wrt, definitions, factors, result, symbols, error)
+    return Derivation(target, wrt, definitions, factors, total, symbols, shapes, names, None, 0.0)
 
 
-def _sympy() -> Any:
+def load_sympy() -> Any:
+    """Import the extra."""
     try:
         import sympy
     except ImportError:
@@ -147,57 +168,38 @@ def _sympy() -> Any:
 
 
 def _neighbours(chain: Chain) -> list[str]:
-    """The nodes on the way and those that they are computed from."""
-    found = dict.fromkeys(chain.order)
+    """Return the nodes on the paths and those that they are computed from."""
+    neighbours = dict.fromkeys(chain.order)
     for name in chain.order:
-        inside = chain.inside(name)
-        for one in inside:
-            for argument in chain.graph.arguments(one):
-                if isinstance(argument, str) and argument not in inside:
-                    found[argument] = None
-    return list(found)
+        neighbours |= dict.fromkeys(chain.entering(chain.inside(name)))
+    return list(neighbours)
 
 
-def _symbols(sympy: Any, chain: Chain, name: str) -> Any:
-    size = chain.values[name].size
+def _shape(chain: Chain, name: str) -> tuple[int, ...]:
+    """A node's shape, without the axis of the batch."""
+    shape: tuple[int, ...] = chain.values[name].shape
+    return shape[1:] if chain.is_by_example(name) else shape
+
+
+def _symbols(sympy: Any, name: str, shape: tuple[int, ...], names: Names) -> Any:
+    size = math.prod(shape)
     if size > LARGEST:
         raise ShapeError(
             f"'{name}' has {size} entries; symbols are written for up to {LARGEST}. Explain it in numbers instead",
             node=name,
         )
-    shape = chain.values[name].shape
-    if chain.is_by_example(name):
-        shape = shape[1:]
-    base = latex_name(name, layered=size > 1)
     if size == 1:
-        return sympy.Matrix([sympy.Symbol(base, real=True)])
-    comma = "," if max(shape) > 9 else ""
-    places = [comma.join(str(i + 1) for i in place) for place in np.ndindex(*shape)]
-    return sympy.Matrix([sympy.Symbol(f"{base}_{{{place}}}", real=True) for place in places])
+        return sympy.Matrix([sympy.Symbol(names.latex(name), real=True)])
+    entries = (names.symbol(name).at(place, digits_apart=max(shape) > 9) for place in np.ndindex(*shape))
+    return sympy.Matrix([sympy.Symbol(entry.as_latex, real=True) for entry in entries])
 
 
 def _definition(sympy: Any, chain: Chain, name: str, symbols: Mapping[str, Any]) -> Any:
     """A node's entries in the symbols of its neighbours, by running the ops inside it on arrays of symbols."""
-    known: dict[str, Any] = {}
     inside = chain.inside(name)
-    for one in inside:
-        arguments = []
-        for argument in chain.graph.arguments(one):
-            if not isinstance(argument, str):
-                arguments.append(_exact(sympy, argument))
-            elif argument in known:
-                arguments.append(known[argument])
-            elif chain.graph.nodes[argument]["kind"] == CONSTANT and argument not in symbols:
-                arguments.append(
-                    array_of(
-                        chain.values[argument].shape, (_exact(sympy, x.item()) for x in chain.values[argument].flat)
-                    )
-                )
-            else:
-                arguments.append(array_of(chain.values[argument].shape, symbols[argument]))
-        op = chain.graph.op_of(one)
-        known[one] = _interpretation(sympy).apply(op, op.complete(arguments), chain.graph.nodes[one]["attributes"])
-    return sympy.Matrix(list(np.asarray(known[name], dtype=object).reshape(-1)))
+    known = {source: array_of(chain.values[source].shape, symbols[source]) for source in chain.entering(inside)}
+    entries = _interpretation(sympy).values(chain.graph, inside, known, chain.sizes)[name]
+    return sympy.Matrix(list(np.asarray(entries, dtype=object).reshape(-1)))
 
 
 def _factor(
@@ -209,7 +211,6 @@ def _factor(
     # The same node is several arguments of one op: only this one is taken as a variable.
     graph = chain.graph
     fresh = sympy.Matrix([sympy.Symbol(f"{symbol.name}'", real=True) for symbol in symbols[wrt]])
-    shape = chain.values[wrt].shape
     arguments = [
         _exact(sympy, a)
         if not isinstance(a, str)
@@ -218,17 +219,16 @@ def _factor(
     ]
     op = graph.op_of(of)
     entries = np.asarray(
-        _interpretation(sympy).apply(op, op.complete(arguments), graph.nodes[of]["attributes"]), dtype=object
+        _interpretation(sympy).apply(op, op.complete(arguments), graph.node_of(of).attributes), dtype=object
     )
     jacobian = sympy.Matrix(list(entries.reshape(-1))).jacobian(fresh)
-    assert jacobian.shape[1] == int(np.prod(shape))
     return SymbolicFactor(of, wrt, jacobian.subs(dict(zip(fresh, symbols[wrt], strict=True))))
 
 
 def _largest_error(sympy: Any, result: Any, numbers: Mapping[Any, Any], expected: np.ndarray) -> float:
-    found = np.array(result.subs(numbers).evalf(20).tolist(), dtype=object)
+    exact = np.array(result.subs(numbers).evalf(20).tolist(), dtype=object)
     try:
-        values = found.astype(np.float64)
+        values = exact.astype(np.float64)
     except TypeError:
         raise RuleError(f"the derivation left symbols without a number: {sympy.latex(result)}") from None
     difference = np.abs(values - expected)
@@ -242,7 +242,9 @@ def _largest_error(sympy: Any, result: Any, numbers: Mapping[Any, Any], expected
 
 
 def _exact(sympy: Any, number: Any) -> Any:
-    return None if number is None else sympy.nsimplify(number, rational=True)
+    if number is None:
+        return None
+    return {math.pi: sympy.pi, math.e: sympy.E}.get(number) or sympy.nsimplify(number, rational=True)
 
 
 def _interpretation(sympy: Any) -> Interpretation:

@@ -8,118 +8,144 @@ import numpy as np
 
 from dataflow.explain.chain import Factor
 from dataflow.explain.explanation import ChosenOrder, Explanation, NodeExplanation, PathExplanation, WrtExplanation
+from dataflow.explain.factor_texts import expression_of, formula_of, structure_of
+from dataflow.notation.names import Names
+from dataflow.support.number_texts import NOTE, number_text, number_texts, watched_numbers, without_negligible
+from dataflow.support.text_tables import align
 
 WIDEST = 8
 """Matrices with more columns, or with more than twice as many rows, are shortened."""
 
 
 def text(explanation: Explanation) -> str:
-    """The whole explanation."""
-    return "\n\n".join(frames(explanation)) + "\n"
+    """Format the whole explanation."""
+    with watched_numbers() as numbers:
+        parts = list(frames(explanation))
+    if numbers.hides:
+        parts.append(f"Note: {NOTE}")
+    return "\n\n".join(parts) + "\n"
 
 
 def frames(explanation: Explanation) -> Iterator[str]:
-    """The explanation step by step: the question, each factor with the product so far, the result, what it costs."""
+    """Yield the explanation step by step: the question, each factor with the product so far, the result, the cost."""
     yield _heading(explanation)
-    for one in explanation.explained.values():
-        yield from _wrt_frames(explanation, one)
+    for explained in explanation.explained.values():
+        yield from _wrt_frames(explanation, explained)
     if len(explanation.wrt) > 1:
         yield _shared(explanation)
     if explanation.chosen is not None:
-        yield _chosen(explanation.chosen)
+        yield _chosen(explanation.chosen, explanation.names)
     if explanation.warnings:
         yield "\n".join(f"Note: {note}" for note in explanation.warnings)
 
 
 def matrix_lines(matrix: np.ndarray) -> list[str]:
-    """A matrix in brackets, columns aligned, shortened in the middle where it is large."""
-    found = cells(matrix)
-    widths = [max(map(len, column)) for column in zip(*found, strict=True)]
-    return [
-        "[ " + "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) + " ]" for row in found
-    ]
+    """Format a matrix in brackets with aligned columns; a large one is shortened in the middle."""
+    return [f"[ {line} ]" for line in align(cells(matrix), 0)]
 
 
 def cells(matrix: np.ndarray) -> list[list[str]]:
-    """The entries as text, shortened in the middle where there are many."""
-    rows = np.atleast_2d(matrix)
+    """Format the entries; many are shortened in the middle."""
+    rows = without_negligible(np.atleast_2d(matrix))
     down, across = _shortened(len(rows), 2 * WIDEST), _shortened(rows.shape[1], WIDEST)
-    return [["…" if i is None or j is None else f"{rows[i, j] + 0.0:.6g}" for j in across] for i in down]
+    return [["…" if i is None or j is None else number_text(rows[i, j]) for j in across] for i in down]
+
+
+def place(explanation: Explanation) -> str:
+    """What is explained, its value where that is short, and for which data."""
+    return f"{explanation.names.text(explanation.of)}{value_text(explanation.value)}, {at_place(explanation)}"
+
+
+def value_text(value: np.ndarray) -> str:
+    """`` = 0.5``, `` = [1, 2]`` or `` = [1, 2; 3, 4]``; nothing for what is longer than a line takes."""
+    if value.ndim == 0:
+        return f" = {number_text(value)}"
+    if value.ndim > 2 or value.size > WIDEST:
+        return ""
+    rows = [", ".join(number_texts(row)) for row in np.atleast_2d(without_negligible(value))]
+    return f" = [{'; '.join(rows)}]"
+
+
+def at_place(explanation: Explanation) -> str:
+    """For which data it holds."""
+    if explanation.example is not None:
+        return f"at example {explanation.example} of the batch"
+    if explanation.examples is not None:
+        return f"at the batch of {explanation.examples}; gradients are summed over it"
+    return "for the given inputs"
 
 
 def _heading(explanation: Explanation) -> str:
-    names = ", ".join(f"∂{explanation.of}/∂{name}" for name in explanation.wrt)
-    if explanation.example is not None:
-        where = f"example {explanation.example} of the batch"
-    elif explanation.examples is not None:
-        where = f"the batch of {explanation.examples}; gradients are summed over it"
-    else:
-        where = "one point"
-    value = f" = {float(explanation.value):.6g}" if explanation.value.ndim == 0 else ""
-    return (
-        f"{names}\n{explanation.of}{value}, at {where}\nRows are outputs, columns inputs; a matrix is read row by row."
-    )
+    names = ", ".join(map(explanation.partial, explanation.wrt))
+    return f"{names}\n{place(explanation)}\nRows are outputs, columns inputs; a matrix is read row by row."
 
 
-def _wrt_frames(explanation: Explanation, one: WrtExplanation) -> Iterator[str]:
-    title = f"── ∂{one.of}/∂{one.wrt} "
+def _wrt_frames(explanation: Explanation, explained: WrtExplanation) -> Iterator[str]:
+    names, whole = explanation.names, explanation.partial(explained.wrt)
+    of, wrt = names.text(explained.of), names.text(explained.wrt)
+    title = f"── {whole} "
     yield title + "─" * max(0, 72 - len(title))
-    if one.path_count == 0:
-        yield f"There is no path from {one.of} back to {one.wrt}: the gradient is zero."
+    if explained.path_count == 0:
+        yield f"There is no path from {of} back to {wrt}: the gradient is zero."
         return
-    if one.paths is None:
+    if explained.paths is None:
         yield (
-            f"{one.path_count} paths lead from {one.of} to {one.wrt}, too many to list; by node instead: the\n"
-            f"cotangent of a node is the sum of what each node that uses it hands back."
+            f"{explained.path_count} paths lead from {of} to {wrt}, too many to list; by node "
+            "instead: the\ncotangent of a node is the sum of what each node that uses it hands back."
         )
-        for node in one.nodes[1:]:
-            yield _node_frame(node)
+        for node in explained.nodes[1:]:
+            yield _node_frame(node, explanation)
     else:
-        for number, path in enumerate(one.paths, 1):
-            if len(one.paths) > 1:
-                yield f"Path {number} of {len(one.paths)}: {_route(one, path)}"
+        for number, path in enumerate(explained.paths, 1):
+            if len(explained.paths) > 1:
+                yield f"Path {number} of {len(explained.paths)}: {_route(explained, path, names)}"
             elif path.factors:
-                yield _route(one, path)
-            yield from _path_frames(explanation, one, path)
-        if len(one.paths) > 1:
-            total = " + ".join(f"path {i}" for i in range(1, len(one.paths) + 1))
-            yield "\n".join([f"∂{one.of}/∂{one.wrt} = {total}:", *_indented(matrix_lines(one.product))])
-    shape = "×".join(map(str, one.gradient.shape)) or "scalar"
-    of = one.of if one.product.shape[0] == 1 else f"sum({one.of})"
+                yield _route(explained, path, names)
+            yield from _path_frames(explanation, explained, path)
+        if len(explained.paths) > 1:
+            total = " + ".join(f"path {i}" for i in range(1, len(explained.paths) + 1))
+            yield "\n".join([f"{whole} = {total}:", *_indented(matrix_lines(explained.product))])
+    shape = "×".join(map(str, explained.gradient.shape)) or "scalar"
+    of = of if explained.product.shape[0] == 1 else f"Σ{of}"
     yield "\n".join(
-        [f"Gradient of {of} in the shape of {one.wrt} ({shape}):", *_indented(_gradient_lines(one.gradient))]
+        [
+            f"Gradient of {of} in the shape of {wrt} ({shape}):",
+            *_indented(matrix_lines(explained.gradient_matrix)),
+        ]
     )
-    yield _cost(one)
+    yield _cost(explained, names)
 
 
-def _path_frames(explanation: Explanation, one: WrtExplanation, path: PathExplanation) -> Iterator[str]:
+def _path_frames(explanation: Explanation, explained: WrtExplanation, path: PathExplanation) -> Iterator[str]:
+    names = explanation.names
     for i, (factor, partial) in enumerate(zip(path.factors, path.partials, strict=True)):
-        lines = [f"Factor {i + 1} of {len(path.factors)}: {_describe(factor)}"]
-        shared = explanation.shared_with.get((factor.of, factor.wrt, factor.argument), [])
-        others = [name for name in shared if name != one.wrt]
-        if others:
-            lines.append(f"  shared with the derivative with respect to {', '.join(others)}")
+        lines = [f"Factor {i + 1} of {len(path.factors)}: {_describe(factor, explanation)}"]
+        if others := explanation.sharing(factor, explained.wrt):
+            lines.append(f"  shared with the derivative with respect to {names.listed(others)}")
         lines += _factor_lines(factor)
         if i:
-            before = f"∂{one.of}/∂{factor.of}"
-            lines.append(f"  Product so far: ∂{one.of}/∂{factor.wrt} = {before} · ∂{factor.of}/∂{factor.wrt}")
+            product = f"{explanation.partial(factor.of)} · {explanation.partial(factor.wrt, factor.of)}"
+            lines.append(f"  Product so far: {explanation.partial(factor.wrt)} = {product}")
             lines += _indented(matrix_lines(partial))
         yield "\n".join(lines)
 
 
-def _node_frame(node: NodeExplanation) -> str:
-    lines = [f"Cotangent of {node.node}:"]
+def _node_frame(node: NodeExplanation, explanation: Explanation) -> str:
+    names = explanation.names
+    lines = [f"Cotangent of {names.text(node.node)}:"]
     for term in node.terms:
-        lines.append(f"  from {term.factor.of}, times {_describe(term.factor)}:")
+        lines.append(f"  from {names.text(term.factor.of)}, times {_describe(term.factor, explanation)}:")
         lines += _indented(matrix_lines(term.value), 4)
     lines.append("  sum:" if len(node.terms) > 1 else "  so it is:")
     return "\n".join([*lines, *_indented(matrix_lines(node.cotangent), 4)])
 
 
-def _describe(factor: Factor) -> str:
+def _describe(factor: Factor, explanation: Explanation) -> str:
+    names, formula = explanation.names, formula_of(factor, explanation)
     which = f" by argument {factor.argument + 1}" if factor.argument is not None else ""
     rows, columns = factor.shape
-    return f"∂{factor.of}/∂{factor.wrt}{which}  (op {factor.op}, {rows}×{columns}, {factor.structure})"
+    left = f"{names.partial(factor.of, factor.wrt)}{which}" + (f" = {formula.text}" if formula is not None else "")
+    return f"{left}  ({expression_of(factor, names).text}; {rows}×{columns}, {structure_of(factor, formula)})"
 
 
 def _factor_lines(factor: Factor) -> list[str]:
@@ -129,36 +155,34 @@ def _factor_lines(factor: Factor) -> list[str]:
     return _indented(matrix_lines(factor.jacobian.dense()))
 
 
-def _route(one: WrtExplanation, path: PathExplanation) -> str:
-    product = " · ".join(f"∂{factor.of}/∂{factor.wrt}" for factor in path.factors)
-    return f"∂{one.of}/∂{one.wrt} = {product}" if product else f"∂{one.of}/∂{one.wrt} is the identity"
+def _route(explained: WrtExplanation, path: PathExplanation, names: Names) -> str:
+    whole = names.partial(explained.of, explained.wrt)
+    product = " · ".join(names.partial(factor.of, factor.wrt) for factor in path.factors)
+    return f"{whole} = {product}" if product else f"{whole} is the identity"
 
 
-def _cost(one: WrtExplanation) -> str:
-    counts = one.multiplications
+def _cost(explained: WrtExplanation, names: Names) -> str:
+    counts = explained.multiplications
     if counts is None:
         return ""
-    order = ", ".join(counts.order.order) if len(counts.order.order) <= 12 else f"{len(counts.order.order)} nodes"
+    order = names.listed(counts.order.order) if len(counts.order.order) <= 12 else f"{len(counts.order.order)} nodes"
     found_by = f" ({counts.order.method})" if counts.order.is_best else ""
-    best = "the best order" if counts.order.is_best else "the cheapest order known"
-    lines = [
-        "Multiplications, dense, for one example:",
-        f"  from the left (reverse)   {counts.reverse:>14,}",
-        f"  from the right (forward)  {counts.forward:>14,}",
-        f"  lowest Markowitz degree   {counts.markowitz:>14,}",
-        f"  {best:<25} {counts.best:>14,}" + (f"   eliminating {order}{found_by}" if order else ""),
-        f"  reverse with structure    {counts.with_structure:>14,}",
-    ]
+    lines = [f"  {name:<25} {count:>14,}" for name, count in counts.rows()]
+    if order:
+        lines[3] += f"   eliminating {order}{found_by}"
     if counts.separate != counts.reverse:
-        lines.insert(1, f"  each path by itself       {counts.separate:>14,}")
-    return "\n".join(lines)
+        lines.insert(0, f"  each path by itself       {counts.separate:>14,}")
+    return "\n".join(["Multiplications, dense, for one example:", *lines])
 
 
 def _shared(explanation: Explanation) -> str:
     lines = ["── What the derivatives share " + "─" * 43, ""]
-    rows = [(f"∂{of}/∂{wrt}", users) for (of, wrt, _), users in explanation.shared_with.items()]
-    width = max((len(name) for name, _ in rows), default=0)
-    lines += [f"  {name:<{width}}  for {', '.join(users)}" for name, users in rows]
+    names = explanation.names
+    rows = [
+        (names.partial(of, wrt), f"for {names.listed(users)}")
+        for (of, wrt, _), users in explanation.shared_with.items()
+    ]
+    lines += _indented(align(rows, 2))
     saved = explanation.separate - explanation.shared
     lines += [
         "",
@@ -169,17 +193,12 @@ def _shared(explanation: Explanation) -> str:
     return "\n".join(lines)
 
 
-def _chosen(chosen: ChosenOrder) -> str:
+def _chosen(chosen: ChosenOrder, names: Names) -> str:
+    order = names.listed(chosen.elimination.order)
     return (
-        f"In the order {', '.join(chosen.elimination.order)}: {chosen.elimination.multiplications:,} multiplications;\n"
+        f"In the order {order}: {chosen.elimination.multiplications:,} multiplications;\n"
         f"the result differs from the products above by at most {chosen.largest_difference:.1e}."
     )
-
-
-def _gradient_lines(gradient: np.ndarray) -> list[str]:
-    if gradient.ndim <= 2:
-        return matrix_lines(gradient)
-    return matrix_lines(gradient.reshape(-1, gradient.shape[-1]))
 
 
 def _indented(lines: Sequence[str], by: int = 2) -> list[str]:

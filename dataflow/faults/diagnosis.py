@@ -1,4 +1,4 @@
-"""Is a learner's answer right, and if not, which mistake gives exactly these numbers?"""
+"""Check a learner's answer and, if it is wrong, find the mistake that gives exactly these numbers."""
 
 from __future__ import annotations
 
@@ -8,17 +8,22 @@ from typing import Any
 
 import numpy as np
 
-from dataflow.errors import TrainingError
+from dataflow.autodiff.training_graph import training_graph
+from dataflow.errors import TrainingError, listed
 from dataflow.faults.answers import Answer
-from dataflow.faults.catalogue import catalogue
+from dataflow.faults.catalogue import Examples, catalogue
 from dataflow.faults.learner import Arrays, Learner
-from dataflow.graph import INPUT
-from dataflow.model import Model
-from dataflow.training.examples import checked_arrays, minibatches, split_inputs
+from dataflow.graph.node import INPUT
+from dataflow.model.model import Model
+from dataflow.training.minibatches.examples import checked_arrays, minibatches, split_inputs
 from dataflow.training.settings import Settings, resolve
 
-TOLERANCES = {"float64": 1e-9, "float32": 1e-4}
-"""What exact numbers may differ by, relative to the largest of their array, by the dtype of the parameter."""
+TOLERANCES = {"float64": 1e-9, "float32": 1e-4, "float16": 1e-2}
+"""The tolerance for exact numbers, relative to the largest of their array, by the dtype of the parameter."""
+
+
+MOST_EXAMPLES = 100
+"""So many examples of a batch are tried as the only one."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ class Compared:
     given: np.ndarray
     right: np.ndarray
     wrong: np.ndarray
-    """A mask of the entries that differ; of another shape, all."""
+    """A mask of the entries that differ; all of them where the shape differs."""
 
     @property
     def ok(self) -> bool:
@@ -37,7 +42,7 @@ class Compared:
 
     @property
     def worst(self) -> tuple[int, ...]:
-        """Where they differ most."""
+        """The index at which they differ most."""
         if self.given.shape != self.right.shape:
             return ()
         difference = np.where(self.wrong, np.abs(self.given - self.right), -1.0)
@@ -62,6 +67,23 @@ class Explained:
     mistake: str
     remedy: str
     parameters: tuple[str, ...]
+    also: tuple[str, ...] = ()
+    """Other mistakes that give the same numbers of them."""
+
+
+@dataclass(frozen=True)
+class Closest:
+    """Of numbers that nothing explains, what comes closest: a mistake, or the right numbers, where ``fault`` is
+    empty."""
+
+    fault: str
+    mistake: str
+    off: float
+    """By how much the numbers are off at most."""
+    place: tuple[int, ...]
+    """Where they are off most."""
+    entries: int
+    """How many are off by more than rounding."""
 
 
 @dataclass(frozen=True)
@@ -71,42 +93,85 @@ class Diagnosis:
     answer: Answer
     compared: tuple[Compared, ...]
     explained: tuple[Explained, ...]
-    """So few mistakes as explain as much as can be; a mistake beyond the first explains what those before do not."""
+    """As few mistakes as explain as much as possible; each after the first explains what those before do not."""
     unexplained: tuple[str, ...]
+    closest: Mapping[str, Closest]
+    """For each that is unexplained."""
     shows_nothing: tuple[str, ...]
-    """Mistakes of the catalogue that change none of these numbers: they may have been made all the same."""
+    """Mistakes of the catalogue that change none of these numbers, so that they may have been made or not."""
 
     @property
     def ok(self) -> bool:
-        return all(one.ok for one in self.compared)
+        return all(comparison.ok for comparison in self.compared)
 
 
-def diagnose(model: Model, answer: Answer, given: Mapping[str, Any]) -> Diagnosis:
-    """Hold an answer against the right numbers for this data (and for parameters that are among what is given), then
-    against what each mistake of the catalogue would have given.
+def diagnose(model: Model, answer: Answer, data: Mapping[str, Any], others: Examples | None = None) -> Diagnosis:
+    """Compare an answer with the right numbers for this data, which may include parameters, then with the numbers of
+    each mistake of the catalogue.
 
     Gradients are those of the loss over all the data; parameters after epochs are those of the training that the
     model declares. A mistake counts if it gives all the numbers of a parameter, to as many decimals as they have.
+    ``others`` are examples that may have been taken in the place of this data.
     """
-    if model.loss is None:
-        raise TrainingError("the model has no loss, so there are no gradients to compare with")
-    settings = _settings(model)
-    parameters = {name: np.asarray(given.get(name, model.parameters[name])) for name in model.parameters}
-    inputs = {name: value for name, value in given.items() if name not in parameters}
+    return Marker(model, data, others).diagnose(answer)
 
-    def worked_out(learner: Learner) -> Arrays:
-        if answer.epochs is None:
-            return learner.used(learner.gradient(inputs))
-        return _trained(learner, settings, inputs, answer.epochs)
 
-    right = worked_out(Learner(model, parameters, settings.optimizer))
-    compared = tuple(_compared(name, array, right[name], answer.decimals) for name, array in answer.arrays.items())
-    tried = [(learner, worked_out(learner)) for learner in catalogue(model, parameters, settings.optimizer)]
-    candidates = [_Candidate.of(learner, numbers, right, compared, answer.decimals) for learner, numbers in tried]
-    found, left = _explained(candidates, [one.name for one in compared if not one.ok])
-    showing = {type(one.learner).name for one in candidates if one.shows}
-    silent = dict.fromkeys(type(learner).name for learner, _ in tried if type(learner).name not in showing)
-    return Diagnosis(answer, compared, tuple(found), tuple(left), tuple(silent))
+class Marker:
+    """Compares answers with the right numbers and those of mistakes, which it works out once."""
+
+    def __init__(self, model: Model, data: Mapping[str, Any], others: Examples | None = None) -> None:
+        if model.loss is None:
+            raise TrainingError("the model has no loss, so there are no gradients to compare with")
+        self.model = model
+        self.settings = resolve(model.train_settings, {})
+        self.parameters = {name: np.asarray(data.get(name, model.parameters[name])) for name in model.parameters}
+        self.inputs = {name: value for name, value in data.items() if name not in self.parameters}
+        self.others = others
+        self._worked_out: dict[int | None, tuple[Arrays, list[tuple[Learner, Arrays]]]] = {}
+
+    def diagnose(self, answer: Answer) -> Diagnosis:
+        """Compare an answer."""
+        right, tried = self._numbers(answer.epochs)
+        compared = tuple(
+            Compared(name, array, right[name], _differs(array, right[name], answer.slack(name)))
+            for name, array in answer.arrays.items()
+        )
+        candidates = [_Candidate.of(learner, numbers, right, compared, answer) for learner, numbers in tried]
+        explanations, left = _explain(candidates, [comparison.name for comparison in compared if not comparison.ok])
+        showing = {type(candidate.learner).name for candidate in candidates if candidate.shows}
+        silent = dict.fromkeys(type(learner).name for learner, _ in tried if type(learner).name not in showing)
+        closest = {name: _closest(name, answer, right, tried) for name in left}
+        return Diagnosis(answer, compared, tuple(explanations), tuple(left), closest, tuple(silent))
+
+    def _numbers(self, epochs: int | None) -> tuple[Arrays, list[tuple[Learner, Arrays]]]:
+        """The right numbers, and those of each mistake."""
+        if epochs not in self._worked_out:
+            if epochs is not None:
+                _check_plain(self.model, self.settings)
+            learner = Learner(self.model, self.parameters, self.settings.rule)
+            others = self.others if self.others is not None else self._single_examples(learner)
+            alone = others if epochs is None else None
+            learners = catalogue(self.model, self.parameters, self.settings.rule, alone)
+            right = self._work_out(learner, epochs)
+            tried = [
+                (each, each.handed_in(right if each.only_hands_in_wrong else self._work_out(each, epochs)))
+                for each in learners
+            ]
+            self._worked_out[epochs] = right, tried
+        return self._worked_out[epochs]
+
+    def _work_out(self, learner: Learner, epochs: int | None) -> Arrays:
+        if epochs is None:
+            return learner.select(learner.gradient(self.inputs))
+        return _train(learner, self.settings, self.inputs, epochs)
+
+    def _single_examples(self, learner: Learner) -> Examples:
+        """Each example of the batch but the last, which has a mistake of its own."""
+        count, axes = learner.examples(self.inputs)
+        return {
+            number: {name: x.take([number], axes[name]) if name in axes else x for name, x in self.inputs.items()}
+            for number in range(min(count - 1, MOST_EXAMPLES))
+        }
 
 
 @dataclass(frozen=True)
@@ -120,40 +185,76 @@ class _Candidate:
 
     @classmethod
     def of(
-        cls, learner: Learner, faulty: Arrays, right: Arrays, compared: Sequence[Compared], decimals: int | None
+        cls, learner: Learner, faulty: Arrays, right: Arrays, compared: Sequence[Compared], answer: Answer
     ) -> _Candidate:
-        given = {one.name for one in compared}
-        shown = {name for name in given if _off(faulty[name], right[name], decimals).any()}
-        same = {one.name for one in compared if _equal(one.given, faulty[one.name], decimals)}
-        wrong = {one.name for one in compared if not one.ok}
+        slack = {comparison.name: answer.slack(comparison.name) for comparison in compared}
+        shown = {name for name in slack if _differs(faulty[name], right[name], slack[name]).any()}
+        same = {
+            comparison.name
+            for comparison in compared
+            if not _differs(comparison.given, faulty[comparison.name], slack[comparison.name]).any()
+        }
+        wrong = {comparison.name for comparison in compared if not comparison.ok}
         return cls(learner, frozenset(same & shown & wrong), len(same - wrong), bool(shown))
 
 
-def _explained(candidates: Sequence[_Candidate], wrong: Sequence[str]) -> tuple[list[Explained], list[str]]:
-    """Mistakes, each of which explains as much as can be of what those before do not; and what is left."""
-    found: list[Explained] = []
+def _explain(candidates: Sequence[_Candidate], wrong: Sequence[str]) -> tuple[list[Explained], list[str]]:
+    """Mistakes, each of which explains as much as possible of what those before do not; and what is left."""
+    explanations: list[Explained] = []
     left = list(wrong)
     while left:
-        best = max(candidates, key=lambda one: (len(one.hit & {*left}), one.agrees))
+        best = max(candidates, key=lambda candidate: (len(candidate.hit & {*left}), candidate.agrees))
         names = tuple(name for name in left if name in best.hit)
         if not names:
             break
-        found.append(Explained(best.learner.name, best.learner.mistake, best.learner.remedy, names))
+        also = dict.fromkeys(
+            candidate.learner.name
+            for candidate in candidates
+            if candidate.hit >= {*names} and candidate.agrees == best.agrees
+        )
+        also.pop(best.learner.name, None)
+        learner = best.learner
+        explanations.append(Explained(learner.name, learner.mistake, learner.remedy, names, tuple(also)))
         left = [name for name in left if name not in best.hit]
-    return found, left
+    return explanations, left
 
 
-def _settings(model: Model) -> Settings:
-    unsaid: dict[str, Any] = dict.fromkeys(
-        ("batch_size", "optimizer", "learning_rate", "shuffle", "seed", "validation"), None
-    )
-    return resolve(model.train_settings, **unsaid, backend="numpy")
+def _closest(name: str, answer: Answer, right: Arrays, tried: Sequence[tuple[Learner, Arrays]]) -> Closest:
+    """What comes closest to an array; the right numbers where nothing is closer."""
+    given, slack = answer.arrays[name], answer.slack(name)
+    nearest = Closest("", "", np.inf, (), given.size)
+    pairs: list[tuple[Learner | None, Arrays]] = [(None, right), *tried]
+    for learner, numbers in pairs:
+        if numbers[name].shape != given.shape:
+            continue
+        with np.errstate(invalid="ignore"):
+            difference = np.nan_to_num(np.abs(given - numbers[name]), nan=np.inf)
+        off = float(difference.max(initial=0.0))
+        if off < nearest.off:
+            place = tuple(int(i) for i in np.unravel_index(int(difference.argmax()), difference.shape))
+            entries = int(_differs(given, numbers[name], slack).sum())
+            fault, mistake = ("", "") if learner is None else (learner.name, learner.mistake)
+            nearest = Closest(fault, mistake, off, place, entries)
+    return nearest
 
 
-def _trained(learner: Learner, settings: Settings, inputs: Mapping[str, Any], epochs: int) -> Arrays:
+def _check_plain(model: Model, settings: Settings) -> None:
+    """Refuse training that no learner here follows."""
+    extras = {"schedule": settings.course, "clip": settings.clip, "frozen": settings.frozen}
+    used = [name for name, value in extras.items() if value] + ["accumulate"] * (settings.accumulate > 1)
+    if training_graph(model.graph, str(model.loss), 0).graph is not model.graph:
+        used.append("other bodies of ops in training")
+    if used:
+        raise TrainingError(
+            f"parameters after epochs are followed for plain updates, and the model declares {listed(used)}; compare "
+            "gradients instead"
+        )
+
+
+def _train(learner: Learner, settings: Settings, inputs: Mapping[str, Any], epochs: int) -> Arrays:
     graph = learner.graph
     needed = [name for name in graph.names(INPUT) if name in graph.needed_for([learner.loss])]
-    arrays = checked_arrays(learner.model, {name: inputs[name] for name in inputs if name in needed}, needed)
+    arrays = checked_arrays(learner.model.graph, {name: inputs[name] for name in inputs if name in needed}, needed)
     batches, _ = minibatches(arrays, split_inputs(graph, needed), settings)
     with np.errstate(all="ignore"):
         while batches.epoch < epochs:
@@ -162,20 +263,14 @@ def _trained(learner: Learner, settings: Settings, inputs: Mapping[str, Any], ep
     return learner.parameters
 
 
-def _compared(name: str, given: np.ndarray, right: np.ndarray, decimals: int | None) -> Compared:
-    wrong = np.ones(right.shape, bool) if given.shape != right.shape else _off(given, right, decimals)
-    return Compared(name, given, right, wrong)
-
-
-def _off(given: np.ndarray, right: np.ndarray, decimals: int | None) -> np.ndarray:
-    """Where two arrays differ by more than rounding."""
+def _differs(answer: np.ndarray, right: np.ndarray, slack: np.ndarray | float) -> np.ndarray:
+    """Return where two arrays differ by more than rounding; everywhere if they have different shapes."""
+    if answer.shape != right.shape:
+        return np.ones(right.shape, bool)
     finite = np.abs(right[np.isfinite(right)])
-    tolerance = TOLERANCES.get(right.dtype.name, 0.0) * float(finite.max(initial=0.0))
-    if decimals is not None:
-        tolerance += 0.5001 * 10.0**-decimals
-    same = (given == right) | (np.isnan(given) & np.isnan(right))
-    return np.asarray(~same & ~(np.abs(given - right) <= tolerance))
-
-
-def _equal(given: np.ndarray, faulty: np.ndarray, decimals: int | None) -> bool:
-    return given.shape == faulty.shape and not _off(given, faulty, decimals).any()
+    tolerance = np.asarray(TOLERANCES.get(right.dtype.name, 0.0) * float(finite.max(initial=0.0)))
+    if np.shape(slack) in ((), right.shape):
+        tolerance = tolerance + slack
+    same = (answer == right) | (np.isnan(answer) & np.isnan(right))
+    with np.errstate(invalid="ignore"):
+        return np.asarray(~same & ~(np.abs(answer - right) <= tolerance))

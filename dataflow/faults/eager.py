@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from dataflow.evaluate import forward
+from dataflow.autodiff.reverse import pull_at, sweep
+from dataflow.execution.forward import forward
 from dataflow.faults.learner import Arrays, Learner
-from dataflow.graph import OP, PARAMETER
+from dataflow.graph.node import PARAMETER
 
 
 class EagerPass:
@@ -18,47 +20,50 @@ class EagerPass:
     def __init__(self, learner: Learner, batch: Mapping[str, np.ndarray]) -> None:
         self.learner, self.graph = learner, learner.graph
         self.values, self.sizes = learner.values(batch)
-        self.on_path = self.graph.depending_on(learner.parameters)
         of_data = self.graph.depending_on([name for name in batch if name not in learner.parameters])
-        self.weights = {name for name in self.on_path if name not in of_data}
+        self.weights = self.graph.depending_on(learner.parameters) - of_data
         self.waiting = {name: len({*self.graph.successors(name)} & {*learner.order}) for name in self.weights}
-        """How many nodes that use it the pass has yet to come by."""
-        self.cotangents: Arrays = {learner.loss: np.ones_like(self.values[learner.loss])}
+        """For each weight, how many nodes that use it the pass has not visited yet."""
+        self.cotangents: Arrays = {}
+        """The cotangents of the weights."""
         self.updated: Arrays = {}
 
     def gradients(self) -> Arrays:
-        """What the pass takes for the gradient with respect to each parameter."""
-        if self.learner.loss in self.weights:  # nothing comes after the weights that could be taken through them
-            self.cotangents = self.learner.swept(self.values, self.sizes)
+        """Return what the pass takes for the gradient with respect to each parameter."""
+        learner = self.learner
+        if learner.loss in self.weights:  # nothing comes after the weights that could be taken through them
+            self.cotangents = learner.sweep(self.values, self.sizes)
         else:
-            for node in reversed(self.learner.order):
-                self._pass(node)
-        parameters = self.learner.parameters
-        return {name: self.cotangents.get(name, np.zeros_like(value)) for name, value in parameters.items()}
+            seeds = {learner.loss: np.ones_like(self.values[learner.loss])}
+            sweep(self.graph, learner.order, seeds, learner.parameters, self._visit)
+        return {name: self.cotangents.get(name, np.zeros_like(value)) for name, value in learner.parameters.items()}
 
-    def _pass(self, node: str) -> None:
-        """First the weights of a node, then their update, then the rest, through the weights that are there now."""
-        if node in self.weights or node not in self.cotangents or self.graph.nodes[node]["kind"] != OP:
-            return
+    def _visit(self, node: str, g: np.ndarray, wanted: Sequence[bool]) -> Sequence[Any]:
+        """Visit the weights of a node, then update them, then visit the rest through the updated weights."""
         before = len(self.updated)
-        self._spread(node, self.weights)
+        is_weight = [source in self.weights for source in self.graph.arguments(node)]
+        self._add(node, g, [want and weight for want, weight in zip(wanted, is_weight, strict=True)])
         self._settle(node)
         if len(self.updated) > before:
             self._renew()
-        self._spread(node, self.on_path - self.weights)
+        return self._pull(node, g, [want and not weight for want, weight in zip(wanted, is_weight, strict=True)])
 
     def _settle(self, node: str) -> None:
-        """Update the parameters of which this node was the last user, through nodes of weights alone as well."""
+        """Update the parameters whose last user was this node, also through nodes computed from weights alone."""
         done = [node]
         while done:
             for source in {x for x in self.graph.arguments(done.pop()) if isinstance(x, str) and x in self.weights}:
                 self.waiting[source] -= 1
                 if self.waiting[source] or source not in self.cotangents:
                     continue
-                if self.graph.nodes[source]["kind"] == PARAMETER:
-                    self.updated[source] = self.learner.tried(source, self.cotangents[source])
+                if self.graph.node_of(source).kind == PARAMETER:
+                    self.updated[source] = self.learner.preview(source, self.cotangents[source])
                 else:
-                    self._spread(source, self.weights)
+                    wanted = [
+                        isinstance(x, str) and x in self.weights and self.graph.node_of(x).dtype.kind == "f"
+                        for x in self.graph.arguments(source)
+                    ]
+                    self._add(source, self.cotangents[source], wanted)
                     done.append(source)
 
     def _renew(self) -> None:
@@ -67,5 +72,11 @@ class EagerPass:
         parameters = {**self.learner.parameters, **self.updated}
         self.values = self.values | forward(self.graph, order, {**known, **parameters}, self.sizes)
 
-    def _spread(self, node: str, targets: set[str]) -> None:
-        self.learner.spread(node, self.values, self.sizes, targets, self.cotangents)
+    def _add(self, node: str, g: np.ndarray, wanted: Sequence[bool]) -> None:
+        """Add to the cotangents of weights among a node's arguments."""
+        for source, share in zip(self.graph.arguments(node), self._pull(node, g, wanted), strict=False):
+            if isinstance(source, str) and share is not None:
+                self.cotangents[source] = self.cotangents[source] + share if source in self.cotangents else share
+
+    def _pull(self, node: str, g: np.ndarray, wanted: Sequence[bool]) -> Sequence[Any]:
+        return pull_at(self.graph, self.values, self.sizes, self.learner.pull_back)(node, g, wanted)

@@ -1,28 +1,30 @@
-"""Gradient descent step by step, as somebody does it by hand; each mistake of the catalogue is a variation of it."""
+"""Gradient descent step by step, as done by hand; each known mistake is a variation of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from dataflow.autodiff import pullback
+from dataflow.autodiff.reverse import Applied, pull_at, pullback, sweep
+from dataflow.backends.optimizer import Optimizer
 from dataflow.errors import DataError
-from dataflow.evaluate import forward
-from dataflow.feeding import batch_axis, batch_symbol
-from dataflow.graph import INPUT, OP, concrete_attributes
-from dataflow.interfaces import Optimizer
-from dataflow.model import Model
+from dataflow.execution.forward import forward
+from dataflow.execution.inputs import batch_axis, batch_symbol
+from dataflow.graph.node import INPUT
+from dataflow.model.model import Model
 
 Arrays = dict[str, np.ndarray]
 
 
 class Learner:
-    """Trains a model from given parameters, right; subclasses make a mistake. ``parameters`` are those so far."""
+    """Train a model correctly from given parameters; subclasses make a mistake. ``parameters`` are the current ones."""
 
     name: str = ""
     """What the mistake is called."""
+    only_hands_in_wrong: bool = False
+    """Whether everything is worked out as it should be, up to what is handed in."""
 
     def __init__(self, model: Model, parameters: Mapping[str, np.ndarray], optimizer: Optimizer) -> None:
         self.model, self.graph, self.loss = model, model.graph, str(model.loss)
@@ -48,93 +50,74 @@ class Learner:
     # -------------------------------------------------------------------------------------------- what may go wrong
 
     def gradient(self, batch: Mapping[str, np.ndarray]) -> Arrays:
-        """The gradient with respect to each parameter, summed over the batch as the loss sums."""
-        values, sizes = self.values(batch)
-        found = self.swept(values, sizes)
-        return {name: found.get(name, np.zeros_like(value)) for name, value in self.parameters.items()}
+        """Return the gradient with respect to each parameter, summed over the batch as the loss sums."""
+        return self.swept(*self.values(batch))
 
-    def used(self, gradients: Arrays) -> Arrays:
-        """What of a minibatch's gradients goes into the update."""
+    def select(self, gradients: Arrays) -> Arrays:
+        """Return the gradients that go into the update."""
         return gradients
 
-    def pulled(
-        self,
-        node: str,
-        g: np.ndarray,
-        y: np.ndarray,
-        arguments: Sequence[Any],
-        attributes: Mapping[str, Any],
-        wanted: Sequence[bool],
-    ) -> list[Any]:
-        """The cotangents of a node's arguments."""
-        return pullback(self.graph.op_of(node), g, y, arguments, attributes, wanted)
+    def handed_in(self, results: Arrays) -> Arrays:
+        """Return what is handed in of the results: gradients, or parameters after training."""
+        return results
+
+    def pull_back(self, g: np.ndarray, at: Applied) -> list[Any]:
+        """Return the cotangents of a node's arguments."""
+        return pullback(self.graph.op_of(at.node), g, at.y, at.arguments, at.attributes, at.wanted)
 
     # -------------------------------------------------------------------------------------------- what stays the same
 
     def step(self, batch: Mapping[str, np.ndarray]) -> None:
-        """One update."""
-        gradients = self.used(self.gradient(batch))
+        """Update all parameters once."""
+        gradients = self.select(self.gradient(batch))
         self.steps += 1
         for name, gradient in gradients.items():
-            self.parameters[name] = self.updated(name, gradient, self._state[name], self.steps)
+            self.parameters[name] = self.update(name, gradient, self._state[name], self.steps)
 
-    def updated(self, name: str, gradient: np.ndarray, state: Arrays, step: int) -> np.ndarray:
-        """A parameter after an update, by the optimizer; the optimizer's state is changed."""
+    def update(self, name: str, gradient: np.ndarray, state: Arrays, step: int) -> np.ndarray:
+        """Return a parameter after an update by the optimizer, whose state changes."""
         value = self.parameters[name].reshape(-1).copy()
         self.optimizer.update(value, gradient.reshape(-1).copy(), state, step)
         return value.reshape(self.parameters[name].shape)
 
-    def tried(self, name: str, gradient: np.ndarray) -> np.ndarray:
-        """A parameter after the next update, which is not done yet."""
+    def preview(self, name: str, gradient: np.ndarray) -> np.ndarray:
+        """Return a parameter as it will be after the next update."""
         state = {key: vector.copy() for key, vector in self._state[name].items()}
-        return self.updated(name, gradient, state, self.steps + 1)
+        return self.update(name, gradient, state, self.steps + 1)
+
+    def swept(self, values: Any, sizes: Any) -> Arrays:
+        """Return the gradient of each parameter where the nodes have these values: zeros where no path leads to it."""
+        gradients = self.sweep(values, sizes)
+        return {name: gradients.get(name, np.zeros_like(value)) for name, value in self.parameters.items()}
 
     def values(self, batch: Mapping[str, np.ndarray], changed: Mapping[str, np.ndarray] | None = None) -> Any:
-        """The forward pass, some parameters replaced; and what the symbolic sizes stand for."""
+        """Run the forward pass with some parameters replaced; return the values and the symbolic sizes."""
         known, sizes = self.model.feed({**batch, **self.parameters, **(changed or {})})
         return forward(self.graph, self.order, known, sizes), sizes
 
-    def swept(self, values: Mapping[str, np.ndarray], sizes: Mapping[str, int]) -> Arrays:
-        """The backward pass: the cotangent of every node between the parameters and the loss."""
-        active = self.graph.depending_on(self.parameters)
-        cotangents: Arrays = {self.loss: np.ones_like(values[self.loss])}
-        for node in reversed(self.order):
-            if node in cotangents and self.graph.nodes[node]["kind"] == OP:
-                self.spread(node, values, sizes, active, cotangents)
-        return cotangents
-
-    def spread(
-        self,
-        node: str,
-        values: Mapping[str, np.ndarray],
-        sizes: Mapping[str, int],
-        targets: set[str],
-        cotangents: Arrays,
-    ) -> None:
-        """Add to the cotangents of those of a node's arguments that are among the targets."""
-        data, sources = self.graph.nodes[node], self.graph.arguments(node)
-        wanted = [isinstance(x, str) and x in targets and self.graph.nodes[x]["dtype"].kind == "f" for x in sources]
-        if not any(wanted):
-            return
-        op = self.graph.op_of(node)
-        attributes = concrete_attributes(op, data["attributes"], sizes)
-        arguments = op.complete([values[x] if isinstance(x, str) else x for x in sources])
-        wanted += [False] * (len(arguments) - len(wanted))
-        shares = self.pulled(node, cotangents[node], values[node], arguments, attributes, wanted)
-        for source, share, want in zip(sources, shares, wanted, strict=False):
-            if want and share is not None and isinstance(source, str):
-                known = cotangents.get(source)
-                cotangents[source] = np.asarray(share) if known is None else known + share
+    def sweep(self, values: Mapping[str, np.ndarray], sizes: Mapping[str, int]) -> Arrays:
+        """Run the backward pass: return the cotangent of every node between the parameters and the loss."""
+        seeds = {self.loss: np.ones_like(values[self.loss])}
+        return sweep(self.graph, self.order, seeds, self.parameters, pull_at(self.graph, values, sizes, self.pull_back))
 
     def examples(self, batch: Mapping[str, np.ndarray]) -> tuple[int, dict[str, int]]:
         """How many examples a batch has, and the inputs with an axis for them; 0 where they cannot be told apart."""
         symbol = batch_symbol(self.graph)
         if symbol is None:
             return 0, {}
-        inputs = [name for name in batch if self.graph.nodes[name]["kind"] == INPUT]
+        inputs = [name for name in batch if self.graph.node_of(name).kind == INPUT]
         try:
             axes = {name: axis for name in inputs if (axis := batch_axis(self.graph, name, symbol)) is not None}
         except DataError:
             return 0, {}
         sizes = {batch[name].shape[axis] for name, axis in axes.items()}
         return (sizes.pop() if len(sizes) == 1 else 0), axes
+
+
+class Mistaken(Learner):
+    """A learner who makes a mistake."""
+
+    @classmethod
+    def variants(cls, model: Model, parameters: Mapping[str, np.ndarray], optimizer: Optimizer) -> Iterator[Mistaken]:
+        """Yield a learner for each way to make the mistake with this model."""
+        yield cls(model, parameters, optimizer)

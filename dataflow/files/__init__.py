@@ -3,30 +3,59 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any, Literal
 
-from dataflow import registry
-from dataflow.errors import DataflowError
-from dataflow.files.binary import load_msgpack, save_msgpack
-from dataflow.files.text import load_toml
-from dataflow.files.write_text import save_toml
-from dataflow.hookspecs import hookimpl
-from dataflow.interfaces import FileFormat
-from dataflow.limits import Limits
-from dataflow.model import Model
+from dataflow.data.allowed_folders import allow
+from dataflow.errors import DataflowError, FileFormatError
+from dataflow.files import pickles as pickles  # registers how models are pickled
+from dataflow.files.file_format import FileFormat
+from dataflow.files.msgpack.binary import load_msgpack, save_msgpack
+from dataflow.files.toml.read import load_toml
+from dataflow.files.toml.write import save_toml
+from dataflow.limits import Limits, grant, size_of
+from dataflow.model.model import Model
+from dataflow.registry import registry
+from dataflow.registry.hookspecs import hookimpl
+from dataflow.support.arguments import checked
 
 __all__ = ["load", "register_file_formats", "save"]
 
 
-def load(path: str | os.PathLike[str], *, limits: Limits | None = None) -> Model:
+@checked
+def load(
+    path: str | os.PathLike[str],
+    *,
+    limits: Limits | None = None,
+    mmap: bool | Literal["auto"] = "auto",
+    data_root: str | os.PathLike[str] | None = None,
+    shapes: Mapping[str, Sequence[int | str]] | None = None,
+) -> Model:
     """The model in a file: ``.toml``, ``.msgpack``, or an ending that a plugin adds. Every fault of the file is a
-    ``DataflowError`` that names it. ``limits`` says how much is read of a file that is trusted, if more than usual."""
-    with limits or nullcontext():
-        return _format_of(path).load(Path(path))
+    ``DataflowError`` that names it. ``limits`` says how much is read of a file that is trusted, if more than usual.
+
+    A msgpack file of up to 256 MiB is read; what happens to it afterwards does not matter to the model. A longer one,
+    or any with ``mmap=True``, is mapped into memory, which takes no time: it must not be written to or cut off while
+    the model is in use, though it may be replaced or deleted; ``mmap=False`` reads it, too.
+
+    The data that the file names lie in its own folder, or in ``data_root``.
+
+    ``shapes`` gives inputs other shapes than the file does, where the format leaves sizes open and what is computed
+    from them has to be known: ``shapes={"x": ("n", 3, 640, 640)}`` for an ONNX file."""
+    with limits or nullcontext(), nullcontext() if data_root is None else allow(Path(data_root)):
+        file_format = _format_of(path)
+        grant(size_of(path))
+        options: dict[str, Any] = {"mmap": mmap} if file_format.maps else {}
+        if shapes:
+            if not file_format.shapes:
+                raise FileFormatError(f"a file of the format {file_format.name} says its shapes itself", file=path)
+            options["shapes"] = shapes
+        return file_format.load(Path(path), **options)
 
 
+@checked
 def save(model: Model, path: str | os.PathLike[str]) -> None:
     """Write a model to a file, in the format that its ending names. The old file stays whole until the new one is."""
     _format_of(path).save(model, Path(path))
@@ -37,12 +66,13 @@ def register_file_formats() -> Iterable[FileFormat]:
     """The formats that need no plugin."""
     return [
         FileFormat("toml", (".toml",), load_toml, save_toml),
-        FileFormat("msgpack", (".msgpack",), load_msgpack, save_msgpack),
+        FileFormat("msgpack", (".msgpack",), load_msgpack, save_msgpack, maps=True),
     ]
 
 
 def _format_of(path: str | os.PathLike[str]) -> FileFormat:
     try:
-        return registry.file_format(Path(path).suffix)
+        chosen: FileFormat = registry.file_format(Path(path).suffix)
     except DataflowError as error:
         raise error.at(file=path) from None
+    return chosen

@@ -4,7 +4,7 @@ Nothing that runs per step looks at networkx, at names or at Python signatures. 
 passes make the plan better one after the other, and a backend runs it.
 """
 
-from dataflow.plan.passes import PASSES, make_plan, stages
+from dataflow.plan.make_plan import PASSES, make_plan, stages
 from dataflow.plan.structure import Instruction, Plan, Region, View, concrete
 
 __all__ = ["PASSES", "Instruction", "Plan", "Region", "View", "concrete", "make_plan", "stages"]

@@ -3,17 +3,23 @@ once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from dataflow.errors import DataflowError, GraphError
-from dataflow.graph import CONSTANT, OP, Graph, concrete_attributes, infer, trace_op
-from dataflow.op import Literal, Op
-from dataflow.plan.rewriting import key_of
+from dataflow.errors import DataflowError, GraphError, RuleError
+from dataflow.graph.graph import Graph, infer, trace_op
+from dataflow.graph.node import Node, concrete_attributes
+from dataflow.graph.walk import constant_of, walk
+from dataflow.limits import spend
+from dataflow.operations.op import Literal, Op, literals_of, with_literals
+from dataflow.plan.passes.rewriting import key_of
 from dataflow.plan.structure import Instruction, Plan
-from dataflow.shapes import TensorSpec, bind, substitute
+from dataflow.shapes import Shape, TensorSpec, bind, format_shape, made_names, substitute
+
+PLANNED = 25
+"""The steps of work of a node in all passes together."""
 
 
 def lower(
@@ -26,25 +32,20 @@ def lower(
         problem = bind(graph.value(name).shape, substitute(spec.shape, {}), sizes)
         if problem is not None:
             raise GraphError(f"argument '{name}': {problem}", node=name)
+    if graph.makes_sizes:
+        _refuse_made_sizes(graph, outputs)
     builder = _Builder()
-    slots: dict[str, int] = {name: builder.slot(spec) for name, spec in arguments.items()}
-    nodes = graph.nodes
-    for name in graph.schedule(outputs):
-        data = nodes[name]
-        if name in slots:
-            continue
-        if data["kind"] == CONSTANT:
-            slots[name] = builder.constant(data["value"])
-            continue
-        if data["kind"] != OP:
-            raise GraphError(f"{data['kind']} '{name}' is needed and not among the plan's arguments", node=name)
-        op = graph.op_of(name)
-        inputs = [slots[x] if isinstance(x, str) else builder.constant(x) for x in graph.arguments(name)]
+
+    def apply(name: str, op: Op, node: Node, inputs: Sequence[int]) -> int:
         try:
-            attributes = concrete_attributes(op, data["attributes"], sizes)
-            slots[name] = builder.emit(op, builder.completed(op, inputs), attributes, name)
+            spend(PLANNED, name)
+            slot = builder.emit(op, inputs, concrete_attributes(op, node, sizes), name)
+            _check_shape(op, builder.specs[slot], substitute(node.shape, sizes))
+            return slot
         except DataflowError as error:
             raise error.at(node=name) from None
+
+    slots = builder.walk(graph, outputs, {name: builder.slot(spec) for name, spec in arguments.items()}, apply)
     output_slots = tuple(slots[name] for name in outputs)
     return Plan(
         tuple(arguments),
@@ -54,6 +55,26 @@ def lower(
         builder.constants,
         tuple(builder.instructions),
     )
+
+
+def _refuse_made_sizes(graph: Graph, outputs: Sequence[str]) -> None:
+    for name in graph.schedule(outputs):
+        node = graph.node_of(name)
+        if made_names(node.shape):
+            raise GraphError(
+                f"the shape {format_shape(node.shape)} of node '{name}' ({node.op}) depends on values, and "
+                "training takes shapes that are known before; run, gradients and compile work; to train it, use ops of "
+                "fixed shapes, such as where, or a scan in place of a loop",
+                node=name,
+            )
+
+
+def _check_shape(op: Op, spec: TensorSpec | None, declared: Shape) -> None:
+    """A ``RuleError`` where a symbolic size stands for a number with which the shape is another than without, such as
+    that of ``x[0:2]`` where x has one row."""
+    if spec is not None and spec.shape != declared and all(isinstance(size, int) for size in declared):
+        inferred, expected = format_shape(spec.shape), format_shape(declared)
+        raise RuleError(f"op '{op.name}' gave the shape {inferred} where its shape rule says {expected}")
 
 
 class _Builder:
@@ -78,23 +99,29 @@ class _Builder:
             self.constants[self.known[key]] = value
         return self.known[key]
 
-    def completed(self, op: Op, inputs: Sequence[int]) -> list[int]:
-        if op.variadic or len(inputs) == len(op.inputs):
-            return list(inputs)
-        return [*inputs, *[self.constant(None)] * (len(op.inputs) - len(inputs))]
+    def walk(
+        self,
+        graph: Graph,
+        targets: Sequence[str],
+        known: Mapping[str, int],
+        apply: Callable[[str, Op, Node, Sequence[int]], int],
+    ) -> dict[str, int]:
+        """The slot of each node that the targets need."""
+
+        def leaf(name: str, node: Node) -> int:
+            return self.constant(constant_of(name, node))
+
+        return walk(graph, graph.schedule(targets), known, apply, leaf, self.constant)
 
     def emit(self, op: Op, inputs: Sequence[int], attributes: Mapping[str, Any], node: str) -> int:
-        """The slot with the op's result; nothing is added if it is there already."""
+        """The slot with the op's result; nothing is added if the plan has it already."""
         key = key_of(op, tuple(inputs), attributes)
         if key not in self.known:
             specs = [self.specs[slot] for slot in inputs]
             literals: dict[int, Literal] = {}
             if None in specs:
-                numbers = {i: self.constants[slot] for i, slot in enumerate(inputs) if specs[i] is None}
-                literals = {i: number for i, number in numbers.items() if number is not None}
-                beside = [spec.dtype for spec in specs if spec is not None]
-                for i, literal in literals.items():
-                    specs[i] = TensorSpec((), np.result_type(literal, *beside))
+                literals = literals_of([self.constants.get(slot) for slot in inputs])
+                specs = with_literals(specs, literals)
             if op.is_primitive:
                 output = self.slot(infer(op, specs, attributes, literals))
                 self.instructions.append(Instruction(op, tuple(inputs), output, attributes, node))
@@ -113,15 +140,9 @@ class _Builder:
         node: str,
     ) -> int:
         trace = trace_op(op, specs, attributes, literals)
-        slots = {name: slot for name, slot in zip(trace.inputs, inputs, strict=True) if name is not None}
-        for name in trace.graph.schedule([trace.output]):
-            data = trace.graph.nodes[name]
-            if name in slots:
-                continue
-            if data["kind"] == CONSTANT:
-                slots[name] = self.constant(data["value"])
-                continue
-            inner = trace.graph.op_of(name)
-            arguments = [slots[x] if isinstance(x, str) else self.constant(x) for x in trace.graph.arguments(name)]
-            slots[name] = self.emit(inner, self.completed(inner, arguments), data["attributes"], node)
-        return slots[trace.output]
+        known = {name: slot for name, slot in zip(trace.inputs, inputs, strict=True) if name is not None}
+
+        def apply(_: str, inner: Op, body: Node, arguments: Sequence[int]) -> int:
+            return self.emit(inner, arguments, body.attributes, node)
+
+        return self.walk(trace.graph, [trace.output], known, apply)[trace.output]

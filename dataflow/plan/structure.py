@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from dataflow.op import Op
+from dataflow.operations.op import Op
 from dataflow.shapes import TensorSpec, byte_count
 
 ALIGNMENT = 64
 """Where a slot begins in the arena is a multiple of this: a cache line, in bytes."""
 TILE_BYTES = 2**22
-"""What all arrays of a region may take together for one tile, at eight bytes an entry, so that a tile stays in cache
-while it is large beside what a call costs."""
+"""The memory that the arrays of a region take for one tile, at eight bytes an entry: small enough to stay in cache, and
+large beside the cost of a call."""
 TILE_LEAST = 4096
-"""Elements of a tile at least: below, calls would take longer than the work."""
+"""The fewest elements of a tile: with fewer, calls would take longer than the work."""
 MOST_TILES = 4096
 """A backend may prepare each tile by itself; larger regions have larger tiles."""
 
@@ -114,7 +114,7 @@ class Plan:
     """In order and apart from each other; every elementwise instruction is in one."""
     offsets: Mapping[int, int] = field(default_factory=dict)
     """Where results lie in the arena, in bytes. Those of outputs, or of what outputs are views of, have no place there:
-    they lie with whoever runs the plan, as do registers."""
+    the runner holds them, as it does registers."""
     arena_bytes: int = 0
 
     @property
@@ -149,7 +149,7 @@ class Plan:
         return 0 if spec is None else byte_count(concrete(spec), spec.dtype)
 
     def stretches(self) -> Iterator[Instruction | Region]:
-        """What runs, one after the other: regions, and the instructions that are in none."""
+        """What runs, in order: regions, and the instructions outside them."""
         position = 0
         for region in self.regions:
             yield from self.instructions[position : region.start]
@@ -158,10 +158,20 @@ class Plan:
         yield from self.instructions[position:]
 
 
+def rounded(size: int) -> int:
+    """Bytes up to the next multiple of ``ALIGNMENT``."""
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
 def concrete(spec: TensorSpec) -> tuple[int, ...]:
     """The shape of a plan's slot, whose sizes are numbers."""
     shape: tuple[int, ...] = spec.shape  # type: ignore[assignment]
     return shape
+
+
+def stand_in(spec: TensorSpec | None, number: Any = None) -> Any:
+    """An array for an op that looks at no entry, and takes no memory; the plain number where there is no array."""
+    return number if spec is None else np.broadcast_to(np.zeros((), spec.dtype), concrete(spec))
 
 
 def contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from dataflow.files.atomic import replace_file
-from dataflow.plot import check_plot
-
-if TYPE_CHECKING:
-    from dataflow.profiling.result import Profile, Row
+from dataflow.errors import cut
+from dataflow.profiling.step_costs import Row, StepCosts
+from dataflow.support.figures import written_figure
 
 COLOURS = {"forward": "#56b4e9", "backward": "#e69f00", "update": "#009e73", "recomputed": "#cc79a7"}
 """Of the passes; people with colour blindness tell them apart."""
@@ -26,7 +23,7 @@ BARS = 12
 
 @dataclass(frozen=True)
 class Box:
-    """A box of the flame graph: from where to where, on which level from below."""
+    """A box of the flame graph: where it begins and ends, and its level, counted from below."""
 
     start: float
     width: float
@@ -35,27 +32,16 @@ class Box:
     phase: str
 
 
-def plot_profile(profile: Profile, path: str | Path) -> None:
+def plot_profile(profile: StepCosts, path: str | Path) -> None:
     """Draw a profile: of time where each op's is known, of operations and bytes otherwise."""
-    ending = check_plot(path, "drawing a profile")
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    buffer = io.BytesIO()
-    with rc_context({"svg.hashsalt": "dataflow", "svg.fonttype": "none", "font.size": 9}):
-        bars = _bars(profile)
-        figure = Figure(figsize=(10.0, 3.6 + 0.24 * len(bars)), layout="constrained")
-        FigureCanvasAgg(figure)
+    bars = _bars(profile)
+    with written_figure(path, "drawing a profile", (10.0, 3.6 + 0.24 * len(bars)), {"font.size": 9}) as figure:
         above, below = figure.subplots(2, 1, height_ratios=(2.6, 0.5 + 0.24 * len(bars)))
         _draw_flames(above, profile)
         _draw_bars(below, bars, unit(profile))
-        dated: dict[str, Any] = {".png": None, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-        figure.savefig(buffer, format=ending[1:], dpi=150, metadata=dated[ending])
-    replace_file(path, [buffer.getvalue()], sync=False)
 
 
-def flames(profile: Profile) -> Iterator[Box]:
+def flames(profile: StepCosts) -> Iterator[Box]:
     """Boxes in four levels: the step, its passes, the nodes that the file declares, their ops. Neighbours that belong
     together are one box."""
     for level in range(LEVELS):
@@ -67,19 +53,19 @@ def flames(profile: Profile) -> Iterator[Box]:
             place += width
 
 
-def weight(profile: Profile, row: Row) -> float:
-    """How large a row is drawn: its microseconds, or its operations."""
+def weight(profile: StepCosts, row: Row) -> float:
+    """Return how large a row is drawn: its microseconds, or its operations."""
     if unit(profile) == "µs":
         return (row.seconds or 0.0) * 1e6
     return float(row.cost.operations)
 
 
-def unit(profile: Profile) -> str:
-    """What is drawn."""
+def unit(profile: StepCosts) -> str:
+    """Name the quantity that is drawn."""
     return "µs" if profile.rounds and profile.total.seconds is not None else "operations"
 
 
-def _label(profile: Profile, row: Row, level: int) -> str:
+def _label(profile: StepCosts, row: Row, level: int) -> str:
     if level == 0:
         return profile.model or "step"
     if level == 1:
@@ -89,7 +75,7 @@ def _label(profile: Profile, row: Row, level: int) -> str:
     return row.op
 
 
-def _draw_flames(axes: Any, profile: Profile) -> None:
+def _draw_flames(axes: Any, profile: StepCosts) -> None:
     boxes = list(flames(profile))
     whole = max((box.start + box.width for box in boxes), default=0.0) or 1.0
     for box in boxes:
@@ -106,7 +92,7 @@ def _draw_flames(axes: Any, profile: Profile) -> None:
         )
         letters = int(box.width / whole / LETTER)
         if letters >= min(len(box.label), 3) and box.label:
-            text = box.label if len(box.label) <= letters else box.label[: max(letters - 1, 1)] + "…"
+            text = cut(box.label, letters, mark="…")
             axes.text(box.start + box.width / 2, box.level, text, ha="center", va="center", fontsize=8, clip_on=True)
     axes.set_xlim(0, whole)
     axes.set_yticks(range(4), ["step", "pass", "node", "op"])
@@ -116,8 +102,8 @@ def _draw_flames(axes: Any, profile: Profile) -> None:
     axes.set_title(f"{profile.model}{batch}, {profile.backend}", loc="left")
 
 
-def _bars(profile: Profile) -> list[tuple[str, str, float]]:
-    """Label, pass and size of each bar, the largest first."""
+def _bars(profile: StepCosts) -> list[tuple[str, str, float]]:
+    """Return label, pass and size of each bar, the largest first."""
     rows = sorted(profile.by("op"), key=lambda row: weight(profile, row), reverse=True)
     bars = [(f"{row.op} ({row.phase})", row.phase, weight(profile, row)) for row in rows if weight(profile, row)]
     rest = bars[BARS:]

@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from dataflow.autodiff import gradient_graph
-from dataflow.errors import DataError, GraphError
-from dataflow.feeding import batch_axis, batch_symbol
-from dataflow.graph import INPUT, PARAMETER, Graph
-from dataflow.model import Model
+from dataflow.autodiff.reverse import gradient_graph
+from dataflow.autodiff.training_graph import TrainingGraph, training_graph
+from dataflow.errors import DataError, GraphError, listed
+from dataflow.execution.inputs import batch_axis, batch_symbol
+from dataflow.graph.graph import Graph
+from dataflow.graph.node import INPUT, PARAMETER
+from dataflow.model.model import Model
 from dataflow.shapes import Size, format_shape, substitute
+from dataflow.training.trained_parameters import frozen_names
 
 
 @dataclass(frozen=True)
@@ -25,11 +28,13 @@ class Step:
     outputs: Sequence[str]
     gradients: int = 0
     trained: Sequence[str] = ()
+    training: TrainingGraph | None = None
+    """The model as training runs it, in a step of training."""
 
     @property
     def inputs(self) -> list[str]:
-        """The inputs that it needs."""
-        return self._needed(INPUT)
+        """The inputs that it needs; the number of the minibatch is none of them."""
+        return [name for name in self._needed(INPUT) if self.training is None or name != self.training.minibatch]
 
     @property
     def parameters(self) -> list[str]:
@@ -46,8 +51,8 @@ def step_of(model: Model, forward: bool, of: str | None, wrt: Sequence[str] | No
     is nothing to train, the model's outputs alone, or its loss."""
     if wrt is not None:
         gradient = gradient_graph(model.graph, model.target(of), wrt)
-        found = [gradient.cotangents[name] for name in wrt if name in gradient.cotangents]
-        return Step(gradient.graph, [gradient.of, *found], len(found))
+        gradients = [gradient.cotangents[name] for name in wrt if name in gradient.cotangents]
+        return Step(gradient.graph, [gradient.of, *gradients], len(gradients))
     if of is not None:
         return Step(model.graph, [model.graph.value(of).name])
     if forward or model.loss is None or not len(model.parameters):
@@ -55,10 +60,14 @@ def step_of(model: Model, forward: bool, of: str | None, wrt: Sequence[str] | No
         if not outputs:
             raise GraphError("the model declares neither outputs nor a loss, so there is nothing to profile")
         return Step(model.graph, outputs)
-    gradient = gradient_graph(model.graph, model.loss, list(model.parameters))
+    kept = frozen_names(model.parameters, model.train_settings.frozen)
+    training = training_graph(model.graph, model.loss, model.train_settings.seed, kept)
+    wanted = [name for name in model.parameters if name not in kept and name not in training.updates]
+    gradient = gradient_graph(training.graph, model.loss, wanted)
     trained = [name for name in model.parameters if name in gradient.cotangents]
-    found = [gradient.cotangents[name] for name in trained]
-    return Step(gradient.graph, [model.loss, *found], len(found), trained)
+    gradients = [gradient.cotangents[name] for name in trained]
+    outputs = [model.loss, *training.updates.values(), *gradients]
+    return Step(gradient.graph, outputs, len(gradients), trained, training)
 
 
 def arguments(
@@ -71,13 +80,14 @@ def arguments(
     """
     symbol = batch_symbol(model.graph)
     if data is None and model.data is None:
-        given: Mapping[str, Any] | None = _drawn(model.graph, step.inputs, symbol, wanted or most)
+        inputs: Mapping[str, Any] | None = _draw_examples(model.graph, step.inputs, symbol, wanted or most)
     else:
-        given = data
-    known, sizes = model.feed(given)
+        inputs = data
+    known, sizes = model.feed(inputs)
     if missing := [name for name in step.inputs if name not in known]:
-        listed = ", ".join(f"'{name}'" for name in missing)
-        raise DataError(f"a step needs the input{'s' if len(missing) > 1 else ''} {listed}, which the data lacks")
+        raise DataError(
+            f"a step needs the input{'s' if len(missing) > 1 else ''} {listed(missing)}, which the data lacks"
+        )
     if symbol is not None and symbol in sizes:
         count = sizes[symbol]
         if wanted is not None and wanted > count:
@@ -87,23 +97,26 @@ def arguments(
             axis = batch_axis(model.graph, name, symbol)
             if axis is not None:
                 known[name] = np.ascontiguousarray(known[name][(slice(None),) * axis + (slice(size),)])
-    return {name: known[name] for name in (*step.inputs, *step.parameters)}, sizes
+    arrays = {name: known[name] for name in (*step.inputs, *step.parameters)}
+    if step.training is not None and step.training.minibatch:
+        arrays[step.training.minibatch] = np.zeros((), np.int64)
+    return arrays, sizes
 
 
-def _drawn(graph: Graph, inputs: Sequence[str], symbol: str | None, count: int | None) -> dict[str, np.ndarray]:
-    """Normal numbers for floats, zeros for others."""
+def _draw_examples(graph: Graph, inputs: Sequence[str], symbol: str | None, count: int | None) -> dict[str, np.ndarray]:
+    """Draw normal numbers for inputs of floats; others are zeros."""
     rng = np.random.default_rng(0)
     drawn = {}
     for name in inputs:
-        data = graph.nodes[name]
+        node = graph.node_of(name)
         sizes = {} if symbol is None or count is None else {symbol: count}
-        if any(isinstance(size, Size) and not size.names <= sizes.keys() for size in data["shape"]):
+        if any(isinstance(size, Size) and not size.names <= sizes.keys() for size in node.shape):
             raise DataError(
-                f"there is no data for the input '{name}' of shape {format_shape(data['shape'])}; give some, or say "
+                f"there is no data for the input '{name}' of shape {format_shape(node.shape)}; give some, or say "
                 f"for how many examples with batch_size (--batch-size)",
                 node=name,
             )
-        shape = substitute(data["shape"], sizes)
-        floats = data["dtype"].kind == "f"
-        drawn[name] = (rng.normal(size=shape) if floats else np.zeros(shape)).astype(data["dtype"])
+        shape = substitute(node.shape, sizes)
+        floats = node.dtype.kind == "f"
+        drawn[name] = (rng.normal(size=shape) if floats else np.zeros(shape)).astype(node.dtype)
     return drawn

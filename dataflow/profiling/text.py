@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
-
-from dataflow.cost import Cost
-from dataflow.profiling.passes import listing
-
-if TYPE_CHECKING:
-    from dataflow.profiling.result import Profile, Row
+from dataflow.errors import cut
+from dataflow.operations.operation_cost import Cost
+from dataflow.profiling.plan_listing import listing
+from dataflow.profiling.step_costs import Row, StepCosts
+from dataflow.support.text_tables import align
 
 MOST_ROWS = 40
 NODE = 20
 """The widest name of a node."""
 
 
-def profile_text(profile: Profile, by: str = "instruction", most: int = MOST_ROWS) -> str:
-    """The whole of it: what each row costs, what each pass costs, memory, time."""
+def profile_text(profile: StepCosts, by: str = "instruction", most: int = MOST_ROWS) -> str:
+    """Format the whole profile: what each row and each pass costs, memory, time."""
     parts = [_heading(profile), rows_text(profile, by, most), phases_text(profile), memory_text(profile)]
     if profile.seconds is not None:
         parts.append(_time_text(profile))
     return "\n\n".join(parts)
 
 
-def rows_text(profile: Profile, by: str, most: int) -> str:
+def rows_text(profile: StepCosts, by: str, most: int) -> str:
     """A table, the rows of each pass together. Of very many rows, those that take the most are shown."""
     rows = profile.by(by)
     timed = any(row.seconds is not None for row in rows)
@@ -40,7 +37,7 @@ def rows_text(profile: Profile, by: str, most: int) -> str:
             lines.append(phase := row.phase)
         cells.append([*(_name(row, name) for name in names), *_numbers(row, profile, timed)])
         lines.append(None)
-    texts = iter(_aligned(cells, len(names)))
+    texts = iter(align(cells, len(names)))
     table = [next(texts), *(line if line is not None else next(texts) for line in lines)]
     if len(rows) > len(shown):
         what = "take longest" if timed else "do most"
@@ -50,33 +47,33 @@ def rows_text(profile: Profile, by: str, most: int) -> str:
     return "\n".join(table)
 
 
-def phases_text(profile: Profile) -> str:
-    """What forward pass, backward pass and update cost, and all together, by kinds of operations."""
+def phases_text(profile: StepCosts) -> str:
+    """Format what forward pass, backward pass, update and the whole step cost, by kinds of operations."""
     kinds = list(Cost().plain())
     rows = profile.by("phase")
     cells = [["", *kinds]]
     for name, row in (*((row.phase, row) for row in rows), ("together", profile.total)):
         cells.append([name, *(f"{count:,}" for count in row.cost.plain().values())])
-    return "\n".join(_aligned(cells, 1))
+    return "\n".join(align(cells, 1))
 
 
-def memory_text(profile: Profile) -> str:
-    """What has to be in memory at once."""
+def memory_text(profile: StepCosts) -> str:
+    """Format what has to be in memory at once."""
     cells = [[f"{size_text(size):>10}", name] for name, size in profile.memory.items() if size]
     cells.append([f"{size_text(sum(profile.memory.values())):>10}", "together"])
     return "memory\n" + "\n".join(f"  {size}  {name}" for size, name in cells)
 
 
-def passes_text(profile: Profile, most: int = MOST_ROWS) -> str:
-    """How the plan changed from pass to pass, and its instructions before and after."""
+def passes_text(profile: StepCosts, most: int = MOST_ROWS) -> str:
+    """Format how the plan changed from pass to pass, and its instructions before and after."""
     cells = [["pass", "instructions", "views", "regions", "intermediate results"]]
-    for one in profile.passes:
-        found = one.plain()
-        counts = [f"{found[name]:,}" for name in ("instructions", "views", "regions")]
-        cells.append([one.name, *counts, size_text(found["bytes"])])
-    parts = ["\n".join(_aligned(cells, 1))]
-    for title, one in (("before the passes", profile.passes[0]), ("after", profile.passes[-1])):
-        lines = list(listing(one.plan))
+    for summary in profile.passes:
+        numbers = summary.plain()
+        counts = [f"{numbers[name]:,}" for name in ("instructions", "views", "regions")]
+        cells.append([summary.name, *counts, size_text(numbers["bytes"])])
+    parts = ["\n".join(align(cells, 1))]
+    for title, summary in (("before the passes", profile.passes[0]), ("after", profile.passes[-1])):
+        lines = list(listing(summary.plan))
         more = [f"  ... and {len(lines) - most:,} more"] if len(lines) > most else []
         parts.append("\n".join([title, *lines[:most], *more]))
     return "\n\n".join(parts)
@@ -106,7 +103,7 @@ def count_text(count: int) -> str:
     return f"{count:,}"
 
 
-def _heading(profile: Profile) -> str:
+def _heading(profile: StepCosts) -> str:
     batch = "" if profile.batch is None else f", batch of {profile.batch}"
     phases = {row.phase for row in profile.rows}
     update = next((row.op for row in profile.rows if row.phase == "update"), None)
@@ -117,7 +114,7 @@ def _heading(profile: Profile) -> str:
     return f"'{profile.model}'{batch}, backend {profile.backend}: {what}"
 
 
-def _time_text(profile: Profile) -> str:
+def _time_text(profile: StepCosts) -> str:
     text = f"{seconds_text(profile.seconds)} for the step, the median of {profile.rounds} rounds"
     apart = profile.total.seconds
     if apart is None:
@@ -129,7 +126,7 @@ def _headers(timed: bool) -> list[str]:
     return ["multiply", "other", "bytes", *(["time", "%"] if timed else [])]
 
 
-def _numbers(row: Row, profile: Profile, timed: bool) -> list[str]:
+def _numbers(row: Row, profile: StepCosts, timed: bool) -> list[str]:
     cost = row.cost
     others = cost.operations - cost.multiplications
     cells = [count_text(cost.multiplications), count_text(others), size_text(row.read + row.written)]
@@ -143,19 +140,8 @@ def _numbers(row: Row, profile: Profile, timed: bool) -> list[str]:
 
 
 def _name(row: Row, which: str) -> str:
-    text = {"node": row.node, "op": row.op, "shape": row.shape}[which]
-    return text if len(text) <= NODE else text[: NODE - 1] + "…"
+    return cut({"node": row.node, "op": row.op, "shape": row.shape}[which], NODE, mark="…")
 
 
 def _weight(row: Row, timed: bool) -> float:
     return (row.seconds or 0.0) if timed else row.cost.operations + row.read + row.written
-
-
-def _aligned(cells: Sequence[Sequence[str]], left: int) -> Iterator[str]:
-    """Columns: the first ``left`` to the left, the others to the right."""
-    sizes = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
-    for line in cells:
-        yield "  ".join(
-            cell.ljust(size) if i < left else cell.rjust(size)
-            for i, (cell, size) in enumerate(zip(line, sizes, strict=True))
-        ).rstrip()

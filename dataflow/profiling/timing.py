@@ -1,4 +1,4 @@
-"""Time for a step, for its pieces and for the update, measured in turn."""
+"""Measure the time for a step, for its pieces and for the update, in turn."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from time import perf_counter, perf_counter_ns
 Call = Callable[[], object]
 Piece = tuple[int, int, Call]
 SHORTEST = 2e-3
-"""A round repeats a step for about so many seconds, but no more than 100 times."""
+"""Seconds for which a round repeats a step, about, but at most ``MOST_REPEATS`` times."""
 MOST_REPEATS = 100
 MOST_SECONDS = 20.0
-"""After so many seconds no further round begins, once there were three."""
+"""After this many seconds and three rounds, no further round begins."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def measure(
     rounds: int,
     progress: Callable[[int, int], None],
 ) -> Times:
-    """Run the whole step, then it again piece by piece, then the update, round after round."""
+    """In each round run the whole step, then its pieces one by one, then the update."""
     step_times: list[int] = []
     update_times: list[int] = []
     parts: dict[tuple[int, int], list[float]] = {(start, stop): [] for start, stop, _ in pieces or ()}
@@ -68,7 +68,7 @@ def _repeats(step: Call) -> int:
 
 
 def _each_time(call: Call, repeats: int) -> list[int]:
-    """Nanoseconds of each call. Each is timed by itself: on a busy machine an average is that of the interruptions."""
+    """Nanoseconds of each call. Each is timed by itself: on a busy machine an average would include interruptions."""
     clock = perf_counter_ns
     taken = [0] * repeats
     for i in range(repeats):
@@ -83,17 +83,17 @@ def _median(nanoseconds: Sequence[float], overhead: float) -> float:
 
 
 def _piece_by_piece(pieces: Sequence[Piece]) -> dict[tuple[int, int], float]:
-    """Nanoseconds of each; those of one place are added up."""
+    """Return nanoseconds of each piece; those of one place are added."""
     clock = perf_counter_ns
     taken = [0] * len(pieces)
     for i, (_, _, call) in enumerate(pieces):
         begun = clock()
         call()
         taken[i] = clock() - begun
-    found: dict[tuple[int, int], float] = {}
+    seconds_by_piece: dict[tuple[int, int], float] = {}
     for (start, stop, _), nanoseconds in zip(pieces, taken, strict=True):
-        found[start, stop] = found.get((start, stop), 0.0) + nanoseconds
-    return found
+        seconds_by_piece[start, stop] = seconds_by_piece.get((start, stop), 0.0) + nanoseconds
+    return seconds_by_piece
 
 
 def _nothing() -> None:

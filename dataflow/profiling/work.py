@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
-from dataflow.cost import Cost, primitive_cost
 from dataflow.errors import DataflowError
+from dataflow.graph.cost import primitive_cost
+from dataflow.operations.operation_cost import Cost
 from dataflow.plan import Instruction, Plan, concrete
+from dataflow.plan.run_work import input_specs
 from dataflow.shapes import TensorSpec
 
 
@@ -30,7 +30,7 @@ class Work:
 
 
 def work(plan: Plan) -> list[Work]:
-    """For each instruction. A ``RuleError`` names an op that does not say what it costs, and its node."""
+    """The work of each instruction. A ``RuleError`` names an op that does not say what it costs, and its node."""
     cached = {slot for region in plan.regions for slot in region.registers}
     return list(_each(plan, cached))
 
@@ -39,7 +39,7 @@ def _each(plan: Plan, cached: set[int]) -> Iterator[Work]:
     for instruction in plan.instructions:
         result = plan.spec(instruction.output)
         try:
-            cost = primitive_cost(instruction.op, result, _input_specs(plan, instruction), instruction.attributes)
+            cost = primitive_cost(instruction.op, result, input_specs(plan, instruction), instruction.attributes)
         except DataflowError as error:
             raise error.at(node=instruction.node) from None
         read = sum(bytes_read(plan, slot) for slot in set(instruction.inputs) - cached)
@@ -48,22 +48,10 @@ def _each(plan: Plan, cached: set[int]) -> Iterator[Work]:
 
 
 def bytes_read(plan: Plan, slot: int) -> int:
-    """Bytes of the entries that whoever reads a slot goes through; none of a plain number's."""
+    """Bytes of the entries that reading a slot goes through; 0 for a plain number."""
     view = plan.views.get(slot)
     if view is None:
         return plan.bytes_of(slot)
     spec = plan.spec(slot)
     sizes = (size for size, stride in zip(concrete(spec), view.strides, strict=True) if stride or not size)
     return math.prod(sizes) * spec.dtype.itemsize
-
-
-def _input_specs(plan: Plan, instruction: Instruction) -> list[TensorSpec | None]:
-    """The inputs' specs; a plain number takes the dtype of the arrays beside it."""
-    beside = [spec.dtype for slot in instruction.inputs if (spec := plan.specs[slot]) is not None]
-    specs = []
-    for slot in instruction.inputs:
-        spec = plan.specs[slot]
-        if spec is None and (number := plan.constants[slot]) is not None:
-            spec = TensorSpec((), np.result_type(number, *beside))
-        specs.append(spec)
-    return specs

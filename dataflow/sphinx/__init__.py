@@ -11,11 +11,11 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-import dataflow
 from dataflow.draw.drawer import THEMES
-from dataflow.draw.engines import TIME_LIMIT
+from dataflow.draw.layout.engines import TIME_LIMIT
 from dataflow.sphinx.directives import ExplanationDirective, PictureDirective
 from dataflow.sphinx.output import explanation_node, picture_node, put_in
+from dataflow.support.version import installed_version
 
 __all__ = ["setup"]
 
@@ -23,7 +23,7 @@ STYLESHEET = Path(__file__).with_name("static") / "dataflow.css"
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """What Sphinx calls."""
+    """Register the directives with Sphinx, which calls this."""
     app.add_config_value("dataflow_folders", [], "env", types=(list, tuple))
     app.add_config_value("dataflow_theme", THEMES[0], "env", types=(str,))
     app.add_config_value("dataflow_engine", None, "env", types=(str,))
@@ -36,9 +36,9 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", _add_static)
     app.add_css_file(STYLESHEET.name)
     return {
-        "version": dataflow.__version__,
+        "version": installed_version(),
         # pictures are kept in the environment as objects of this version
-        "env_version": zlib.crc32(dataflow.__version__.encode()),
+        "env_version": zlib.crc32(installed_version().encode()),
         # a directive writes nothing but into its own document; pictures are written by the main process
         "parallel_read_safe": True,
         "parallel_write_safe": True,

@@ -10,16 +10,20 @@ from docutils.parsers.rst import directives
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
-from dataflow.draw.build import MOST_NODES
 from dataflow.draw.drawer import DIRECTIONS, THEMES, draw
 from dataflow.draw.drawing import Drawing
+from dataflow.draw.picture.specs import LABELS, VALUES
+from dataflow.draw.picture_styles import STYLES
 from dataflow.errors import DataError, DataflowError
-from dataflow.explain import latex, page
+from dataflow.explain import html_page as page
+from dataflow.explain import latex
 from dataflow.explain.explainer import explain
 from dataflow.explain.explanation import HEADING
 from dataflow.explain.symbolic import derive
+from dataflow.notation.names import NOTATIONS
 from dataflow.sphinx.output import IMAGES, explanation_node, picture_node
 from dataflow.sphinx.sources import Sources, settings_of
+from dataflow.support.number_texts import MOST_DIGITS, number_format
 
 logger = logging.getLogger(__name__)
 
@@ -38,27 +42,43 @@ def _one_of(*values: str) -> Option:
     return lambda argument: directives.choice(argument, values)
 
 
+def _digits(argument: str | None) -> int:
+    digits: int = directives.positive_int(argument)
+    if digits > MOST_DIGITS:
+        raise ValueError(f"at most {MOST_DIGITS} digits")
+    return digits
+
+
 MODEL_OPTIONS: dict[str, Option] = {
     "of": directives.unchanged_required,
     "wrt": _names,
     "inner": directives.flag,
     "example": directives.nonnegative_int,
+    "notation": _one_of(*NOTATIONS),
     "data": directives.path,
+    "parameters": directives.path,
     "set": directives.unchanged_required,
+    "digits": _digits,
+    "exact": directives.flag,
     "name": directives.unchanged,
     "class": directives.class_option,
 }
 PICTURE_OPTIONS: dict[str, Option] = {
+    "style": _one_of(*STYLES),
     "backward": directives.flag,
     "both": directives.flag,
+    "labels": _one_of(*LABELS),
     "values": directives.flag,
     "collapse": _names,
     "no-repeats": directives.flag,
     "direction": _one_of(*DIRECTIONS),
     "theme": _one_of(*THEMES),
     "no-legend": directives.flag,
+    "only": directives.flag,
     "max-nodes": directives.positive_int,
 }
+SETTINGS = ("style", "of", "wrt", "labels", "collapse", "direction", "notation", "example")
+"""Those that are arguments of the same name."""
 IMAGE_OPTIONS: dict[str, Option] = {
     "caption": directives.unchanged_required,
     "alt": directives.unchanged,
@@ -72,7 +92,7 @@ EXPLANATION_OPTIONS: dict[str, Option] = {"order": _names, "symbolic": directive
 
 
 class _ModelDirective(SphinxDirective):
-    """A directive about a model: an error in it is a warning of Sphinx, at the line where the directive stands."""
+    """A directive about a model. Its errors become warnings of Sphinx at the directive's line."""
 
     optional_arguments = 1
     final_argument_whitespace = True
@@ -81,17 +101,18 @@ class _ModelDirective(SphinxDirective):
     def run(self) -> Sequence[nodes.Node]:
         sources = Sources(self)
         try:
-            return self.made(sources)
+            with number_format(self.options.get("digits"), exact="exact" in self.options):
+                return self.build(sources)
         except DataflowError as error:
-            logger.warning(sources.told(error), location=self.get_location(), type="dataflow", subtype="model")
+            logger.warning(sources.describe(error), location=self.get_location(), type="dataflow", subtype="model")
             return []
 
-    def made(self, sources: Sources) -> Sequence[nodes.Node]:
-        """The nodes of the document; a ``DataflowError`` where there can be none."""
+    def build(self, sources: Sources) -> Sequence[nodes.Node]:
+        """Build the nodes of the document, or raise a ``DataflowError``."""
         raise NotImplementedError
 
     def say(self, notes: Sequence[str]) -> None:
-        """What an author may want to know, and what is no fault."""
+        """Log notes for the author that are no faults."""
         for note in notes:
             logger.info(note, location=self.get_location())
 
@@ -101,7 +122,7 @@ class PictureDirective(_ModelDirective):
 
     option_spec: ClassVar[dict[str, Option]] = {**MODEL_OPTIONS, **PICTURE_OPTIONS, **IMAGE_OPTIONS}
 
-    def made(self, sources: Sources) -> Sequence[nodes.Node]:
+    def build(self, sources: Sources) -> Sequence[nodes.Node]:
         drawing = self.drawing(sources)
         self.say(drawing.picture.notes)
         node = picture_node("", drawing=drawing, alt=self.options.get("alt", drawing.picture.description))
@@ -118,30 +139,28 @@ class PictureDirective(_ModelDirective):
         return [shown]
 
     def drawing(self, sources: Sources) -> Drawing:
-        """What ``dataflow draw`` would draw."""
+        """Draw what ``dataflow draw`` would draw."""
         options, model = self.options, sources.model()
-        given = None
-        if "values" in options:
-            given, notes = sources.given(model, options.get("example"))
+        inputs = None
+        if {"values", "data", "set"} & options.keys() or options.get("labels") == VALUES:
+            inputs, notes = sources.given(model, None)
             self.say(notes)
-        elif unused := [name for name in ("example", "data", "set") if name in options]:
-            raise DataError(f"the option {unused[0]} is for a picture with numbers; add the option values")
-        flags = {name: True for name in ("backward", "both", "values", "inner") if name in options}
-        chosen: dict[str, Any] = {**flags, **settings_of(options, ("of", "wrt", "collapse", "direction"))}
+        flags = {name: True for name in ("backward", "both", "values", "inner", "only") if name in options}
+        chosen: dict[str, Any] = {**flags, **settings_of(options, SETTINGS)}
         return draw(
             model,
             **chosen,
             fold_repeats="no-repeats" not in options,
             theme=options.get("theme", self.config.dataflow_theme),
             legend="no-legend" not in options,
-            max_nodes=options.get("max-nodes", MOST_NODES),
+            max_nodes=options.get("max-nodes"),
             engine=self.config.dataflow_engine,
             time_limit=self.config.dataflow_time_limit,
-            data=given,
+            data=inputs,
         )
 
     def with_caption(self, node: picture_node) -> nodes.figure:
-        """A figure, which can be numbered and referred to."""
+        """Put the picture in a figure, which can be numbered and referred to."""
         text = self.options["caption"]
         inline, messages = self.parse_inline(text)
         caption = nodes.caption(text, "", *inline)
@@ -156,23 +175,26 @@ class ExplanationDirective(_ModelDirective):
 
     option_spec: ClassVar[dict[str, Option]] = {**MODEL_OPTIONS, **EXPLANATION_OPTIONS}
 
-    def made(self, sources: Sources) -> Sequence[nodes.Node]:
+    def build(self, sources: Sources) -> Sequence[nodes.Node]:
         options, model = self.options, sources.model()
-        given, notes = sources.given(model, None)
+        inputs, notes = sources.given(model, None)
         self.say(notes)
         node: nodes.Element
         if "symbolic" in options:
             wrt = options.get("wrt", [])
             if len(wrt) != 1:
                 raise DataError("a derivation in symbols is with respect to one name; say which with wrt")
-            found = derive(model, of=options.get("of"), wrt=wrt[0], example=options.get("example", 0), data=given)
-            node = nodes.math_block("", found.to_latex(), docname=self.env.docname, number=None, label=None)
+            derivation = derive(model, of=options.get("of"), wrt=wrt[0], example=options.get("example"), data=inputs)
+            node = nodes.math_block("", derivation.to_latex(), docname=self.env.docname, number=None, label=None)
             node["nowrap"] = node["no-wrap"] = True
         else:
-            chosen = settings_of(options, ("of", "wrt", "example", "order"))
-            written = explain(model, inner="inner" in options, data=given, **chosen)
+            chosen = settings_of(options, ("of", "wrt", "example", "order", "notation"))
+            written = explain(model, inner="inner" in options, data=inputs, **chosen)
             node = explanation_node(
-                "", html=page.body(written, level=HEADING), latex=latex.fragment(written), text=str(written)
+                "",
+                html=page.body(written, level=HEADING),
+                latex=latex.fragment(written, "subsubsection"),
+                text=str(written),
             )
         node["classes"] += options.get("class", [])
         self.set_source_info(node)

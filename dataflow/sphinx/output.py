@@ -1,4 +1,4 @@
-"""What a builder gets: each picture in a format that it can show, each explanation in its language."""
+"""Write each picture in a format that the builder can show, and each explanation in its language."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sphinx.util import logging
 
 from dataflow.draw.drawing import DOTS_PER_INCH, Drawing
 from dataflow.errors import DataflowError, MissingExtraError
-from dataflow.files.atomic import replace_file
+from dataflow.support.atomic import replace_file
 
 logger = logging.getLogger(__name__)
 
@@ -33,11 +33,11 @@ def put_in(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     for node in list(doctree.findall(picture_node)):
         node.replace_self(_image(app, node, docname))
     for node in list(doctree.findall(explanation_node)):
-        node.replace_self(_explained(app, node))
+        node.replace_self(_explain(app, node))
 
 
 def _image(app: Sphinx, node: picture_node, docname: str) -> nodes.Element:
-    """An image; for a builder of text, its description."""
+    """Make an image; for a builder of text, its description."""
     kept = {
         key: node[key] for key in ("ids", "names", "classes", "alt", "width", "height", "scale", "align") if key in node
     }
@@ -46,7 +46,7 @@ def _image(app: Sphinx, node: picture_node, docname: str) -> nodes.Element:
     if not forms:
         return nodes.image("", uri=_stem(node["drawing"]), candidates={"?": ""}, **kept)
     try:
-        form, content = _rendered(node["drawing"], forms)
+        form, content = _render(node["drawing"], forms)
     except DataflowError as error:
         logger.warning(str(error), location=node, type="dataflow", subtype="picture")
         return nodes.inline("", node["alt"], ids=node["ids"], names=node["names"], classes=node["classes"])
@@ -60,8 +60,8 @@ def _image(app: Sphinx, node: picture_node, docname: str) -> nodes.Element:
     return nodes.image("", uri=str(path), candidates={IMAGES[form]: str(path)}, **kept)
 
 
-def _rendered(drawing: Drawing, forms: list[str]) -> tuple[str, bytes]:
-    """The picture in the first of the formats that can be made here."""
+def _render(drawing: Drawing, forms: list[str]) -> tuple[str, bytes]:
+    """Render the picture in the first of the formats that can be made here."""
     for form in forms[:-1]:
         try:
             return form, drawing.render(form)
@@ -70,7 +70,7 @@ def _rendered(drawing: Drawing, forms: list[str]) -> tuple[str, bytes]:
     return forms[-1], drawing.render(forms[-1])
 
 
-def _explained(app: Sphinx, node: explanation_node) -> nodes.Element:
+def _explain(app: Sphinx, node: explanation_node) -> nodes.Element:
     kept: dict[str, Any] = {key: node[key] for key in ("ids", "names", "classes")}
     if app.builder.format == "html":
         written = nodes.raw("", node["html"], format="html")
@@ -87,5 +87,5 @@ def _stem(drawing: Drawing) -> str:
 
 
 def _digest(content: bytes) -> str:
-    """Bytes name their file, so that none is taken for another, and the same are one file."""
+    """Name a file by its content, so that equal pictures are one file."""
     return hashlib.sha256(content).hexdigest()[:16]

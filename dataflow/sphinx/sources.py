@@ -1,4 +1,4 @@
-"""The files that a directive names: where they may be, and what is in them."""
+"""Read the files that a directive names, if they lie where files may be read."""
 
 from __future__ import annotations
 
@@ -12,33 +12,36 @@ from sphinx.util.docutils import SphinxDirective
 
 from dataflow.errors import DataError, DataflowError, FileFormatError
 from dataflow.files import load
-from dataflow.files.text import loads_toml
-from dataflow.gathering import gather, parse_setting
-from dataflow.model import Model
+from dataflow.files.safetensors import take_parameters
+from dataflow.files.toml.read import loads_toml
+from dataflow.model.gathering import gather, parse_setting
+from dataflow.model.model import Model
 
 
 @dataclass(frozen=True)
 class Sources:
-    """What one directive may read. All that it reads is noted, so that its document is read again when that changes."""
+    """Reads files for one directive, and notes each, so that Sphinx reads the document again when one changes."""
 
     directive: SphinxDirective
 
     def model(self) -> Model:
-        """The model in the file that the directive names, or the one that is written in it as TOML."""
+        """Load the model from the file that the directive names, or from the TOML inside the directive."""
         directive = self.directive
         if directive.arguments and directive.content:
             raise DataError("name a model's file, or write the model in the directive; not both")
         if not directive.arguments and not directive.content:
             raise DataError("name a model's file, such as models/xor.toml, or write the model in the directive")
-        model = self._loaded(self.path(directive.arguments[0])) if directive.arguments else self._written()
+        model = self._load(self.path(directive.arguments[0])) if directive.arguments else self._read_content()
         data = model.data.path() if model.data is not None else None
         if data is not None:
             self._note(data)
             self._check(data, data.name)
+        if "parameters" in directive.options:
+            take_parameters(model, self.path(directive.options["parameters"]))
         return model
 
     def given(self, model: Model, example: int | None) -> tuple[dict[str, Any], list[str]]:
-        """The values of the options ``data`` and ``set`` before what the model declares; and what to know of it."""
+        """Collect the model's inputs from the options ``data`` and ``set``, else from what it declares; and notes."""
         options = self.directive.options
         file = self.path(options["data"]) if "data" in options else None
         # no value has a semicolon, and an option of Markdown has but one line
@@ -47,17 +50,17 @@ class Sources:
         return gather(model, file, settings, example)
 
     def path(self, text: str) -> Path:
-        """A file relative to the document or, with a slash in front, to the source folder; noted as read."""
+        """Find a file, relative to the document or, with a slash in front, to the source folder, and note it."""
         try:
-            _, found = self.directive.env.relfn2path(text)
+            _, path = self.directive.env.relfn2path(text)
         except (ValueError, OSError, RuntimeError):  # a NUL in the name, a loop of links
             raise FileFormatError(f"{text!r} is no path of a file") from None
-        self._note(Path(found))
-        self._check(Path(found), text)
-        return Path(found)
+        self._note(Path(path))
+        self._check(Path(path), text)
+        return Path(path)
 
-    def told(self, error: DataflowError) -> str:
-        """What an error says, with paths from the source folder: others differ from machine to machine."""
+    def describe(self, error: DataflowError) -> str:
+        """Return an error's text with paths relative to the source folder, which are the same on every machine."""
         source = str(self.directive.env.srcdir)
         if error.file is not None and os.path.isabs(error.file):
             error.file = os.path.relpath(error.file, source)
@@ -65,14 +68,14 @@ class Sources:
 
     # -------------------------------------------------------------------------------------------- internals
 
-    def _loaded(self, path: Path) -> Model:
+    def _load(self, path: Path) -> Model:
         try:
             return load(path)
         except DataflowError as error:
             raise error.at(file=path) from None
 
-    def _written(self) -> Model:
-        """Lines of an error count within the document."""
+    def _read_content(self) -> Model:
+        """Read the model inside the directive; lines of its errors count within the document."""
         directive = self.directive
         document = Path(directive.env.doc2path(directive.env.docname))
         try:
@@ -87,7 +90,7 @@ class Sources:
         self.directive.env.note_dependency(str(path))
 
     def _check(self, path: Path, written: str) -> None:
-        """A ``FileFormatError`` for a file that lies, or leads, outside the folders that may be read."""
+        """Raise a ``FileFormatError`` for a file that lies, or leads, outside the folders that may be read."""
         env = self.directive.env
         allowed = [Path(env.srcdir), *(Path(env.srcdir) / name for name in env.config.dataflow_folders)]
         if not _is_inside(path, allowed):
@@ -98,13 +101,13 @@ class Sources:
 
 
 def settings_of(options: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """Those of a directive's options that were given, by the names that they have in Python."""
+    """Return the options that a directive sets, by their names in Python."""
     return {name: options[name.replace("_", "-")] for name in names if name.replace("_", "-") in options}
 
 
 def _is_inside(path: Path, folders: Iterable[Path]) -> bool:
     try:
-        found = path.resolve()
-        return any(found.is_relative_to(folder.resolve()) for folder in folders)
+        resolved = path.resolve()
+        return any(resolved.is_relative_to(folder.resolve()) for folder in folders)
     except (OSError, ValueError, RuntimeError):
         return False

@@ -1,4 +1,4 @@
-"""Is an op what it says? One line in a plugin's tests checks everything that holds for every op::
+"""Check an op. One line in a plugin's tests checks everything that holds for every op::
 
     import dataflow
     import pytest
@@ -9,11 +9,12 @@
         dataflow.testing.assert_op(op)
 
 The op is run on its own samples (``@op.samples``); one that is elementwise, or composite and happy with normal
-numbers of shape (3, 4), needs none.
+numbers of shape (3, 4), needs none. ``assert_schedule`` checks a schedule of the learning rate.
 """
 
 from __future__ import annotations
 
-from dataflow.testing.checks import CHECKS, Finding, assert_op, check_op
+from dataflow.testing.op_checks import CHECKS, Finding, assert_op, check_op
+from dataflow.testing.schedule_checks import assert_schedule
 
-__all__ = ["CHECKS", "Finding", "assert_op", "check_op"]
+__all__ = ["CHECKS", "Finding", "assert_op", "assert_schedule", "check_op"]

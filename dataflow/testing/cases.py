@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from dataflow.autodiff import pullback
+from dataflow.autodiff.reverse import pullback
 from dataflow.errors import DataflowError, PluginError
-from dataflow.graph import CONSTANT, OP, Graph, infer, trace_op
-from dataflow.op import Literal, Op, Sample
+from dataflow.graph.graph import Graph, infer, trace_op
+from dataflow.graph.node import CONSTANT, OP
+from dataflow.graph.value import Value
+from dataflow.operations.op import Literal, Op, Sample, literals_of, specs_of, with_literals
+from dataflow.registry import registry
 from dataflow.shapes import TensorSpec, format_shape
-from dataflow.value import Value
 
 FLOAT64 = np.dtype("float64")
 
@@ -29,12 +31,12 @@ class Case:
 
     @property
     def arrays(self) -> tuple[int, ...]:
-        """Where the arrays stand."""
+        """The positions of the arrays."""
         return tuple(i for i, argument in enumerate(self.arguments) if isinstance(argument, np.ndarray))
 
     @property
     def floats(self) -> tuple[int, ...]:
-        """Where the arrays stand with respect to which there may be a derivative."""
+        """The positions of the arrays of floats, with respect to which there may be a derivative."""
         return tuple(i for i in self.arrays if self.arguments[i].dtype.kind == "f")
 
     @property
@@ -43,31 +45,24 @@ class Case:
         return self.op.elementwise or (not self.op.is_primitive and _traces_elementwise(self))
 
     def run(self, arguments: Sequence[Any] | None = None) -> np.ndarray:
-        """The op's kernel, or its body, on these arguments or on others."""
+        """Run the op's kernel, or its body, on these arguments or on others."""
         result: np.ndarray = self.op.compute(self.arguments if arguments is None else arguments, self.attributes)
         return result
 
     def infer(self, specs: Sequence[TensorSpec | None] | None = None) -> TensorSpec:
-        """What the op says of its result: for these arguments, or for such specs."""
+        """The spec that the op declares for its result, for these arguments or for other specs."""
         return infer(self.op, self.specs if specs is None else specs, self.attributes, self.literals)
 
     @property
     def literals(self) -> dict[int, Literal]:
         """The plain numbers among the arguments, by position."""
-        return {i: x for i, x in enumerate(self.arguments) if type(x) in (int, float, bool)}
+        return literals_of(self.arguments)
 
     @property
     def specs(self) -> list[TensorSpec | None]:
         """The arguments' specs; a plain number takes the dtype of the arrays beside it."""
-        beside = [self.arguments[i].dtype for i in self.arrays]
-        return [
-            None
-            if x is None
-            else TensorSpec(x.shape, x.dtype)
-            if isinstance(x, np.ndarray)
-            else TensorSpec((), np.result_type(x, *beside))
-            for x in self.arguments
-        ]
+        arrays = [x if isinstance(x, np.ndarray) else None for x in self.arguments]
+        return with_literals(specs_of(arrays), self.literals)
 
     def pullback(self, g: np.ndarray, arguments: Sequence[Any] | None = None) -> list[Any]:
         """The cotangent of each float argument for the cotangent ``g`` of the result; zeros where a rule gives none."""
@@ -100,6 +95,21 @@ class Case:
             operands[i] = graph.input(f"x{i}", (shapes or {}).get(i, argument.shape), argument.dtype)
             known[f"x{i}"] = argument
         return graph, known, graph.apply(self.op, operands, self.attributes, name="y")
+
+
+def every_op() -> dict[str, Op]:
+    """Each op that a node can have, by name: the registered ones, and of those with several outputs each output that a
+    sample has."""
+    return {op.name: op for registered in registry.all_ops().values() for op in outputs_of(registered)}
+
+
+def outputs_of(op: Op, seed: int = 0) -> list[Op]:
+    """The op itself, or each output that its samples have, if it has several."""
+    if not op.has_outputs:
+        return [op]
+    samples = op.samples_rule(np.random.default_rng(seed)) if op.samples_rule is not None else [Sample(())]
+    names = [name for sample in samples for name in op.outputs_of(op.bind(sample.attributes))]
+    return [op.output(name) for name in dict.fromkeys(names)]
 
 
 def cases_of(op: Op, seed: int) -> list[Case]:
@@ -139,12 +149,13 @@ def entries(array: np.ndarray, rng: np.random.Generator, most: int) -> Iterator[
         yield tuple(int(i) for i in np.unravel_index(flat, array.shape))
 
 
-def along(case: Case, position: int, direction: np.ndarray, weight: np.ndarray) -> Callable[[float], np.ndarray]:
-    """The result, weighted, as one argument moves along a direction."""
+def along(case: Case, directions: Mapping[int, np.ndarray], weight: np.ndarray) -> Callable[[float], np.ndarray]:
+    """The result, weighted, as arguments move along their directions, which are given by position."""
 
     def moved(step: float) -> np.ndarray:
         arguments = list(case.arguments)
-        arguments[position] = frozen(arguments[position] + step * direction)
+        for position, direction in directions.items():
+            arguments[position] = frozen(arguments[position] + step * direction)
         return np.asarray(weight * case.run(arguments))
 
     return moved
@@ -169,16 +180,16 @@ def _traces_elementwise(case: Case) -> bool:
     while waiting:
         graph = waiting.pop()
         for name in graph.schedule():
-            data = graph.nodes[name]
-            if data["kind"] == CONSTANT and data["shape"]:
+            node = graph.node_of(name)
+            if node.kind == CONSTANT and node.shape:
                 return False
-            if data["kind"] != OP or (op := graph.op_of(name)).elementwise:
+            if node.kind != OP or (op := graph.op_of(name)).elementwise:
                 continue
             if op.is_primitive:
                 return False
             specs = [
-                graph.spec(x) if isinstance(x, str) else None if x is None else TensorSpec((), data["dtype"])
+                graph.spec(x) if isinstance(x, str) else None if x is None else TensorSpec((), node.dtype)
                 for x in op.complete(graph.arguments(name))
             ]
-            waiting.append(trace_op(op, specs, data["attributes"], data["literals"]).graph)
+            waiting.append(trace_op(op, specs, node.attributes, node.literals).graph)
     return True

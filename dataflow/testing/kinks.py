@@ -8,7 +8,7 @@ import numpy as np
 
 from dataflow.errors import DataflowError
 from dataflow.testing.cases import Case, entries, frozen
-from dataflow.testing.derivatives import has_derivative, touched
+from dataflow.testing.derivative_checks import has_derivative, touched
 from dataflow.testing.values import name_of
 
 PROBES = (0.0, 0.5, -0.5, 1.0, -1.0, 2.0, -2.0, 3.0, -3.0, 6.0, -6.0)
@@ -51,13 +51,13 @@ def _probed(probe: Case, i: int, y: np.ndarray, mask: np.ndarray, rng: np.random
                 return
             if jumps[place]:
                 continue
-            found = _derivative(probe, i, direction, place)
-            if not min(left, right) - 1e-3 <= found <= max(left, right) + 1e-3:
-                yield f"{at} the derivative is taken as {found:.6g}, outside {left:.6g} (below) and {right:.6g} (above)"
+            slope = _derivative(probe, i, direction, place)
+            if not min(left, right) - 1e-3 <= slope <= max(left, right) + 1e-3:
+                yield f"{at} the derivative is taken as {slope:.6g}, outside {left:.6g} (below) and {right:.6g} (above)"
                 return
-            said = probe.op.kink_rule.derivative if probe.op.kink_rule is not None else None
-            if said is not None and abs(found - said) > 1e-9:
-                yield f"{at} the derivative is taken as {found:.6g}, and declared to be taken as {said:.6g}"
+            declared = probe.op.kink_rule.derivative if probe.op.kink_rule is not None else None
+            if declared is not None and abs(slope - declared) > 1e-9:
+                yield f"{at} the derivative is taken as {slope:.6g}, and declared to be taken as {declared:.6g}"
                 return
 
 
@@ -108,11 +108,11 @@ def _kinked(sides: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
 
 def _jumps(sides: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
     """The result does not come nearer as the step shrinks, on one side at least."""
-    found = np.zeros(sides[0][0].shape, bool)
+    jumps = np.zeros(sides[0][0].shape, bool)
     for side in (0, 1):
         differences = [np.abs(both[side]) * step for both, step in zip(sides, STEPS, strict=True)]
-        found |= np.isfinite(differences[0]) & (differences[-1] > 1e-3) & (differences[-1] > 0.9 * differences[0])
-    return found
+        jumps |= np.isfinite(differences[0]) & (differences[-1] > 1e-3) & (differences[-1] > 0.9 * differences[0])
+    return jumps
 
 
 def _derivative(probe: Case, i: int, direction: np.ndarray, place: tuple[int, ...]) -> float:

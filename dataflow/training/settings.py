@@ -2,100 +2,129 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Mapping
+import inspect
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar, cast
 
-from dataflow import registry
+from dataflow.backends.interface import Backend
+from dataflow.backends.optimizer import Optimizer
+from dataflow.backends.rule import Rule
+from dataflow.backends.schedule import Schedule
 from dataflow.errors import TrainingError
-from dataflow.interfaces import Optimizer
-from dataflow.memory import parse_bytes
-from dataflow.model import TrainSettings
+from dataflow.model.table_kinds import Choice
+from dataflow.model.train_settings import DECIDING_OPTIONS, RunSettings, TrainSettings, options_of
+from dataflow.registry import registry
+from dataflow.support.conversion import whole
 
 OptimizerLike = str | Mapping[str, Any] | Optimizer
+F = TypeVar("F", bound=Callable[..., Any])
+
+LARGEST_SEED = 2**63 - 1
+"""What the files hold that a run is saved to."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """The settings that a run uses."""
+class _AsDeclared:
+    """The default of options that a file may declare: not given. ``None`` is a value, for some of them."""
 
-    optimizer: Optimizer
-    batch_size: int | None
-    """``None`` is the whole data at once."""
-    shuffle: bool
-    seed: int
-    validation: float
-    backend: str
-    threads: int | None = None
-    """Threads at most; ``None`` leaves their number to the backend."""
-    memory_limit: int | None = None
-    """Bytes that a gradient's intermediate values may take."""
+    def __repr__(self) -> str:
+        return "as declared"
+
+
+_AS_DECLARED = _AsDeclared()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(RunSettings):
+    """The settings that a run uses; ``optimizer`` has all its attributes."""
+
+    rule: Optimizer
+    """The optimizer itself."""
+    course: Schedule | None
+    """The schedule itself."""
+    runs_on: Backend
+    """The backend itself."""
 
     def plain(self) -> dict[str, Any]:
-        """As plain data, for files. What differs here makes another run."""
-        return {
-            "optimizer": {"name": self.optimizer.name, **self.optimizer.settings()},
-            "batch_size": self.batch_size,
-            "shuffle": self.shuffle,
-            "seed": self.seed,
-            "validation": self.validation,
-        }
+        """What makes another run where it differs, as plain data for files."""
+        return {name: option.plain(getattr(self, name)) for name, option in DECIDING_OPTIONS.items()}
 
 
-def resolve(
-    declared: TrainSettings,
-    *,
-    batch_size: int | None,
-    optimizer: OptimizerLike | None,
-    learning_rate: float | None,
-    shuffle: bool | None,
-    seed: int | None,
-    validation: float | None,
-    backend: str,
-    threads: int | None = None,
-    memory_limit: int | str | None = None,
-) -> Settings:
-    """Each argument that is ``None`` is what the file declares. A ``TrainingError`` for what cannot be."""
-    size = declared.batch_size if batch_size is None else batch_size
-    share = declared.validation if validation is None else validation
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < 1:
-        raise TrainingError(f"validation is a share from 0 up to, not including, 1; it is {share!r}")
-    return Settings(
-        optimizer=_optimizer(declared.optimizer, optimizer, learning_rate),
-        batch_size=None if size is None else whole("batch_size", size, 1),
-        shuffle=bool(declared.shuffle if shuffle is None else shuffle),
-        seed=whole("seed", declared.seed if seed is None else seed, 0),
-        validation=float(share),
-        backend=backend,
-        threads=None if threads is None else whole("threads", threads, 1),
-        memory_limit=None if memory_limit is None else parse_bytes(memory_limit),
-    )
+def resolve(declared: TrainSettings, options: Mapping[str, Any]) -> Settings:
+    """Each option that is not given is what the file declares. A ``TrainingError`` for what cannot be."""
+    values = {name: getattr(declared, name, option.default) for name, option in options_of().items()}
+    values |= chosen_options(declared, options)
+    rate = {} if values["learning_rate"] is None else {"learning_rate": values["learning_rate"]}
+    rule: Optimizer = _made("optimizer", declared.optimizer, values["optimizer"], rate)
+    values["optimizer"] = {"name": rule.name, **rule.settings()}
+    course: Schedule | None = None
+    if values["schedule"] is not None:
+        course = _made("schedule", declared.schedule, values["schedule"])
+        values["schedule"] = {"name": course.name, **course.settings()}
+    values["seed"] = whole("seed", values["seed"], 0, LARGEST_SEED)
+    runs_on = registry.backend(values["backend"])
+    values["backend"] = runs_on.name  # not a former name
+    return Settings(**values, rule=rule, course=course, runs_on=runs_on)
 
 
-def whole(name: str, value: Any, least: int) -> int:
-    """``value`` as an int of at least ``least``."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TrainingError(f"{name} is a whole number, not {value!r}") from None
-    if number < least or isinstance(value, bool):
-        raise TrainingError(f"{name} is a whole number, {least} or more, not {value!r}")
-    return number
+def chosen_options(declared: TrainSettings, given: Mapping[str, Any]) -> dict[str, Any]:
+    """For each option of ``given``, what it is where the file declares ``declared``."""
+    known = options_of()
+    return {
+        name: known[name].chosen(getattr(declared, name, known[name].default), value) for name, value in given.items()
+    }
 
 
-def _optimizer(declared: Mapping[str, Any], given: OptimizerLike | None, learning_rate: float | None) -> Optimizer:
-    """A name alone means the declared settings where it is the declared optimizer, and the defaults of another."""
-    if isinstance(given, Optimizer):
-        if learning_rate is None:
-            return given
-        return type(given).create({**given.settings(), "learning_rate": learning_rate})
-    if given is None or given == declared.get("name"):
+def takes_options(per_epoch: bool) -> Callable[[F], F]:
+    """The function with each declared option as a keyword in its signature, in the place of ``**options``; without
+    ``per_epoch``, those alone that are not about whole epochs. Other keywords are the ``TypeError`` that they always
+    are."""
+
+    def decorate(function: F) -> F:
+        signature = inspect.signature(function)
+        own = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
+        keywords = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=_AS_DECLARED if option.in_file else option.default,
+                annotation=option.kind.annotation | None,
+            )
+            for name, option in options_of().items()
+            if per_epoch or not option.per_epoch
+        ]
+        known = {one.name for one in (*own, *keywords)}
+
+        @wraps(function)
+        def taking(*arguments: Any, **given: Any) -> Any:
+            for name in given.keys() - known:
+                raise TypeError(f"{function.__qualname__}() got an unexpected keyword argument '{name}'")
+            return function(*arguments, **given)
+
+        first = [one for one in own if one.kind is not one.KEYWORD_ONLY]
+        taking.__signature__ = signature.replace(parameters=[*first, *keywords, *own[len(first) :]])  # type: ignore[attr-defined]
+        return cast(F, taking)
+
+    return decorate
+
+
+def _made(option: str, declared: Mapping[str, Any] | None, given: Any, changed: Mapping[str, Any] | None = None) -> Any:
+    """What is chosen, ready-made or by name, with some attributes changed. A name alone means the declared attributes
+    where it is the declared one, and the defaults of another."""
+    kind = options_of()[option].kind
+    assert isinstance(kind, Choice)
+    if isinstance(given, kind.made):
+        assert isinstance(given, Rule)
+        return type(given).create({**given.settings(), **changed}) if changed else given
+    if declared is not None and given == declared.get("name"):
         given = declared
-    settings: dict[str, Any] = {"name": given} if isinstance(given, str) else dict(given)
-    if not isinstance(settings.get("name"), str):
-        raise TrainingError('an optimizer is a name, such as "sgd", or has one: { name = "sgd", learning_rate = 0.1 }')
-    kind = registry.optimizer(settings.pop("name"))
-    if learning_rate is not None:
-        settings["learning_rate"] = learning_rate
-    return kind.create(settings)
+    attributes = dict(kind.check(option, given))
+    name = attributes.pop("name", None)
+    if not isinstance(name, str):
+        example = ", ".join(f"{key} = {json.dumps(value)}" for key, value in kind.example.items())
+        article = "an" if option[0] in "aeiou" else "a"
+        short = kind.example["name"]
+        raise TrainingError(f'{article} {option} is a name, such as "{short}", or has one: {{ {example} }}')
+    return kind.find(name).create({**attributes, **(changed or {})})

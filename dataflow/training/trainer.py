@@ -5,39 +5,69 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from dataflow.autodiff import gradient_graph
-from dataflow.errors import DataflowWarning, NonFiniteError, TrainingError
-from dataflow.graph import INPUT
-from dataflow.model import Model
-from dataflow.parameters import Parameters
-from dataflow.training.batches import Minibatches
-from dataflow.training.examples import checked_arrays, declared_data, minibatches, split_inputs
-from dataflow.training.gradients import Gradients
+from dataflow.autodiff.training_graph import training_graph
+from dataflow.autodiff.weighting import weighted_graph
+from dataflow.backends.optimizer import ACCUMULATED
+from dataflow.errors import DataflowWarning, NonFiniteError, TrainingError, nearest
+from dataflow.execution.forward import shape_warnings
+from dataflow.execution.inputs import batch_symbol
+from dataflow.execution.parameters import Parameters
+from dataflow.graph.graph import Graph
+from dataflow.graph.node import INPUT
+from dataflow.metrics.comparisons import chosen_metrics
+from dataflow.metrics.measure import Measure
+from dataflow.model.model import Model
+from dataflow.model.units import Units
+from dataflow.support.arguments import checked
+from dataflow.support.arrays import frozen
+from dataflow.support.conversion import whole
 from dataflow.training.history import History
-from dataflow.training.inside import Inside
-from dataflow.training.measure import Measure
-from dataflow.training.nonfinite import non_finite_error, parameter_error
-from dataflow.training.provenance import manifest
-from dataflow.training.settings import OptimizerLike, resolve, whole
-from dataflow.training.vectors import Vectors
+from dataflow.training.minibatches.backend_loop import Inside
+from dataflow.training.minibatches.batches import Minibatches
+from dataflow.training.minibatches.examples import checked_arrays, given_examples, split_inputs, weighed_minibatches
+from dataflow.training.minibatches.gradients import Gradients
+from dataflow.training.minibatches.updates import Updates
+from dataflow.training.minibatches.vectors import Vectors
+from dataflow.training.nonfinite_origin import non_finite_error, parameter_error
+from dataflow.training.saving.interrupts import Interrupt, deferred
+from dataflow.training.saving.optimizer_state import take_up_state
+from dataflow.training.saving.provenance import manifest
+from dataflow.training.settings import resolve, takes_options
+from dataflow.training.trained_parameters import frozen_names, trained_parameters
 
-SAFE_RATE = 1e3
-"""Up to this learning rate, a gradient of moderate size cannot make parameters overflow in one update."""
 START_LIMIT = 2**20
 """The most bytes of all parameters together for a record to keep what they were at the start."""
+
+
+@dataclass(frozen=True)
+class Best:
+    """The state after the best epoch so far, counted from 1: the number of updates, and what ``Vectors`` keep."""
+
+    epoch: int
+    steps: int
+    arrays: list[np.ndarray]
 
 
 class Trainer:
     """Trains a model by minibatches; what is not given is what the model's file declares.
 
-    ``data`` is a mapping of arrays by input, or ``Minibatches``; the model's own data unless given. ``optimizer`` is
-    a name, a mapping with a ``name``, or an ``Optimizer``; a name alone keeps the declared attributes if it is the
-    declared optimizer. ``validation`` is the share of the examples, from the end, in their order in the data, that is
-    held out (rounded up to whole examples); with ``Minibatches`` nothing is held out.
+    ``data`` is a file, a DataFrame, rows, a mapping of arrays by input, or ``Minibatches``; the model's own data
+    unless given. ``optimizer`` is a name, a mapping with a ``name``, or an ``Optimizer``; a name alone keeps the
+    declared attributes if it is the declared optimizer. ``validation`` is the share of the examples, from the end,
+    in their order in the data, that is held out (rounded up to whole examples); with ``Minibatches`` nothing is
+    held out.
+
+    ``weights`` are numbers from 0 up, one for each example, held out or not: an example of weight 2 counts as two of
+    the kind, in the loss and in what a mean divides by. What has no examples, such as a penalty on parameters, is not
+    weighed.
+
+    Where the model was trained before by the same optimizer, and its parameters were not changed since, the optimizer
+    goes on with the state that ``model.training`` keeps, unless ``fresh_optimizer`` is true; ``optimizer_start`` tells.
 
     With a ``seed`` other than the one that the model's parameters were drawn from, they are drawn anew, apart from
     those with a literal value and those that were set or trained since. It decides the order of shuffled examples as
@@ -49,122 +79,181 @@ class Trainer:
     ``threads`` is an upper bound for the threads that a backend uses.
 
     All trained parameters of one dtype stand side by side in one vector, and ``model.parameters`` are views of it, so
-    that training leaves its result there. Parameters that the loss does not depend on are not trained.
+    that training leaves its result there. Who reads ``model.parameters`` meanwhile gets copies. Parameters that the
+    loss does not depend on, or only by what has no derivative, such as a comparison, are not trained, nor are those
+    that ``frozen`` names.
+
+    A schedule sets ``optimizer.learning_rate`` before each update, from the rate that the optimizer had at first.
     """
 
+    @checked
+    @takes_options(per_epoch=False)
     def __init__(
         self,
         model: Model,
-        data: Mapping[str, Any] | Minibatches | None = None,
+        data: Any = None,
         *,
-        batch_size: int | None = None,
-        optimizer: OptimizerLike | None = None,
-        learning_rate: float | None = None,
-        shuffle: bool | None = None,
-        seed: int | None = None,
-        validation: float | None = None,
-        backend: str = "numpy",
-        threads: int | None = None,
-        memory_limit: int | str | None = None,
+        weights: Any = None,
+        **options: Any,
     ) -> None:
         self.model = model
         if model.loss is None:
             raise TrainingError('the model has no loss to make small; declare one, as loss = "NODE" under [model]')
         if not len(model.parameters):
             raise TrainingError("the model has no parameters, so there is nothing to train")
-        self.settings = resolve(
-            model.train_settings,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            learning_rate=learning_rate,
-            shuffle=shuffle,
-            seed=seed,
-            validation=validation,
-            backend=backend,
-            threads=threads,
-            memory_limit=memory_limit,
-        )
-        self.optimizer = self.settings.optimizer
+        self.settings = resolve(model.train_settings, options)
         self.steps = 0
         """Updates so far."""
-        gradient = gradient_graph(model.graph, model.loss, list(model.parameters))
-        trained = [name for name in model.parameters if name in gradient.cotangents]
-        if not trained:
-            raise TrainingError(f"the loss '{model.loss}' depends on no parameter, so there is nothing to train")
-        if left := [name for name in model.parameters if name not in trained]:
-            listed = ", ".join(f"'{name}'" for name in left)
-            warnings.warn(f"the loss does not depend on {listed}; not trained", DataflowWarning, stacklevel=2)
-        needed = gradient.graph.needed_for([model.loss, *(gradient.cotangents[name] for name in trained)])
-        self.inputs = [name for name in model.graph.names(INPUT) if name in needed]
-        """The inputs that the loss depends on."""
+        self._asked = 0
+        """Gradients of minibatches of others so far: what is drawn is drawn anew for each."""
+        if isinstance(data, Minibatches):
+            examples = None
+            if weights is not None:
+                raise TrainingError("weights go with arrays, not with Minibatches, which may weigh their own examples")
+        else:
+            declared = "validation" not in options
+            examples = given_examples(model, data, weights, self.settings, declared=declared)
+        if examples is not None:
+            model.decide_widths(examples.arrays, final=True)
+        elif isinstance(data, Minibatches):
+            model.decide_widths(data.everything(), final=True)
+        self.graph, self._weights = model.graph, ""
+        """What is measured: the model's graph, or where examples are weighed one that has the weights as an input."""
+        kept = frozen_names(model.parameters, self.settings.frozen)
+        training = training_graph(model.graph, model.loss, self.settings.seed, kept)
+        if examples is not None and examples.weights is not None:
+            self.graph, self._weights = weighted_graph(model.graph, model.loss)
+            weighted, _ = weighted_graph(training.graph, model.loss, list(training.updates.values()))
+            training = replace(training, graph=weighted)
+        self._training = training
+        """What is differentiated."""
+        trained = trained_parameters(model, training.graph, kept, training.updates)
+        for text in shape_warnings(model.graph, model.graph.schedule(), model.loss, batch_symbol(model.graph)):
+            warnings.warn(text, DataflowWarning, stacklevel=2)
+        self.inputs = [name for name in self.graph.names(INPUT) if name in trained.needed]
+        """The inputs that a step needs."""
         self.held_out: Mapping[str, np.ndarray] | None = None
         """The examples for validation."""
-        split = split_inputs(model.graph, self.inputs)
+        split = split_inputs(self.graph, self.inputs)
         if isinstance(data, Minibatches):
             self.batches: Minibatches = data
         else:
-            arrays = checked_arrays(model, declared_data(model) if data is None else data, self.inputs)
-            self.batches, self.held_out = minibatches(arrays, split, self.settings)
-        if seed is not None:
+            assert examples is not None
+            self.batches, self.held_out = weighed_minibatches(examples, split, self.settings, self._weights)
+        if options.get("seed") is not None:
             _reseed(model, self.settings.seed)
-        self.start = _copied(model.parameters)
+        self.start = _if_small(model.parameters)
         """The parameters before the first update, ``None`` where they are large."""
-        self.vectors = Vectors(model.parameters, trained, self.optimizer.state_names)
-        for name, view in self.vectors.views.items():
-            if not np.isfinite(view).all():  # a relu may hide it: relu(NaN) is 0
+        state_names = (*self.settings.rule.state_names, *((ACCUMULATED,) if self.settings.accumulate > 1 else ()))
+        self.vectors = Vectors(model.parameters, trained.names, state_names, trained.held, training.updates)
+        self.optimizer_start = take_up_state(
+            model,
+            self.vectors.groups,
+            self.settings.rule.name,
+            self.settings.rule.state_names,
+            fresh=self.settings.fresh_optimizer,
+        )
+        """Whether the optimizer goes on with its state from earlier training."""
+        for name, view in self.vectors.read.items():
+            if not np.isfinite(view).all():  # a comparison may hide it
                 raise parameter_error("at the start", name, view)
         self._mark = (0, 0, 0, self.vectors.snapshot())
-        self._gradients = Gradients(gradient, self.vectors, self.settings)
-        self._inside = Inside.of(self._gradients, self.batches, self.vectors, self.settings)
-        self._measure = Measure(model.graph, model.loss, model.parameters, split, self.settings)
+        self.best: Best | None = None
+        """What early stopping keeps."""
+        per_epoch = self.batches.per_epoch
+        self._updates = Updates(self.vectors, self.settings, per_epoch, lambda: self.optimizer_start.updates)
+        self.optimizer = self._updates.optimizer
+        self._gradients = Gradients(trained.gradient, training, self.vectors, self.settings)
+        self._inside = Inside.of(self._gradients, self.batches, self.vectors, self._updates, self.settings)
+        self._measure = Measure(
+            self.graph,
+            model.loss,
+            model.parameters,
+            split,
+            chosen_metrics(model.comparisons, self.settings.metrics, ["training"]),
+            self.settings.runs_on,
+            threads=self.settings.threads,
+            weights=self._weights,
+            stated=model.graph,
+            undo=Units(model.data).undo,
+        )
 
     # -------------------------------------------------------------------------------------------- training
 
     @property
     def parameters(self) -> dict[str, np.ndarray]:
-        """The model's parameters by name: views of the vectors, which change with each step."""
+        """The model's parameters by name, as they are now: read-only arrays, which no later step changes."""
         self.vectors.refresh()
         return dict(self.model.parameters)
 
     def step(self) -> float:
-        """One minibatch: forward, backward, update. Returns its loss, before the update.
+        """One minibatch: forward, backward, and the update, or a part of it where ``accumulate`` minibatches make one.
+        Returns its loss, before the update.
 
         Where NaN or infinity appears in the loss, the gradient or the update, ``NonFiniteError`` names the first node
         that has it; the parameters and the optimizer's state are then those from before the minibatch.
         """
-        return self.run(1)
+        return self._some(1)[1]
 
+    @checked
     def run(self, steps: int) -> float:
-        """So many minibatches, on into further epochs. Returns the loss of the last; NaN for none."""
-        left, loss = whole("steps", steps, 0), math.nan
-        while left:
-            done, loss = self.some(left) if self._inside is not None else self._outside(left)
-            left -= done
-        return loss
+        """So many minibatches, on into further epochs. Returns the loss of the last; NaN for none. Ctrl-C raises
+        ``KeyboardInterrupt`` after the current minibatch."""
+        with deferred() as interrupt:
+            return self.run_until(whole("steps", steps, 0), interrupt)[1]
 
+    def run_until(self, steps: int, interrupt: Interrupt) -> tuple[int, float]:
+        """So many minibatches, or fewer where it is asked to end. Returns how many they were, and the loss of the
+        last."""
+        done, loss = 0, math.nan
+        while done < steps and not interrupt.requested:
+            left = steps - done
+            more, loss = self._some(left) if self._inside is not None else self._outside(left, interrupt)
+            done += more
+        return done, loss
+
+    @checked
     def some(self, most: int) -> tuple[int, float]:
         """At least one minibatch, and at most so many: those that the backend runs by itself in a tenth of a second or
         so. Returns how many they were, and the loss of the last."""
+        return self._some(most)
+
+    def _some(self, most: int) -> tuple[int, float]:
         self.vectors.refresh()
         if self._inside is not None:
-            done, loss = self._inside.run(most, self.steps)
-            self.steps += done
+            position = self.batches.position
+            done, loss = self._inside.run(most, self.optimizer_start.updates + self.steps)
+            self.steps += self._updates.made(position, done)
             if done:
                 return done, loss
         return self._outside(1)
 
+    @checked
     def gradient(self, batch: Mapping[str, Any]) -> float:
         """The loss of any examples; their gradient is then in ``vectors``, summed over them as the loss sums. Nothing
         is updated, so that a gradient can be added up from several sources first."""
         self.vectors.refresh()
-        arrays = checked_arrays(self.model, batch, self.inputs)
+        arrays = checked_arrays(self.graph, batch, self.inputs)
         with self._gradients.scope(), np.errstate(all="ignore"):
-            return self._gradients(arrays)
+            self._asked += 1
+            return self._gradients(arrays, self.batches.position + self._asked - 1)
 
     def update(self) -> None:
         """Change the parameters by the gradient that is in ``vectors``, and use the gradient up."""
         with np.errstate(all="ignore"):
-            self._update()
+            self._updates.prepare(self.steps)
+            self._updates.apply(self.steps)
+        self.vectors.take_state()
+        self.steps += 1
+
+    def lay_out(self, epochs: int) -> None:
+        """Say how many epochs the run has, for schedules that depend on it; those of the model's file unless told."""
+        self._updates.lay_out(epochs)
+
+    def observe(self, history: History) -> None:
+        """Let the schedule take in what was measured after each epoch so far."""
+        if self._updates.rates is not None:
+            self._updates.rates.observe(history.metrics.get("validation_loss", history.loss))
 
     def measure(self) -> dict[str, float]:
         """``loss`` over the whole training data with the parameters as they are, and the metrics that apply."""
@@ -172,9 +261,24 @@ class Trainer:
         measured = self._measure(self.batches.everything())
         if self.held_out is not None:
             measured |= {f"validation_{name}": value for name, value in self._measure(self.held_out).items()}
-        order = ("loss", "validation_loss", "accuracy", "validation_accuracy")
-        return {name: measured[name] for name in order if name in measured}
+        return {name: measured[name] for name in self.measured}
 
+    @property
+    def measured(self) -> list[str]:
+        """The names of what ``measure`` gives, in its order."""
+        names = self._measure.names
+        return [
+            f"{held}{name}" for name in names for held in ("", *(["validation_"] if self.held_out is not None else []))
+        ]
+
+    @checked
+    def better(self, name: str) -> str:
+        """``"lower"`` or ``"higher"``: which values of what is measured are better."""
+        if name not in self.measured:
+            raise TrainingError(f"'{name}' is not measured{nearest(name, self.measured)}")
+        return self._measure.better(name.removeprefix("validation_"))
+
+    @checked
     def record(self, history: History) -> dict[str, Any]:
         """What a trained file keeps of a run: plain data, where it comes from (``manifest``), and as arrays the
         optimizer's state and, where they take 1 MiB at most, the parameters that the run began with (``start``), from
@@ -182,7 +286,7 @@ class Trainer:
         state = {
             group.dtype.name: {
                 "names": list(group.names),
-                **{name: array.copy() for name, array in group.state.items()},
+                **{name: frozen(array) for name, array in group.state.items()},
             }
             for group in self.vectors.groups
         }
@@ -190,9 +294,11 @@ class Trainer:
             "epochs": history.epochs,
             "batch": self.batches.batch,
             "steps": self.steps,
+            **({"updates_before": self.optimizer_start.updates} if self.optimizer_start.updates else {}),
             "loss": list(history.loss),
             "metrics": {name: list(values) for name, values in history.metrics.items()},
             "interrupted": history.interrupted,
+            **({} if self.best is None else {"best": {"epoch": self.best.epoch, "steps": self.best.steps}}),
             "backend": self.settings.backend,
             **self.settings.plain(),
             "manifest": manifest(self.model, self.batches, self.held_out, self.settings),
@@ -206,6 +312,15 @@ class Trainer:
         """Remember this state, for ``back_to_mark``."""
         self._mark = (self.batches.epoch, self.batches.batch, self.steps, self.vectors.snapshot())
 
+    def keep_best(self) -> None:
+        """Keep this state, at the end of an epoch, for ``back_to_best``."""
+        self.best = Best(self.batches.epoch, self.steps, self.vectors.snapshot())
+
+    def back_to_best(self) -> None:
+        """Make the best state the result, where one was kept. The position and the number of updates stay."""
+        if self.best is not None:
+            self.vectors.restore(self.best.arrays)
+
     def back_to_mark(self) -> NonFiniteError:
         """Go back to the state that was marked, because the loss of the whole data is not finite; the error to
         raise."""
@@ -213,7 +328,8 @@ class Trainer:
         kept = (
             f"the parameters are those from {f'before its batch {batch + 1}' if batch else 'the start of that epoch'}"
         )
-        error = self._failure(self.batches.everything(), f"epoch {epoch + 1}, over the whole data", kept)
+        where = f"epoch {epoch + 1}, over the whole data"
+        error = self._failure(self.graph, self.batches.everything(), where, kept)
         self.vectors.restore(snapshot)
         self.steps = steps
         self.batches.seek(epoch, batch)
@@ -221,60 +337,46 @@ class Trainer:
 
     # -------------------------------------------------------------------------------------------- internals
 
-    def _update(self) -> None:
-        self.steps += 1
-        for group in self.vectors.groups:
-            self.optimizer.update(group.parameters, group.gradients, group.state, self.steps)
-
-    def _outside(self, steps: int) -> tuple[int, float]:
-        """So many minibatches, each step of them taken here; the loss of the last."""
+    def _outside(self, steps: int, interrupt: Interrupt | None = None) -> tuple[int, float]:
+        """So many minibatches, or fewer where it is asked to end, each step of them taken here. Returns how many they
+        were, and the loss of the last."""
         self.vectors.refresh()
-        loss = math.nan
+        done, loss, interrupt = 0, math.nan, interrupt or Interrupt()
         batches, gradients = self.batches, self._gradients
         with gradients.scope(), np.errstate(all="ignore"):
-            for _ in range(steps):
+            while done < steps and not interrupt.requested:
                 batch = batches.current()
-                loss = gradients(batch)
-                self._checked_update(loss, batch)
+                loss = gradients(batch, batches.position)
+                made = self._updates.take(loss, batches.batch, self.steps)
+                if made is None:
+                    raise self._failed_batch(batch)
+                self.vectors.take_state()
+                self.steps += made
                 batches.advance()
-        return steps, loss
-
-    def _checked_update(self, loss: float, batch: Mapping[str, np.ndarray]) -> None:
-        """The update, if everything is finite before and after it.
-
-        A squared norm tells in one pass whether a gradient is finite. Only where that is so large, or the learning
-        rate, that the update might overflow, are the parameters copied first.
-        """
-        risky = not getattr(self.optimizer, "learning_rate", 0.0) <= SAFE_RATE
-        finite = math.isfinite(loss)
-        for group in self.vectors.groups:
-            gradients = group.gradients
-            if not gradients.dot(gradients) < group.moderate:
-                finite = finite and bool(np.isfinite(group.gradients).all())
-                risky = True
-        if not finite:
-            raise self._failed_batch(batch)
-        before = self.vectors.snapshot() if risky else None
-        self._update()
-        if before is not None and not self.vectors.finite():
-            self.vectors.restore(before)
-            self.steps -= 1
-            raise self._failed_batch(batch)
+                done += 1
+        return done, loss
 
     def _failed_batch(self, batch: Mapping[str, np.ndarray]) -> NonFiniteError:
         where = f"epoch {self.batches.epoch + 1}, batch {self.batches.batch + 1} of {self.batches.per_epoch}"
-        return self._failure(batch, where, "the parameters are those from before this batch")
+        if self._training.minibatch:
+            batch = {**batch, self._training.minibatch: np.array(self.batches.position)}
+        return self._failure(self._training.graph, batch, where, "the parameters are those from before this batch")
 
-    def _failure(self, batch: Mapping[str, np.ndarray], where: str, kept: str) -> NonFiniteError:
+    def _failure(self, graph: Graph, batch: Mapping[str, np.ndarray], where: str, kept: str) -> NonFiniteError:
+        """The error for a minibatch of the model as that graph has it."""
         rate = getattr(self.optimizer, "learning_rate", None)
-        return non_finite_error(self.model, self.vectors.views, batch, where, kept, rate)
+        model = self.model
+        if graph is not model.graph:
+            model = Model(graph, [], model.loss)
+            model.parameters = self.model.parameters
+        return non_finite_error(model, self.vectors.views, batch, where, kept, rate)
 
 
-def _copied(parameters: Parameters) -> dict[str, np.ndarray] | None:
-    """A copy of all parameters, unless it would be large."""
-    if sum(value.nbytes for value in parameters.values()) > START_LIMIT:
+def _if_small(parameters: Parameters) -> dict[str, np.ndarray] | None:
+    """All parameters, unless they are large."""
+    if sum(parameters.current(name).nbytes for name in parameters) > START_LIMIT:
         return None
-    return {name: value.copy() for name, value in parameters.items()}
+    return dict(parameters)
 
 
 def _reseed(model: Model, seed: int) -> None:

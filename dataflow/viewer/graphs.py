@@ -6,22 +6,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from dataflow.draw.build import Options, build_picture
-from dataflow.draw.calls import Calls
+from dataflow.draw.build_picture import PICTURED, Options, build_picture
 from dataflow.draw.drawing import Drawing
-from dataflow.draw.notation import plain
-from dataflow.draw.picture import Line, Picture, PictureEdge, PictureNode, Role
-from dataflow.model import Model
+from dataflow.draw.picture.calls import Calls
+from dataflow.draw.picture.picture import Line, Picture, PictureNode, Role
+from dataflow.limits import is_limited, spend, work_left
+from dataflow.model.model import Model
+from dataflow.notation.letters import plain
+from dataflow.notation.names import Names
 
 MOST_NODES = 300
-"""A graph of more nodes is folded, by blocks and then by layers."""
+"""A graph of more nodes than this is folded, by blocks and then by layers."""
 OPEN_AT_FIRST = 30
 """With more nodes than this the page opens with all blocks folded."""
 MOST_LAYOUTS = 24
 FEW_CALLS = 3
-"""Up to so many calls of blocks, every combination is laid out; of more, one at a time can be unfolded."""
+"""Up to this many calls of blocks, every combination is laid out; of more, one at a time can be unfolded."""
+LAYING_OUT = 20_000
+"""The least steps of work of a layout, which starts a process."""
 VALUE, COTANGENT = "= ", "∂ = "
-"""How the lines begin that the page writes into a node."""
+"""The beginnings of the lines that the page writes into a node."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Folding:
 
 
 def find_folding(model: Model, max_nodes: int) -> Folding:
-    """The states to lay out; without blocks there is one."""
+    """Find the states to lay out; a model without blocks has one."""
     calls = Calls(model.graph, fold_repeats=False)
     paths = list(calls.calls)
     closed: frozenset[str] = frozenset()
@@ -53,9 +57,11 @@ def find_folding(model: Model, max_nodes: int) -> Folding:
         return Folding(calls, [closed], [])
     states = list(dict.fromkeys([closed, *_states(calls, paths), frozenset(paths)]))
     notes = []
-    if len(states) > MOST_LAYOUTS:
-        states = [*states[: MOST_LAYOUTS - 1], states[-1]]
-        notes.append(f"the first {MOST_LAYOUTS - 2} blocks can be unfolded one by one, the others all together")
+    most = _affordable(model)
+    if len(states) > most:
+        states = [*states[: most - 1], states[-1]]
+        one_by_one = f"the first {most - 2} blocks can be unfolded one by one, the others all together"
+        notes.append(one_by_one if most > 2 else "blocks can only be unfolded all together, as the graph is large")
     fitting = states
     if not _fits(model, calls, states[-1], max_nodes):  # which has the most nodes
         notes.append(f"with all blocks unfolded there are more than {max_nodes} nodes, so that is left out")
@@ -64,7 +70,7 @@ def find_folding(model: Model, max_nodes: int) -> Folding:
 
 
 def widest_picture(model: Model, folding: Folding, max_nodes: int) -> Picture:
-    """The picture with as much unfolded as there is room for."""
+    """Draw the picture with as much unfolded as fits."""
     return _picture(model, folding.calls, folding.states[-1], max_nodes)
 
 
@@ -77,24 +83,37 @@ def lay_out(
     max_nodes: int = MOST_NODES,
     engine: str | None = None,
     time_limit: float = 60.0,
+    notation: str = "math",
 ) -> Iterator[Layout]:
-    """Each state's picture. ``lengths`` says for each node how many characters to leave room for, for its value and
-    for its cotangent; 0 where it will have none."""
+    """Each state's picture. ``lengths`` has the characters that each node needs room for, for its value and for its
+    cotangent; 0 where it has none."""
     for state in folding.states:
-        picture = _picture(model, folding.calls, state, max_nodes, down)
+        picture = _picture(model, folding.calls, state, max_nodes, down, notation)
         nodes = tuple(_with_room(node, *lengths.get(node.key, (0, 0))) for node in picture.nodes)
-        picture = replace(picture, title="", nodes=nodes, edges=tuple(_short_labels(picture)))
+        picture = replace(picture, title="", nodes=nodes)
+        spend(LAYING_OUT)
         svg = Drawing(picture, engine=engine, time_limit=time_limit).render("svg").decode()
         yield Layout(state, picture, svg)
+
+
+def _affordable(model: Model) -> int:
+    """How many states, each drawn twice and laid out, half of the remaining work suffices for."""
+    if not is_limited():
+        return MOST_LAYOUTS
+    return max(2, min(MOST_LAYOUTS, work_left() // 2 // (2 * PICTURED * len(model.graph) + LAYING_OUT)))
 
 
 def _fits(model: Model, calls: Calls, state: frozenset[str], max_nodes: int) -> bool:
     return not _picture(model, calls, state, max_nodes).notes
 
 
-def _picture(model: Model, calls: Calls, state: frozenset[str], max_nodes: int, down: bool = True) -> Picture:
+def _picture(
+    model: Model, calls: Calls, state: frozenset[str], max_nodes: int, down: bool = True, notation: str = "math"
+) -> Picture:
     folded = tuple(path for path in calls.calls if path not in state)
-    options = Options(collapse=folded, fold_repeats=False, legend=False, max_nodes=max_nodes, down=down)
+    options = Options(
+        collapse=folded, fold_repeats=False, legend=False, max_nodes=max_nodes, down=down, notation=notation
+    )
     return build_picture(model, options)
 
 
@@ -116,13 +135,6 @@ def _with_room(node: PictureNode, value: int, cotangent: int) -> PictureNode:
     return replace(node, lines=(*node.lines, *room))
 
 
-def _short_labels(picture: Picture) -> Iterator[PictureEdge]:
-    """The edges without their dtypes, where there is only one; the page says which it is beside the node."""
-    dtypes = {edge.label.rpartition(" ")[2] for edge in picture.edges}
-    for edge in picture.edges:
-        yield replace(edge, label=edge.label.rpartition(" ")[0]) if len(dtypes) == 1 and ")" in edge.label else edge
-
-
-def title_of(calls: Calls, path: str) -> str:
-    """What a call is called on the page."""
-    return plain(calls.title(path))
+def title_of(calls: Calls, path: str, names: Names) -> str:
+    """Return a call's title on the page."""
+    return plain(calls.title(path, names))

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from dataflow.operators import Jacobian
+from dataflow.operations.jacobians import Jacobian
+from dataflow.support.number_texts import number_text, without_negligible
 
 DIGITS = 9
 """Significant digits of a number in the page."""
@@ -19,35 +20,35 @@ LONGEST = 34
 """Characters in a box."""
 
 
-def matrix(found: np.ndarray | Jacobian, side: int, *, shape: Sequence[int] | None = None) -> dict[str, Any]:
+def matrix(source: np.ndarray | Jacobian, side: int, *, shape: Sequence[int] | None = None) -> dict[str, Any]:
     """Plain data of an array: ``shape``, the indices of the ``rows`` and ``columns`` that are kept (at most ``side`` of
     each: the first, and the last), and their ``cells`` row by row. Of more than two axes, all but the last are rows; a
     vector is one row. Where something is left out, ``range`` has the least and the greatest of what is finite.
     """
-    rows, columns = _sides(found.shape if shape is None else shape)
+    rows, columns = _sides(source.shape if shape is None else shape)
     down, across = _kept(rows, side), _kept(columns, side)
     left_out = len(down) < rows or len(across) < columns
-    result: dict[str, Any] = {"shape": list(found.shape if shape is None else shape)}
-    if isinstance(found, Jacobian):
-        picked = _rows(found, down)
+    result: dict[str, Any] = {"shape": list(source.shape if shape is None else shape)}
+    if isinstance(source, Jacobian):
+        picked = without_negligible(_rows(source, down))
     else:
-        whole = found.reshape(rows, columns)
+        whole = without_negligible(source).reshape(rows, columns)
         picked = whole[down]
         if left_out:
             result["range"] = _range(whole)
     result |= {"rows": down, "columns": across} if left_out else {}
-    result["cells"] = [plain(x) for x in picked[:, across].reshape(-1).tolist()]
+    result["cells"] = [plain(_rounded(x)) for x in picked[:, across].reshape(-1).tolist()]
     return result
 
 
 def entries(shape: Sequence[int], side: int) -> int:
-    """How many cells ``matrix`` keeps."""
+    """Count the cells that ``matrix`` keeps."""
     rows, columns = _sides(shape)
     return min(rows, side) * min(columns, side)
 
 
 def plain(value: Any) -> Any:
-    """One number as JSON has it: rounded, a whole float as an integer, what is not finite as a word."""
+    """Convert a number for JSON: rounded, a whole float as an integer, a number that is not finite as a word."""
     if isinstance(value, bool):
         return value
     if isinstance(value, int):
@@ -59,7 +60,8 @@ def plain(value: Any) -> Any:
 
 
 def short(value: np.ndarray) -> str:
-    """What fits into a box: one number, a few in brackets, or how many there are and between which bounds."""
+    """Format an array for a box: one number, a few in brackets, or their count and bounds."""
+    value = without_negligible(value)
     if value.size == 1:
         return _text(value.reshape(-1)[0])
     if value.size == 0:
@@ -78,11 +80,7 @@ def short(value: np.ndarray) -> str:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, bool | np.bool_):
-        return str(bool(value))
-    if isinstance(value, int | np.integer):
-        return str(int(value))
-    return f"{float(value) + 0.0:.{SHORT}g}"  # no -0
+    return number_text(value, SHORT)
 
 
 def _sides(shape: Sequence[int]) -> tuple[int, int]:
@@ -95,16 +93,23 @@ def _kept(count: int, side: int) -> list[int]:
     return list(range(count)) if count <= side else [*range(side - 1), count - 1]
 
 
-def _rows(found: Jacobian, down: Sequence[int]) -> np.ndarray:
+def _rows(jacobian: Jacobian, down: Sequence[int]) -> np.ndarray:
     """Some rows of a Jacobian that may be too large to be built."""
-    if len(down) == found.shape[0]:
-        return found.dense()
-    chosen = np.zeros((len(down), found.shape[0]))
+    if len(down) == jacobian.shape[0]:
+        return jacobian.dense()
+    chosen = np.zeros((len(down), jacobian.shape[0]))
     chosen[np.arange(len(down)), down] = 1
     with np.errstate(all="ignore"):
-        return np.asarray(found.left(chosen))
+        return np.asarray(jacobian.left(chosen))
 
 
 def _range(values: np.ndarray) -> list[Any]:
     finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values.reshape(-1)
-    return [None, None] if finite.size == 0 else [plain(finite.min().item()), plain(finite.max().item())]
+    return (
+        [None, None] if finite.size == 0 else [plain(_rounded(bound.item())) for bound in (finite.min(), finite.max())]
+    )
+
+
+def _rounded(value: Any) -> Any:
+    """A number with as many digits as the user asks for."""
+    return float(number_text(value, DIGITS)) if isinstance(value, float) else value

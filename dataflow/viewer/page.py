@@ -20,19 +20,23 @@ SCRIPTS = (
     "basics.js",
     "matrices.js",
     "steps.js",
+    "recipes.js",
     "graph.js",
+    "working.js",
+    "printing.js",
+    "quiz.js",
     "panel.js",
     "node.js",
     "training.js",
     "serving.js",
     "address.js",
-    "main.js",
+    "step_controls.js",
 )
 
 
 def page(content: dict[str, Any], *, served: str | None = None) -> str:
-    """The whole page. ``served`` is the revision of a page that a server of ours delivers, which the page then asks for
-    newer ones."""
+    """Return the whole page. ``served`` is the revision of a page that our server delivers; the page then asks the
+    server for newer ones."""
     style, script = _style(), _script()
     connections = "'none'" if served is None else "'self'"
     policy = (
@@ -50,7 +54,7 @@ def page(content: dict[str, Any], *, served: str | None = None) -> str:
 
 
 def _safe_json(content: Any) -> str:
-    """JSON in which nothing can end the element that it stands in."""
+    """Write JSON in which nothing can end the element around it."""
     written = json.dumps(content, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return written.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 

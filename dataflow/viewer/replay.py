@@ -1,12 +1,12 @@
-"""A training run done again from what a trained file keeps of it, with the parameters at some of its epochs.
+"""Repeat a training run from what a trained file keeps of it, to get the parameters at some of its epochs.
 
-A file keeps the parameters at the start and at the end, the settings and the losses, and no parameters from between:
-what the page shows of those epochs is computed anew, the same way bit for bit, and that it comes out where the file
-says is checked.
+A file keeps the parameters at the start and at the end, the settings and the losses, but no parameters in between: the
+run is repeated, bit for bit, for those epochs, and its end is compared with the parameters in the file.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,18 +14,20 @@ from typing import Any
 import numpy as np
 
 from dataflow.errors import BackendError, DataflowError, TrainingError
-from dataflow.model import Model, TrainSettings
+from dataflow.model.model import Model
+from dataflow.model.train_settings import DECIDING_OPTIONS, TrainSettings
 from dataflow.training import History, Progress, train
 
 FRAMES = 32
-"""So many epochs are looked at, unless it is asked for another number."""
+"""The default number of epochs that are shown."""
 MOST_UPDATES = 50_000
-"""A longer run is done again only when it is asked for a number of frames."""
+MOST_SECONDS = 5.0
+"""Processor time. A run of more updates, or that takes longer, is repeated only where a number of frames is given."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """The parameters after so many epochs."""
+    """The parameters after a number of epochs."""
 
     epoch: int
     parameters: dict[str, np.ndarray]
@@ -33,7 +35,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Replay:
-    """The frames, in the order of their epochs, and how they were come by."""
+    """The frames, in the order of their epochs, and a note on where they come from."""
 
     frames: list[Frame]
     note: str
@@ -41,7 +43,7 @@ class Replay:
 
 @dataclass(frozen=True)
 class Observer:
-    """What a caller is told of the run while it is repeated."""
+    """What to call while the run is repeated."""
 
     batch: Callable[[Progress], object] | None = None
     epoch: Callable[[History], object] | None = None
@@ -58,7 +60,7 @@ def replay(
     if reason:
         return Replay([last], reason)
     try:
-        found, parameters = _repeated(model, record, data, frames, observer or Observer())
+        frames_kept, parameters = _repeated(model, record, data, frames, observer or Observer())
     except DataflowError as error:
         return Replay([last], f"the training run could not be repeated: {error}")
     if record.get("batch"):
@@ -71,7 +73,7 @@ def replay(
             f"it ends up to {largest:.1e} away from the file's parameters, so other data, another machine or another "
             f"version trained the file"
         )
-    return Replay(found, f"repeated from the start and the settings that the file keeps; {ended}")
+    return Replay(frames_kept, f"repeated from the start and the settings that the file keeps; {ended}")
 
 
 def chosen_epochs(epochs: int, frames: int) -> list[int]:
@@ -79,8 +81,8 @@ def chosen_epochs(epochs: int, frames: int) -> list[int]:
     if epochs < frames:
         return list(range(epochs + 1))
     spread = np.geomspace(1, epochs + 1, frames) - 1
-    found = np.maximum(np.round(spread).astype(int), np.arange(frames))
-    return sorted({int(epoch) for epoch in np.minimum(found, epochs)})
+    epochs_shown = np.maximum(np.round(spread).astype(int), np.arange(frames))
+    return sorted({int(epoch) for epoch in np.minimum(epochs_shown, epochs)})
 
 
 def _epochs(record: Mapping[str, Any]) -> int:
@@ -89,19 +91,21 @@ def _epochs(record: Mapping[str, Any]) -> int:
 
 
 def _why_not(model: Model, record: Mapping[str, Any], frames: int | None) -> str:
-    """Why the run is not done again, if it is not."""
+    """Say why the run is not repeated; empty if it is."""
     start = record.get("start")
     if not record:
         return "the model has not been trained"
     if frames == 0:
         return "the training run was not repeated, as --frames 0 says"
+    if record.get("updates_before"):
+        return "the training run went on from an earlier one, and the file does not keep what its optimizer knew then"
     if not isinstance(start, Mapping) or not _fits(model, start):
         return "the file does not keep what the parameters were when training began"
     return ""
 
 
 def _fits(model: Model, start: Mapping[str, Any]) -> bool:
-    """A file is not trusted: its start may be anything."""
+    """Whether a file's start fits the model; it is not trusted, and may be anything."""
     return start.keys() == set(model.parameters) and all(
         isinstance(array, np.ndarray)
         and (array.shape, array.dtype) == (model.parameters[name].shape, model.parameters[name].dtype)
@@ -112,55 +116,54 @@ def _fits(model: Model, start: Mapping[str, Any]) -> bool:
 def _repeated(
     model: Model, record: Mapping[str, Any], data: Mapping[str, Any] | None, frames: int | None, observer: Observer
 ) -> tuple[list[Frame], dict[str, np.ndarray]]:
-    """The frames, and the parameters at the end."""
+    """Repeat the run; return the frames and the parameters at the end."""
     epochs = _epochs(record)
     copy = Model(
         model.graph,
         model.outputs,
         model.loss,
         data=model.data,
-        train=TrainSettings(seed=_settings(record)["seed"]),  # so that nothing is drawn anew
+        train=TrainSettings(**_settings(record)),  # given as options, a seed would draw anew
     )
     copy.parameters = record["start"]
     wanted = set(chosen_epochs(epochs, frames or FRAMES))
     bounded = frames is None
-    found = [Frame(0, {name: array.copy() for name, array in copy.parameters.items()})]
+    began = time.process_time()
+    frames_kept = [Frame(0, {name: array.copy() for name, array in copy.parameters.items()})]
 
     def after(history: History) -> None:
         if history.epochs in wanted:
-            found.append(Frame(history.epochs, {name: array.copy() for name, array in copy.parameters.items()}))
+            frames_kept.append(Frame(history.epochs, {name: array.copy() for name, array in copy.parameters.items()}))
         if observer.epoch is not None:
             observer.epoch(history)
 
     def after_batch(progress: Progress) -> None:
         if bounded and progress.epochs * progress.batches > MOST_UPDATES:
             raise TrainingError(f"it has more than {MOST_UPDATES:,} updates; --frames {FRAMES} repeats it all the same")
+        if bounded and time.process_time() - began > MOST_SECONDS:
+            done = (progress.epoch - 1) * progress.batches + progress.batch
+            raise TrainingError(
+                f"{done:,} of its {progress.epochs * progress.batches:,} updates took {MOST_SECONDS:g} seconds; "
+                f"--frames {FRAMES} repeats it all the same"
+            )
         if observer.batch is not None:
             observer.batch(progress)
 
     def run(backend: str) -> None:
-        train(copy, data, epochs=epochs, backend=backend, on_epoch=after, on_batch=after_batch, **_settings(record))
+        train(copy, data, epochs=epochs, backend=backend, on_epoch=after, on_batch=after_batch)
 
     try:
         run(str(record.get("backend", "numpy")))
     except BackendError:
-        del found[1:]
+        del frames_kept[1:]
         copy.parameters = record["start"]
         run("numpy")
-    return found, {name: array.copy() for name, array in copy.parameters.items()}
+    return frames_kept, {name: array.copy() for name, array in copy.parameters.items()}
 
 
 def _settings(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What the file says of how it was trained; a ``TrainingError`` where that is no such thing. What the values mean
-    is checked by ``train`` itself."""
-    kinds = {
-        "batch_size": (int, type(None)),
-        "shuffle": (bool,),
-        "seed": (int,),
-        "validation": (int, float),
-        "optimizer": (dict,),
-    }
-    for name, kind in kinds.items():
-        if not isinstance(record.get(name), kind):
+    """The training settings that the file keeps; a ``TrainingError`` where they cannot be read."""
+    for name, option in DECIDING_OPTIONS.items():
+        if not option.accepts(record[name]) if name in record else option.required:
             raise TrainingError(f"what the file says of '{name}' cannot be read")
-    return {name: record[name] for name in kinds}
+    return {name: record[name] for name in DECIDING_OPTIONS if name in record}

@@ -23,7 +23,7 @@ Mark = tuple[tuple[str, int, int, int] | None, ...]
 
 
 class Live:
-    """The newest page that could be made, and made anew when one of the files that it was made from has changed."""
+    """The newest page that could be made; it is made again when one of its files has changed."""
 
     def __init__(self, build: Build) -> None:
         self._build = build
@@ -32,7 +32,7 @@ class Live:
         self._content, self._files = build()
         self._seen = self._mark()
         self.error = ""
-        """What is wrong with the file as it is now; the page is then still that of before."""
+        """What is wrong with the file as it is now; the page is then the last one that could be made."""
 
     def state(self) -> dict[str, str]:
         """The revision of the page and the error, after a look at the files."""
@@ -54,8 +54,9 @@ class Live:
     def _rebuild(self) -> None:
         try:
             self._content, self._files = self._build()
-        except (DataflowError, OSError, MemoryError) as error:
-            self.error = " ".join(str(error).split()) or type(error).__name__
+        except Exception as error:  # noqa: BLE001 (the page must not look as if it were that of the file)
+            text = " ".join(str(error).split())
+            self.error = text if isinstance(error, DataflowError) else f"{type(error).__name__}: {text}"
             return
         self.error = ""
         self._revision += 1
@@ -76,7 +77,7 @@ class Server(ThreadingHTTPServer):
 
     @property
     def address(self) -> str:
-        """Where the page is."""
+        """The page's address."""
         return f"http://{HOST}:{self.server_port}/"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -130,7 +131,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _stat(path: Path) -> tuple[str, int, int, int] | None:
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return str(path), found.st_mtime_ns, found.st_size, found.st_ino
+    return str(path), status.st_mtime_ns, status.st_size, status.st_ino

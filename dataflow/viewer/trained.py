@@ -1,70 +1,64 @@
-"""What the page shows of training: the curves that a trained file keeps, and the plane of a model of two inputs."""
+"""Collect what the page shows of training: the curves of a trained file, and the plane of a model of two inputs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from dataflow.model import Model
+from dataflow.model.model import Model
+from dataflow.model.train_settings import options_of
+from dataflow.training.history import recorded_history
+from dataflow.training.plane import find_plane
 from dataflow.viewer.numbers import plain
-from dataflow.viewer.plane import find_plane, plane_data
+from dataflow.viewer.plane_fields import plane_data
 from dataflow.viewer.replay import Frame, Observer, replay
 
 MOST_POINTS = 1500
-"""Of a longer curve, so many epochs are shown, with the first and the last."""
+"""The most epochs shown of a curve, the first and the last included."""
 
 
 def training_data(
-    model: Model, given: Mapping[str, Any], frames: int | None, observer: Observer | None = None
+    model: Model, inputs: Mapping[str, Any], frames: int | None, observer: Observer | None = None
 ) -> dict[str, Any] | None:
     """Plain data: ``curves``, ``settings``, and ``plane`` with its ``frames``; ``None`` where there is nothing of it,
-    because the model is neither trained nor a function of two numbers. ``given`` has the inputs and the parameters."""
+    because the model is neither trained nor a function of two numbers. ``inputs`` has inputs and parameters."""
     record = model.training
     curves = _curves(record)
     plane = find_plane(model)
-    if curves is None and plane is None:
+    if curves is None and isinstance(plane, str):
         return None
     result: dict[str, Any] = {"curves": curves, "settings": _settings(record), "plane": None}
-    if plane is not None:
+    if not isinstance(plane, str):
         if record:
-            found = replay(model, _inputs(model, given), frames, observer)
-            shown, note = found.frames, found.note
+            run = replay(model, _inputs(model, inputs), frames, observer)
+            shown, note = run.frames, run.note
         else:
-            shown = [Frame(0, {name: given[name] for name in model.parameters})]
+            shown = [Frame(0, {name: inputs[name] for name in model.parameters})]
             note = "the model has not been trained: train it, and view the trained file to see this over the epochs"
         result["plane"] = {
-            **plane_data(model, plane, given, shown),
+            **plane_data(model, plane, inputs, shown),
             "epochs": [frame.epoch for frame in shown],
             "note": note,
         }
     return result
 
 
-def _inputs(model: Model, given: Mapping[str, Any]) -> dict[str, Any] | None:
-    found = {name: value for name, value in given.items() if name not in model.parameters}
-    return found or None
+def _inputs(model: Model, inputs: Mapping[str, Any]) -> dict[str, Any] | None:
+    others = {name: value for name, value in inputs.items() if name not in model.parameters}
+    return others or None
 
 
 def _curves(record: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The epochs, and what was measured after each. A file is not trusted: what is no list of numbers is left out."""
-    loss = record.get("loss")
-    metrics = record.get("metrics")
-    found = {"loss": loss, **(metrics if isinstance(metrics, Mapping) else {})}
-    curves = {
-        str(name): values
-        for name, values in found.items()
-        if isinstance(values, list) and values and all(type(value) in (int, float) for value in values)
-    }
-    if "loss" not in curves:
+    """The epochs, and what was measured after each."""
+    history = recorded_history(record)
+    if not history.loss:
         return None
-    count = len(curves["loss"])
-    shown = _spread(count)
+    shown = _spread(history.epochs)
+    columns = {"loss": history.loss, **history.metrics}
     return {
         "epochs": [i + 1 for i in shown],
-        "left_out": count - len(shown),
-        "lines": {
-            _words(name): [plain(values[i]) for i in shown] for name, values in curves.items() if len(values) == count
-        },
+        "left_out": history.epochs - len(shown),
+        "lines": {_words(name): [plain(values[i]) for i in shown] for name, values in columns.items()},
     }
 
 
@@ -75,16 +69,19 @@ def _spread(count: int) -> list[int]:
 
 
 def _settings(record: Mapping[str, Any]) -> list[list[str]]:
-    """Names and values, as text; what was not used is left out."""
+    """Return names and values as text; settings that were not used are left out."""
     rows = []
-    for name in ("optimizer", "epochs", "batch_size", "shuffle", "seed", "validation", "backend"):
-        if name in record:
-            value = record[name]
-            if isinstance(value, Mapping):
-                used = {key: one for key, one in value.items() if one is not False and one != 0}
-                value = ", ".join(str(used[key]) if key == "name" else f"{_words(key)} {used[key]}" for key in used)
-            if value is not False and value != 0.0:
-                rows.append([_words(name), "all examples" if value is None else "yes" if value is True else str(value)])
+    for name, option in options_of().items():
+        if name not in record or (option.in_file and not option.required and record[name] == option.default):
+            continue
+        value = record[name]
+        if isinstance(value, Mapping):
+            used = {key: setting for key, setting in value.items() if setting is not False and setting != 0}
+            value = ", ".join(str(used[key]) if key == "name" else f"{_words(key)} {used[key]}" for key in used)
+        elif isinstance(value, list):
+            value = ", ".join(map(str, value))
+        if value is not False and value != 0.0:
+            rows.append([_words(name), "all examples" if value is None else "yes" if value is True else str(value)])
     return rows
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from dataflow.draw.drawer import DIRECTIONS
-from dataflow.draw.engines import TIME_LIMIT
+from dataflow.draw.layout.engines import TIME_LIMIT
 from dataflow.errors import DataError, FileFormatError, GraphError
-from dataflow.files.atomic import replace_file
-from dataflow.graph import Graph
-from dataflow.model import Model
-from dataflow.notebook import bundle
+from dataflow.graph.graph import Graph
+from dataflow.model.model import Model
+from dataflow.support.arguments import checked
+from dataflow.support.atomic import replace_file
+from dataflow.support.mimebundle import bundle
 from dataflow.viewer.content import Settings, check_settings, page_content
 from dataflow.viewer.graphs import MOST_NODES
 from dataflow.viewer.page import page
@@ -36,8 +37,9 @@ class View:
         forward, factors = len(self.content["forward"]), len(self.content["factors"])
         return f"<page on '{self.content['title']}': {forward} nodes forward, {factors} factors backward>"
 
+    @checked
     def save(self, path: str | os.PathLike[str]) -> list[str]:
-        """Write the page to a file that ends in .html, and return what a user should know of it: what was left out."""
+        """Write the page to a file that ends in .html, and return notes for the user on what was left out."""
         check_target(Path(path))
         replace_file(path, [self.html.encode()])
         return self.notes
@@ -46,13 +48,15 @@ class View:
     def notes(self) -> list[str]:
         """What was left out or not computed, a line each."""
         content = self.content
-        found = list(content["notes"])
+        notes = list(content["notes"])
         if content["why_not"]:
-            found.append(f"there is no backward pass: {content['why_not']}")
-        found += [
-            f"the backward pass was not computed: {one['problem']}" for one in content["passes"] if one["problem"]
+            notes.append(f"there is no backward pass: {content['why_not']}")
+        notes += [
+            f"the backward pass was not computed: {page_pass['problem']}"
+            for page_pass in content["passes"]
+            if page_pass["problem"]
         ]
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys(notes))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Mapping[str, str]:
         """For Jupyter: the page in a frame of its own."""
@@ -66,6 +70,7 @@ class View:
         )
 
 
+@checked
 def view(
     model: Model | Graph,
     *,
@@ -78,20 +83,23 @@ def view(
     max_nodes: int = MOST_NODES,
     engine: str | None = None,
     time_limit: float = TIME_LIMIT,
+    notation: str = "math",
+    quiz: bool = False,
     observer: Observer | None = None,
     data: Mapping[str, Any] | None = None,
     **inputs: Any,
 ) -> View:
     """The page in which a reader steps through a model: forward node by node, then back factor by factor.
 
-    What is differentiated is ``of`` (the loss, or the only output, unless said), with respect to each of ``wrt`` (every
-    parameter unless said). The numbers are those of ``data`` and ``inputs``, else of the declared data: of its first
-    ``examples`` (16 unless said) and of the batch as a whole, or of one ``example`` alone.
+    It differentiates ``of`` (by default the loss, or the only output) with respect to each of ``wrt`` (by default every
+    parameter). The numbers are those of ``data`` and ``inputs``, else of the declared data: of its first ``examples``
+    (by default 16) and of the batch as a whole, or of one ``example`` alone.
 
     Of a trained model the page shows the losses, and of one that takes two numbers what it makes of the plane at
-    ``frames`` epochs (32 unless said, 0 for the last alone); for them the training run is repeated from what the file
-    keeps of it, and ``observer`` is told of its progress. ``direction``, ``engine`` and ``time_limit`` are those of
-    ``draw``; a graph of more than ``max_nodes`` nodes is folded.
+    ``frames`` epochs (by default 32; 0 for the last alone); for them the training run is repeated from what the file
+    keeps of it, and ``observer`` is called with its progress. ``direction``, ``engine`` and ``time_limit`` are those of
+    ``draw``; a graph of more than ``max_nodes`` nodes is folded. ``notation`` is "math" or "plain", the names as the
+    file has them. With ``quiz`` the page begins by asking for each number before it shows it.
     """
     chosen = model if isinstance(model, Model) else Model(model)
     if direction not in DIRECTIONS:
@@ -99,13 +107,15 @@ def view(
     if not len(chosen.graph):
         raise GraphError("the model has no nodes; there is nothing to show")
     names = None if wrt is None else (wrt,) if isinstance(wrt, str) else tuple(wrt)
-    settings = Settings(of, names, example, examples, frames, direction == "down", max_nodes, engine, time_limit)
+    settings = Settings(
+        of, names, example, examples, frames, direction == "down", max_nodes, engine, time_limit, notation, quiz
+    )
     check_settings(settings)
     return View(page_content(chosen, settings, chosen.given(data, inputs), observer))
 
 
 def check_target(path: Path) -> None:
-    """A ``FileFormatError`` unless a page can be written to a file of that name."""
+    """Raise a ``FileFormatError`` unless a page can be written to this file."""
     if path.suffix.lower() not in ENDINGS:
         raise FileFormatError("a page is written to a file that ends in .html", file=path)
     if not path.parent.is_dir():

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from dataflow import op
-from dataflow_ops.arithmetic import abs_, exp, log, minimum, where
+from dataflow.operations.engine_ops import abs_, log, masked
+from dataflow_ops.arithmetic import exp, maximum, minimum
 from dataflow_ops.reductions import max_, sum_
 
 
-@op
+@op(chooses=True)
 def relu(x):
     """Rectified linear unit, max(x, 0), elementwise. Its derivative at 0 is 0."""
-    return where(x > 0, x, 0)
+    return maximum(x, 0)
+
+
+@relu.symbolic
+def _(sympy, x):
+    return sympy.Piecewise((x, x > 0), (0, True))
 
 
 @relu.vjp
 def _(g, y, x):
-    return where(x > 0, g, 0)
+    return masked(g, x > 0, x)
 
 
 @relu.kink("the derivative at 0 is taken as 0", derivative=0)
@@ -29,6 +35,9 @@ def sigmoid(x):
     return exp(minimum(x, 0)) / (1 + exp(-abs_(x)))
 
 
+sigmoid.formula("σ")
+
+
 @sigmoid.symbolic
 def _(sympy, x):
     return 1 / (1 + sympy.exp(-x))
@@ -39,7 +48,7 @@ def _(g, y, x):
     return g * y * (1 - y)
 
 
-@op
+@op(over_one_entry=1)
 def softmax(x, *, axis: int = -1):
     """eˣ divided by its sum along an axis; the largest x is subtracted first, which changes nothing but overflow."""
     raised = exp(x - max_(x, axis=axis, keepdims=True))
@@ -51,11 +60,16 @@ def _(g, y, x, *, axis):
     return y * (g - sum_(g * y, axis=axis, keepdims=True))
 
 
-@op
+@op(over_one_entry=0)
 def log_softmax(x, *, axis: int = -1):
     """The logarithm of softmax along an axis, exact also where softmax underflows."""
     shifted = x - max_(x, axis=axis, keepdims=True)
     return shifted - log(sum_(exp(shifted), axis=axis, keepdims=True))
+
+
+@log_softmax.formula
+def _(x, *, axis):
+    return log(softmax(x, axis=axis))
 
 
 @log_softmax.vjp

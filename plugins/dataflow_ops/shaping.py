@@ -1,395 +1,207 @@
-"""Reshaping, broadcasting, indexing, joining."""
+"""Other shapes, repeats, triangles and one-hot rows: composites that move entries, or choose them by their place."""
 
 from __future__ import annotations
 
-from functools import partial
+from typing import Literal
 
 import numpy as np
 
 from dataflow import (
+    DTYPES,
+    DtypeError,
     Shape,
     ShapeError,
-    Size,
-    TensorSpec,
-    broadcast_shapes,
     element_count,
     format_shape,
+    normalize_axes,
     normalize_axis,
-    primitive,
+    op,
     sample,
 )
-from dataflow.indexing import indexed_shape, parse_key
-from dataflow_ops.arithmetic import where
-from dataflow_ops.kernels import in_turn, total_into
+from dataflow.operations.engine_ops import broadcast_to, cast, expand_dims, reshape, transpose, where
+from dataflow.shapes import broadcast_shapes
+from dataflow_ops.cumulative import positions
 
 
-@primitive(structure="selection", view="contiguous")
-def reshape(x, *, shape: Shape):
-    """x in another shape, read in row-major order; one size may be −1, which means what is left."""
-    return np.reshape(x, shape)
+@op
+def squeeze(x, *, axis: int | tuple[int, ...]):
+    """x without the given axes, which are of size 1."""
+    axes = normalize_axes(axis, x.ndim)
+    for i in axes:
+        if x.shape[i] != 1:
+            raise ShapeError(f"axis {i} of {format_shape(x.shape)} is not of size 1; squeeze drops none but those")
+    return reshape(x, shape=tuple(size for i, size in enumerate(x.shape) if i not in axes))
 
 
-@reshape.shape
-def _(x, *, shape):
-    count = element_count(x.shape)
-    if shape.count(-1) > 1:
-        raise ShapeError(f"the shape {format_shape(shape)} has more than one -1")
-    if -1 in shape:
-        rest = element_count([size for size in shape if size != -1])
-        left = _quotient(count, rest)
-        if left is None:
-            raise ShapeError(f"{format_shape(x.shape)} has {count} elements, which {rest} does not divide")
-        return tuple(left if size == -1 else size for size in shape)
-    if element_count(shape) != count:
+@squeeze.samples
+def _(rng):
+    yield sample(rng.normal(size=(2, 1, 3, 1)), axis=-1)
+    yield sample(rng.normal(size=(3, 1, 1)), axis=(1, 2))
+
+
+@op
+def flatten(x, *, axis: int = 1):
+    """x as a matrix: the axes before ``axis`` become its rows, the others its columns."""
+    if not -x.ndim <= axis <= x.ndim:
+        raise ShapeError(f"axis {axis} is out of range for {x.ndim} axes")
+    split = axis if axis >= 0 else axis + x.ndim
+    return reshape(x, shape=(element_count(x.shape[:split]), element_count(x.shape[split:])))
+
+
+@flatten.samples
+def _(rng):
+    yield sample(rng.normal(size=(2, 3, 2)))
+    yield sample(rng.normal(size=(2, 3, 2)), axis=-1)
+
+
+@op
+def expand(x, *, shape: Shape):
+    """x repeated along axes of size 1, its own or the given shape's: both broadcast to the result. −1 keeps a size."""
+    padded = (1,) * (len(shape) - x.ndim) + tuple(x.shape)
+    wanted = tuple(padded[len(padded) - len(shape) + i] if size == -1 else size for i, size in enumerate(shape))
+    return broadcast_to(x, shape=broadcast_shapes(tuple(x.shape), wanted))
+
+
+@expand.samples
+def _(rng):
+    yield sample(rng.normal(size=(3, 1)), shape=(2, 1, 4))
+    yield sample(rng.normal(size=(3, 1)), shape=(-1, 2))
+
+
+@op
+def tile(x, *, repeats: tuple[int, ...]):
+    """x laid side by side so many times along each axis; as many numbers as x has axes."""
+    if len(repeats) != x.ndim or min(repeats, default=1) < 0:
         raise ShapeError(
-            f"{format_shape(x.shape)} has {count} elements, {format_shape(shape)} has {element_count(shape)}"
+            f"tile takes a number of repeats, 0 or more, for each axis of {format_shape(x.shape)}, not {list(repeats)}"
         )
-    return shape
+    spread = expand_dims(x, axis=tuple(range(0, 2 * x.ndim, 2))) if x.ndim else x
+    pairs = [size for pair in zip(repeats, x.shape, strict=True) for size in pair]
+    whole = tuple(count * size for count, size in zip(repeats, x.shape, strict=True))
+    return reshape(broadcast_to(spread, shape=tuple(pairs)), shape=whole)
 
 
-@reshape.into
-def _(out, x, *, shape):
-    return partial(np.copyto, out.reshape(x.shape), x)
-
-
-@reshape.vjp
-def _(g, y, x):
-    return reshape(g, shape=x.shape)
-
-
-@reshape.batch
-def _(batched, x, *, shape):
-    return reshape(x, shape=(x.shape[0], *shape))
-
-
-@reshape.samples
+@tile.samples
 def _(rng):
-    yield sample(rng.normal(size=(3, 4)), shape=(2, 6))
-    yield sample(rng.normal(size=(3, 4)), shape=(2, -1, 3))
-    yield sample(rng.normal(size=1), shape=())
+    yield sample(rng.normal(size=(2, 3)), repeats=(2, 3))
+    yield sample(rng.normal(size=3), repeats=(1,))
 
 
-def _quotient(count, divisor):
-    if isinstance(count, Size):
-        return None if divisor == 0 else count.exact_quotient(divisor)
-    if isinstance(divisor, Size) or divisor == 0 or count % divisor:
-        return None
-    return count // divisor
+Mode = Literal["DCR", "CRD"]
 
 
-@primitive(structure="selection", view="always")
-def expand_dims(x, *, axis: int | tuple[int, ...]):
-    """x with a new axis of size 1 at each of the given places of the result."""
-    return np.expand_dims(x, axis)
-
-
-@expand_dims.shape
-def _(x, *, axis):
-    axes = (axis,) if isinstance(axis, int) else axis
-    ndim = x.ndim + len(axes)
-    new = {normalize_axis(one, ndim) for one in axes}
-    if len(new) != len(axes):
-        raise ShapeError(f"an axis is named twice in {list(axes)}")
-    old = iter(x.shape)
-    return tuple(1 if i in new else next(old) for i in range(ndim))
-
-
-@expand_dims.vjp
-def _(g, y, x):
-    return reshape(g, shape=x.shape)
-
-
-@expand_dims.batch
-def _(batched, x, *, axis):
-    axes = (axis,) if isinstance(axis, int) else axis
-    ndim = x.ndim - 1 + len(axes)
-    return expand_dims(x, axis=tuple(normalize_axis(one, ndim) + 1 for one in axes))
-
-
-@expand_dims.samples
-def _(rng):
-    yield sample(rng.normal(size=(3, 4)), axis=0)
-    yield sample(rng.normal(size=(3, 4)), axis=(1, -1))
-
-
-@primitive(structure="selection", view="always")
-def broadcast_to(x, *, shape: Shape):
-    """x repeated along new axes and along those of size 1, to the given shape."""
-    return np.broadcast_to(x, shape)
-
-
-@broadcast_to.shape
-def _(x, *, shape):
-    if -1 in shape or broadcast_shapes(x.shape, shape) != shape:
-        raise ShapeError(f"{format_shape(x.shape)} does not broadcast to {format_shape(shape)}")
-    return shape
-
-
-@broadcast_to.vjp
-def _(g, y, x):
-    return sum_to(g, shape=x.shape)
-
-
-@broadcast_to.batch
-def _(batched, x, *, shape):
-    return broadcast_to(_with_axes(x, len(shape)), shape=(x.shape[0], *shape))
-
-
-@broadcast_to.samples
-def _(rng):
-    yield sample(rng.normal(size=(3, 1)), shape=(2, 3, 4))
-    yield sample(rng.normal(size=()), shape=(2, 3))
-
-
-@primitive(structure="sum", reduces=np.add)
-def sum_to(x, *, shape: Shape):
-    """x summed over the axes along which the given shape would be broadcast to x's: the transpose of broadcast_to."""
-    x = np.asarray(x)
-    lead, axes = x.ndim - len(shape), _summed_axes(x, shape)
-    result = np.sum(x, axis=axes, keepdims=True, dtype=x.dtype) if axes else x
-    if lead < 0 or result.shape[lead:] != shape:
-        raise ValueError("the shapes do not fit")
-    return result.reshape(shape)
-
-
-@sum_to.shape
-def _(x, *, shape):
-    if -1 in shape or broadcast_shapes(x.shape, shape) != x.shape:
+def _blocks(name, x, size, divided):
+    if x.ndim != 4 or size < 1:
         raise ShapeError(
-            f"{format_shape(shape)} does not broadcast to {format_shape(x.shape)}, so there is no sum to it"
+            f"{name} takes (examples, channels, height, width) and a block size above 0, not {format_shape(x.shape)} "
+            f"and {size}"
         )
-    return shape
+    for count, what in divided:
+        if isinstance(count, int) and count % what:
+            raise ShapeError(f"{name}: {what} does not divide the size {count} in {format_shape(x.shape)}")
 
 
-@sum_to.into
-def _(out, x, *, shape):
-    return total_into(out, x, _summed_axes(x, shape))
+@op
+def depth_to_space(x, *, size: int, mode: Mode = "DCR"):
+    """Channels moved into blocks of ``size`` by ``size`` pixels: (n, c, h, w) becomes (n, c/size², h·size, w·size). The
+    channels are read as (row, column, channel), "DCR", or as (channel, row, column), "CRD", which is also called pixel
+    shuffle."""
+    _blocks("depth_to_space", x, size, [(x.shape[1], size * size)])
+    n, c, h, w = x.shape
+    depth = c // (size * size)
+    if mode == "DCR":
+        split = transpose(reshape(x, shape=(n, size, size, depth, h, w)), axes=(0, 3, 4, 1, 5, 2))
+    else:
+        split = transpose(reshape(x, shape=(n, depth, size, size, h, w)), axes=(0, 1, 4, 2, 5, 3))
+    return reshape(split, shape=(n, depth, h * size, w * size))
 
 
-@sum_to.vjp
+@depth_to_space.samples
+def _(rng):
+    yield sample(rng.normal(size=(2, 4, 1, 2)), size=2)
+    yield sample(rng.normal(size=(1, 8, 1, 1)), size=2, mode="CRD")
+
+
+@op
+def space_to_depth(x, *, size: int):
+    """Blocks of ``size`` by ``size`` pixels moved into channels: (n, c, h, w) becomes (n, c·size², h/size, w/size), the
+    channels read as (row, column, channel)."""
+    _blocks("space_to_depth", x, size, [(x.shape[2], size), (x.shape[3], size)])
+    n, c, h, w = x.shape
+    split = transpose(reshape(x, shape=(n, c, h // size, size, w // size, size)), axes=(0, 3, 5, 1, 2, 4))
+    return reshape(split, shape=(n, c * size * size, h // size, w // size))
+
+
+@space_to_depth.samples
+def _(rng):
+    yield sample(rng.normal(size=(2, 1, 2, 4)), size=2)
+
+
+@op
+def tril(x, *, k: int = 0):
+    """The entries on and below diagonal number k (0 is the main one, above it are 1, 2, ...) of each matrix, 0 for the
+    others; the matrices are the last two axes."""
+    return where(diagonal_number(x, "tril") <= k, x, 0)
+
+
+@op
+def triu(x, *, k: int = 0):
+    """The entries on and above diagonal number k (0 is the main one, above it are 1, 2, ...) of each matrix, 0 for the
+    others; the matrices are the last two axes."""
+    return where(diagonal_number(x, "triu") >= k, x, 0)
+
+
+@op
+def eye_like(x, *, k: int = 0):
+    """1 on diagonal number k (0 is the main one, above it are 1, 2, ...) of each matrix, 0 beside it, in the shape and
+    the dtype of x, whatever its entries are; the matrices are the last two axes. It has no derivative."""
+    one = cast(diagonal_number(x, "eye_like") == k, dtype=x.dtype.name)
+    return broadcast_to(one, shape=x.shape)
+
+
+@eye_like.vjp
 def _(g, y, x):
-    return broadcast_to(g, shape=x.shape)
+    return None
 
 
-@sum_to.batch
-def _(batched, x, *, shape):
-    inner = (1,) * (x.ndim - 1 - len(shape)) + shape
-    total = sum_to(x, shape=(x.shape[0], *inner))
-    return total if inner == shape else reshape(total, shape=(x.shape[0], *shape))
+def diagonal_number(x, name="einsum"):
+    """The number of the diagonal on which each entry lies."""
+    if x.ndim < 2:
+        raise ShapeError(f"{name} takes matrices, not {format_shape(x.shape)}")
+    return positions(x, axis=-1) - positions(x, axis=-2)
 
 
-@sum_to.samples
+for _triangle in (tril, triu, eye_like):
+
+    @_triangle.samples
+    def _(rng):
+        yield sample(rng.normal(size=(3, 3)))
+        yield sample(rng.normal(size=(2, 2, 3)), k=1)
+
+
+@op
+def one_hot(
+    labels, *, classes: int, axis: int = -1, dtype: Literal["float64", "float32", "int64", "int32", "bool"] = "float64"
+):
+    """1 at the place that a label names, 0 elsewhere, along a new axis of ``classes`` places. Labels are whole numbers
+    from 0; one that names no place, such as −1, gives zeros. It has no derivative."""
+    check_whole("one_hot", "labels", labels)
+    if classes < 1:
+        raise ShapeError(f"one_hot needs at least one class, not {classes}")
+    along = normalize_axis(axis, labels.ndim + 1)
+    numbers = np.arange(classes, dtype=np.int64).reshape([classes if i == along else 1 for i in range(labels.ndim + 1)])
+    return cast(expand_dims(labels, axis=along) == numbers, dtype=dtype)
+
+
+@one_hot.samples
 def _(rng):
-    yield sample(rng.normal(size=(2, 3, 4)), shape=(3, 1))
-    yield sample(rng.normal(size=(3, 4)), shape=())
-
-
-def _summed_axes(x, shape):
-    lead = x.ndim - len(shape)
-    return tuple(i for i in range(x.ndim) if i < lead or (shape[i - lead] == 1 and x.shape[i] != 1))
-
-
-@primitive(structure="selection", view="always")
-def index(x, *, key: str):
-    """Indexing and slicing with constants, as numpy's basic indexing: x[0, 1:3, ..., newaxis]."""
-    items = parse_key(key)
-    return np.asarray(x)[items if Ellipsis in items else (*items, Ellipsis)]  # a view, of no axes too
-
-
-@index.shape
-def _(x, *, key):
-    return indexed_shape(x.shape, parse_key(key))
-
-
-@index.vjp
-def _(g, y, x, *, key):
-    return place(g, key=key, shape=x.shape)
-
-
-@index.batch
-def _(batched, x, *, key):
-    return index(x, key=f":, {key}")
-
-
-@index.samples
-def _(rng):
-    for key in ("0", "-1, 1:3", "..., ::2", "newaxis, :, -2", "::-1, 3:0:-2"):
-        yield sample(rng.normal(size=(3, 4)), key=key)
-
-
-@primitive(structure="selection")
-def place(x, *, key: str, shape: Shape):
-    """Zeros of the given shape with x at the index: the transpose of index."""
-    result = np.zeros(shape, np.asarray(x).dtype)
-    result[parse_key(key)] = x
-    return result
-
-
-@place.shape
-def _(x, *, key, shape):
-    if -1 in shape or indexed_shape(shape, parse_key(key)) != x.shape:
-        raise ShapeError(f"{format_shape(shape)}[{key}] has not the shape {format_shape(x.shape)}")
-    return shape
-
-
-@place.into
-def _(out, x, *, key, shape):
-    items = parse_key(key)
-    window = out[items if Ellipsis in items else (*items, Ellipsis)]
-    return in_turn(partial(out.fill, 0), partial(np.copyto, window, x))
-
-
-@place.vjp
-def _(g, y, x, *, key):
-    return index(g, key=key)
-
-
-@place.batch
-def _(batched, x, *, key, shape):
-    return place(x, key=f":, {key}", shape=(x.shape[0], *shape))
-
-
-@place.samples
-def _(rng):
-    yield sample(rng.normal(size=(2,)), key="1, 1:3", shape=(3, 4))
-
-
-@primitive(structure="selection")
-def concatenate(*xs, axis: int = 0):
-    """The inputs one after the other along an axis that they have."""
-    return np.concatenate([np.asarray(x) for x in xs], axis=axis)
-
-
-@concatenate.shape
-def _(*xs, axis):
-    first = xs[0].shape
-    along = normalize_axis(axis, len(first))
-    for x in xs[1:]:
-        if x.ndim != len(first) or any(
-            a != b for i, (a, b) in enumerate(zip(first, x.shape, strict=True)) if i != along
-        ):
-            raise ShapeError(
-                f"shapes {format_shape(first)} and {format_shape(x.shape)} differ in more than axis {along}, "
-                f"along which they are joined"
-            )
-    total = xs[0].shape[along]
-    for x in xs[1:]:
-        total = total + x.shape[along]
-    return (*first[:along], total, *first[along + 1 :])
-
-
-@concatenate.into
-def _(out, *xs, axis):
-    return partial(np.concatenate, xs, axis, out)
-
-
-@concatenate.vjp
-def _(g, y, *xs, axis):
-    return tuple(part(g, *xs, axis=axis, which=i) for i in range(len(xs)))
-
-
-@concatenate.batch
-def _(batched, *xs, axis):
-    whole = _all_batched(batched, xs)
-    return concatenate(*whole, axis=normalize_axis(axis, whole[0].ndim - 1) + 1)
-
-
-@concatenate.samples
-def _(rng):
-    yield sample(rng.normal(size=(2, 3)), rng.normal(size=(1, 3)))
-    yield sample(rng.normal(size=(2, 3)), rng.normal(size=(2, 1)), rng.normal(size=(2, 2)), axis=-1)
-    yield sample(rng.normal(size=(2, 3)))
-
-
-@primitive(structure="selection", view="always")
-def part(*xs, which: int, axis: int = 0):
-    """Of the first input, the piece that lies where input number ``which`` (from 0) lies when the others are joined."""
-    whole, *pieces = (np.asarray(x) for x in xs)
-    along = axis % whole.ndim
-    start = sum(piece.shape[along] for piece in pieces[:which])
-    cut = [slice(None)] * whole.ndim
-    cut[along] = slice(start, start + pieces[which].shape[along])
-    return whole[tuple(cut)]
-
-
-@part.shape
-def _(*xs, which, axis):
-    whole, *pieces = xs
-    if not 0 <= which < len(pieces):
-        raise ShapeError(f"part {which} of {len(pieces)} is not there")
-    if concatenate.infer(pieces, {"axis": axis}, {}).shape != whole.shape:
-        raise ShapeError(f"{format_shape(whole.shape)} is not the shape of the parts joined along axis {axis}")
-    return TensorSpec(pieces[which].shape, whole.dtype)
-
-
-@part.vjp
-def _(g, y, *xs, which, axis):
-    pieces = [g if i == which else where(False, x, 0) for i, x in enumerate(xs[1:])]  # not 0 * x, which can be NaN
-    return concatenate(*pieces, axis=axis), *(None for _ in pieces)
-
-
-@part.batch
-def _(batched, *xs, which, axis):
-    whole = _all_batched(batched, xs)
-    return part(*whole, which=which, axis=normalize_axis(axis, whole[0].ndim - 1) + 1)
-
-
-@part.samples
-def _(rng):
-    yield sample(rng.normal(size=(3, 5)), rng.normal(size=(3, 2)), rng.normal(size=(3, 3)), axis=1, which=1)
-
-
-@primitive(structure="selection")
-def stack(*xs, axis: int = 0):
-    """The inputs side by side along a new axis; they broadcast to one shape."""
-    dtype = np.result_type(*xs)  # of the numbers themselves: as arrays they would be float64
-    return np.stack(np.broadcast_arrays(*xs), axis=axis, dtype=dtype)
-
-
-@stack.shape
-def _(*xs, axis):
-    shape = broadcast_shapes(*(x.shape for x in xs))
-    along = normalize_axis(axis, len(shape) + 1)
-    return (*shape[:along], len(xs), *shape[along:])
-
-
-@stack.into
-def _(out, *xs, axis):
-    places = np.moveaxis(out, axis, 0)
-    return in_turn(*(partial(np.copyto, places[i, ...], x) for i, x in enumerate(xs)))
-
-
-@stack.vjp
-def _(g, y, *xs, axis):
-    before = ":, " * normalize_axis(axis, g.ndim)
-    pieces = [index(g, key=f"{before}{i}") for i in range(len(xs))]
-    return tuple(_summed_to(piece, x) for piece, x in zip(pieces, xs, strict=True))
-
-
-@stack.batch
-def _(batched, *xs, axis):
-    ndim = max(x.ndim - flag for x, flag in zip(xs, batched, strict=True) if not isinstance(x, (int, float)))
-    aligned = [_with_axes(x, ndim) if flag else x for x, flag in zip(xs, batched, strict=True)]
-    return stack(*aligned, axis=normalize_axis(axis, ndim + 1) + 1)
-
-
-@stack.samples
-def _(rng):
-    yield sample(rng.normal(size=(2, 3)), rng.normal(size=(2, 3)))
-    yield sample(rng.normal(size=(2, 3)), rng.normal(size=3), 0.5, axis=-1)
-
-
-def _summed_to(piece, x):
-    shape = () if isinstance(x, (int, float)) else x.shape
-    return piece if piece.shape == shape else sum_to(piece, shape=shape)
-
-
-def _with_axes(x, ndim):
-    """A batched x with axes of size 1 behind the first, so that it has ``ndim`` axes besides the first."""
-    missing = ndim - (x.ndim - 1)
-    return expand_dims(x, axis=tuple(range(1, 1 + missing))) if missing else x
-
-
-def _all_batched(batched, xs):
-    count = next(x.shape[0] for x, flag in zip(xs, batched, strict=True) if flag)
-    return [x if flag else broadcast_to(x, shape=(count, *x.shape)) for x, flag in zip(xs, batched, strict=True)]
+    yield sample(rng.integers(3, size=(2, 4)), classes=3)
+    yield sample(rng.integers(3, size=4), classes=4, axis=0)
+
+
+def check_whole(name, what, x):
+    """A ``DtypeError`` unless x is of whole numbers."""
+    if getattr(x, "dtype", DTYPES["int64"]).kind not in "iu":
+        raise DtypeError(
+            f"{name} takes whole numbers as {what}, not {x.dtype}; cast them, as in cast(x, dtype='int64')"
+        )

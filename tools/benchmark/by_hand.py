@@ -91,7 +91,7 @@ class Numpy:
         x = wave.data()
         blocks = [[np.empty_like(x) for _ in range(5)] for _ in range(wave.blocks)]
         g, scratch, total = (np.empty_like(x) for _ in range(3))
-        half, quarter, one = (np.float32(number) for number in (0.5, 0.25, 1))
+        half, quarter, whole = (np.float32(number) for number in (0.5, 0.25, 1))
         self.found = [total]
         add, multiply = np.add, np.multiply
 
@@ -112,7 +112,7 @@ class Numpy:
                 add(total, scratch, total)
                 multiply(g, x, g)
                 multiply(bent, bent, scratch)
-                np.subtract(one, scratch, scratch)
+                np.subtract(whole, scratch, scratch)
                 multiply(g, scratch, g)
             add(total, g, total)
             return loss
@@ -153,11 +153,11 @@ class Numpy:
 
 def _views(vector: np.ndarray, *groups: list[np.ndarray]) -> list[list[np.ndarray]]:
     """Parts of the vector in the shapes of arrays that stand in it one after the other."""
-    start, found = 0, []
+    start, views = 0, []
     for group in groups:
         parts = []
         for array in group:
             parts.append(vector[start : start + array.size].reshape(array.shape))
             start += array.size
-        found.append(parts)
-    return found
+        views.append(parts)
+    return views

@@ -89,8 +89,8 @@ class Child:
                 return {}
             self._said += more
         line, _, self._said = self._said.partition(b"\n")
-        found: dict[str, Any] = json.loads(line)
-        return found
+        answer: dict[str, Any] = json.loads(line)
+        return answer
 
     def ready(self, timeout: float) -> dict[str, Any]:
         """What the child says when it has built, and when it has taken its first steps."""

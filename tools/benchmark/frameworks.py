@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.workloads import Chain, Net
+from benchmark import layers
+from benchmark.workloads import Chain, Layers, Net
 
 
 class Torch:
@@ -21,7 +22,10 @@ class Torch:
 
         torch.set_num_threads(threads)
         self.found: list[Any] = []
-        self.step = self._net(torch, workload) if isinstance(workload, Net) else self._gradient(torch, workload)
+        if isinstance(workload, Layers):
+            self.step = self._layers(torch, workload)
+        else:
+            self.step = self._net(torch, workload) if isinstance(workload, Net) else self._gradient(torch, workload)
 
     def run(self, steps: int) -> None:
         """So many steps."""
@@ -31,7 +35,7 @@ class Torch:
 
     def result(self) -> np.ndarray:
         """The parameters, or the gradients."""
-        return np.concatenate([one.detach().numpy().ravel() for one in self.found]).astype("float64")
+        return np.concatenate([gradient.detach().numpy().ravel() for gradient in self.found]).astype("float64")
 
     def _net(self, torch: Any, net: Net) -> Any:
         data, count = net.data(), len(net.sizes) - 1
@@ -58,14 +62,29 @@ class Torch:
                 return loss
 
             return torch.compile(whole, fullgraph=True)
+        return self._descend(torch, parameters, lambda: loss_of(parameters), net.learning_rate)
+
+    def _layers(self, torch: Any, work: Layers) -> Any:
+        data = work.data()
+        x, y, labels = (torch.from_numpy(array) for array in (data.x, data.y, data.labels))
+        given = {name: torch.from_numpy(array) for name, array in data.parameters.items()}
+        parameters, loss_of = getattr(layers, f"torch_{work.file}")(torch, given)
+        self.found = list(parameters.values())
+        step = self._descend(torch, self.found, lambda: loss_of(x, labels if work.classes else y), work.learning_rate)
+        if work.file == "recurrent":
+            self.result = lambda: layers.gates_in_order(parameters)
+        return step
+
+    @staticmethod
+    def _descend(torch: Any, parameters: list[Any], loss_of: Any, learning_rate: float) -> Any:
         for parameter in parameters:
             parameter.requires_grad_()
 
         def step() -> Any:
-            loss = loss_of(parameters)
+            loss = loss_of()
             gradients = torch.autograd.grad(loss, parameters)
             with torch.no_grad():
-                torch._foreach_add_(parameters, gradients, alpha=-net.learning_rate)
+                torch._foreach_add_(parameters, gradients, alpha=-learning_rate)
             return loss
 
         return step
@@ -89,8 +108,8 @@ class Torch:
                 self.found = list(compiled()[0])
 
             return step
-        for one in wrt:
-            one.requires_grad_()
+        for parameter in wrt:
+            parameter.requires_grad_()
 
         def step() -> None:
             self.found = list(torch.autograd.grad(loss_of(*wrt), wrt))
@@ -116,16 +135,16 @@ class Jax:
 
         self.wait = jax.block_until_ready
         self.found: Any = []
-        self.run = self._net(jax, workload) if isinstance(workload, Net) else self._gradient(jax, workload)
+        is_model = isinstance(workload, Net | Layers)
+        self.run = self._model(jax, workload) if is_model else self._gradient(jax, workload)
 
     def result(self) -> np.ndarray:
         """The parameters, or the gradients."""
-        return np.concatenate([np.asarray(one).ravel() for one in self.found]).astype("float64")
+        return np.concatenate([np.asarray(gradient).ravel() for gradient in self.found]).astype("float64")
 
-    def _net(self, jax: Any, net: Net) -> Any:
-        data, count = net.data(), len(net.sizes) - 1
-        x, y = jax.numpy.asarray(data.x), jax.numpy.asarray(data.y)
-        self.found = [jax.numpy.asarray(array) for array in (*data.weights, *data.biases)]
+    @staticmethod
+    def _net(jax: Any, net: Net) -> Any:
+        count = len(net.sizes) - 1
 
         def loss_of(parameters: Any, x: Any, y: Any) -> Any:
             h = x
@@ -137,6 +156,18 @@ class Jax:
                 return -(jax.nn.log_softmax(h) * y).sum() / net.batch
             return ((h - y) ** 2).sum() * (0.5 / net.batch)
 
+        return loss_of
+
+    def _model(self, jax: Any, net: Any) -> Any:
+        data = net.data()
+        x, y = jax.numpy.asarray(data.x), jax.numpy.asarray(data.y)
+        if isinstance(net, Layers):
+            loss_of = getattr(layers, f"jax_{net.file}")(jax, list(data.parameters))
+            arrays = list(data.parameters.values())
+        else:
+            loss_of, arrays = self._net(jax, net), [*data.weights, *data.biases]
+        self.found = [jax.numpy.asarray(array) for array in arrays]
+
         def update(parameters: Any, x: Any, y: Any) -> Any:
             loss, gradients = jax.value_and_grad(loss_of)(parameters, x, y)
             return [p - net.learning_rate * g for p, g in zip(parameters, gradients, strict=True)], loss
@@ -144,7 +175,7 @@ class Jax:
         if self.loop:
 
             def many(parameters: Any, x: Any, y: Any, steps: Any) -> Any:
-                return jax.lax.fori_loop(0, steps, lambda _, found: update(found, x, y)[0], parameters)
+                return jax.lax.fori_loop(0, steps, lambda _, values: update(values, x, y)[0], parameters)
 
             looped = jax.jit(many, donate_argnums=0)
 

@@ -84,23 +84,23 @@ def measure(
     axis: str, peers: Sequence[str], most: int, patience: float, folder: Path, progress: Progress
 ) -> dict[str, list[dict[str, Any]]]:
     """For each peer, what each size takes, as far as it comes within ``patience`` seconds."""
-    found = {}
+    measured = {}
     for peer in [peer for peer in peers if PEERS[peer].grows]:
         progress(f"growth: {axis}, {peer}")
         child = Child(["--grow", peer, axis, str(most)], 1, folder / "growth.log", folder / "caches")
-        found[peer] = list(_lines(child, patience))
-    return found
+        measured[peer] = list(_lines(child, patience))
+    return measured
 
 
 def measure_plans(most: int, patience: float, folder: Path, progress: Progress) -> list[dict[str, Any]]:
     """What a plan takes, for several numbers of ops."""
-    found: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for ops in PLANS:
         if ops <= max(most, PLANS[0]):
             progress(f"plan of {ops:,} ops")
             child = Child(["--plan", str(ops)], 1, folder / "growth.log", folder / "caches")
-            found += list(_lines(child, patience))
-    return found
+            rows += list(_lines(child, patience))
+    return rows
 
 
 def _lines(child: Child, patience: float) -> Iterator[dict[str, Any]]:

@@ -38,18 +38,22 @@ BOUNDS = [
         for w in ("a32", "b", "c32", "c256", "d", "e", "f")
     ),
     *(Bound("dataflow numpy", w, "torch", 0.75) for w in ("a32", "b", "c32", "e", "f")),
-    Bound("dataflow numba", "a32", "jax.jit", 0.1),
-    Bound("dataflow numba", "a32", LOOP_INSIDE, 1.0),
-    Bound("dataflow numba", "b", ANY, 0.8),
-    Bound("dataflow numba", "c32", LOOP_INSIDE, 1.1),
-    Bound("dataflow numba", "c32", LOOP_INSIDE, 1.0, goal=True),
-    *(Bound("dataflow numba", w, ANY, 1.05, threads) for w in ("c256", "d") for threads in (1, 2)),
-    Bound("dataflow numba", "e", ANY, 0.75),
-    Bound("dataflow numba", "f", ANY, 0.5),
-    Bound("dataflow numba", "f", ANY, 0.75, 2),
-    Bound("dataflow numba", "g", ANY_WITHOUT_LOOP, 0.05),
+    Bound("dataflow llvm", "a32", "jax.jit", 0.1),
+    Bound("dataflow llvm", "a32", LOOP_INSIDE, 1.0),
+    Bound("dataflow llvm", "b", ANY, 0.8),
+    Bound("dataflow llvm", "c32", LOOP_INSIDE, 1.1),
+    Bound("dataflow llvm", "c32", LOOP_INSIDE, 1.0, goal=True),
+    *(Bound("dataflow llvm", w, ANY, 1.05, threads) for w in ("c256", "d") for threads in (1, 2)),
+    Bound("dataflow llvm", "e", ANY, 0.75),
+    Bound("dataflow llvm", "f", ANY, 0.5),
+    Bound("dataflow llvm", "f", ANY, 0.75, 2),
+    Bound("dataflow llvm", "g", ANY_WITHOUT_LOOP, 0.05),
+    Bound("dataflow llvm", "conv", "torch", 1.2),
+    Bound("dataflow llvm", "transformer", "torch", 0.8),
+    Bound("dataflow llvm", "transformer", LOOP_INSIDE, 1.1),
+    Bound("dataflow llvm", "lstm", "torch", 0.5),
     *(
-        Bound("dataflow numba", w, "dataflow numpy", NOISE, t)
+        Bound("dataflow llvm", w, "dataflow numpy", NOISE, t)
         for t in (1, 2)
         for w in WORKLOADS
         if t == 1 or w not in ONE_THREAD
@@ -83,29 +87,31 @@ def ratio(ours: Sequence[float], others: Sequence[float]) -> Ratio:
     return Ratio(float(np.median(a) / np.median(b)), float(low), float(high))
 
 
-def median(one: Mapping[str, Any]) -> float:
+def median(numbers: Mapping[str, Any]) -> float:
     """Seconds of a step."""
-    return float(np.median(one["seconds"]))
+    return float(np.median(numbers["seconds"]))
 
 
-def fastest(found: Mapping[str, Any], threads: int, *, loop: bool) -> str | None:
+def fastest(measured: Mapping[str, Any], threads: int, *, loop: bool) -> str | None:
     """The peer, not ours, that takes the least time."""
     keys = [
         f"{peer.name}@{threads}"
         for peer in PEERS.values()
-        if not peer.ours and (loop or peer.name != LOOP_INSIDE) and "seconds" in found.get(f"{peer.name}@{threads}", {})
+        if not peer.ours
+        and (loop or peer.name != LOOP_INSIDE)
+        and "seconds" in measured.get(f"{peer.name}@{threads}", {})
     ]
-    return min(keys, key=lambda key: median(found[key]), default=None)
+    return min(keys, key=lambda key: median(measured[key]), default=None)
 
 
 def judged(steps: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Each bound with the ratio that was measured. It is missed where the whole interval lies above it, and is not
     measured where one of the two did not run."""
     for bound in BOUNDS:
-        found = steps.get(bound.workload, {})
+        numbers = steps.get(bound.workload, {})
         ours = f"{bound.ours}@{bound.threads}"
         if bound.peer in (ANY, ANY_WITHOUT_LOOP):
-            other = fastest(found, bound.threads, loop=bound.peer == ANY)
+            other = fastest(numbers, bound.threads, loop=bound.peer == ANY)
         else:
             other = f"{bound.peer}@{bound.threads}"
         row: dict[str, Any] = {
@@ -116,10 +122,10 @@ def judged(steps: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             "bound": bound.most,
             "goal": bound.goal,
         }
-        if other is None or "seconds" not in found.get(ours, {}) or "seconds" not in found.get(other, {}):
+        if other is None or "seconds" not in numbers.get(ours, {}) or "seconds" not in numbers.get(other, {}):
             yield row | {"verdict": "not measured"}
             continue
-        measured = ratio(found[ours]["seconds"], found[other]["seconds"])
+        measured = ratio(numbers[ours]["seconds"], numbers[other]["seconds"])
         missed = measured.low > bound.most
         yield row | {
             "against": other.partition("@")[0],
@@ -131,7 +137,7 @@ def judged(steps: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 def limits(start: Mapping[str, Any], plans: Sequence[Mapping[str, float]]) -> Iterator[dict[str, str]]:
     """Bounds on starting and on building a plan: what, measured, bound, verdict."""
-    by_size = {one["size"]: one for one in plans if "size" in one}
+    by_size = {row["size"]: row for row in plans if "size" in row}
     large, smaller = by_size.get(10**5), by_size.get(10**4)
     seconds = None if large is None else large["seconds"]
     memory = None if large is None else large["memory"]
@@ -141,10 +147,10 @@ def limits(start: Mapping[str, Any], plans: Sequence[Mapping[str, float]]) -> It
     yield _limit("a plan of 100,000 ops", seconds, 3, "{:.2f} s")
     yield _limit("its memory, the graph's apart", memory, 500, "{:.0f} MiB")
     yield _limit("its time grows with the ops to the power", power, 1.15, "{:.2f}")
-    for workload, found in start.items():
-        numba, plain = (found.get(name, {}).get("warm") for name in ("dataflow numba", "dataflow numpy"))
-        later = float(np.median(numba) - np.median(plain)) if numba and plain else None
-        yield _limit(f"{workload}: a later process with numba starts after one with numpy by", later, 0.3, "{:.2f} s")
+    for workload, measured in start.items():
+        llvm, plain = (measured.get(name, {}).get("warm") for name in ("dataflow llvm", "dataflow numpy"))
+        later = float(np.median(llvm) - np.median(plain)) if llvm and plain else None
+        yield _limit(f"{workload}: a later process with llvm starts after one with numpy by", later, 0.3, "{:.2f} s")
 
 
 def _limit(what: str, measured: float | None, most: float, text: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 import dataflow
-from benchmark.workloads import Chain, Net
+from benchmark.workloads import Chain, Layers, Net
 from dataflow.ops import exp, mse, relu, softmax_cross_entropy, tanh
 from dataflow.ops import sum as sum_
 
@@ -16,11 +16,11 @@ class Ours:
     """dataflow with one of its backends."""
 
     def __init__(self, workload: Any, threads: int, backend: str) -> None:
-        self.backend = backend
-        if isinstance(workload, Net):
+        self.backend, self.in_order = backend, isinstance(workload, Layers)
+        if isinstance(workload, Net | Layers):
             data = workload.data()
             self.trainer = dataflow.Trainer(
-                net_model(workload),
+                net_model(workload) if isinstance(workload, Net) else layers_model(workload),
                 {"x": data.x, "y": data.y},
                 batch_size=workload.batch,
                 optimizer={"name": "sgd", "learning_rate": workload.learning_rate},
@@ -36,7 +36,9 @@ class Ours:
 
     def found(self) -> list[np.ndarray]:
         """Arrays in the order of the other peers."""
-        names = sorted(self.trainer.parameters, key=lambda name: (name[0] == "b", int(name[1:])))
+        names = list(self.trainer.parameters)
+        if not self.in_order:
+            names.sort(key=lambda name: (name[0] == "b", int(name[1:])))
         return [self.trainer.parameters[name] for name in names]
 
     def _gradient(self, workload: Any) -> None:
@@ -71,6 +73,14 @@ def net_model(net: Net) -> dataflow.Model:
     loss = softmax_cross_entropy if net.loss == "ce" else mse
     graph.node("loss", loss(h, y, reduction="mean"))
     return dataflow.Model(graph, [h.name], "loss")
+
+
+def layers_model(layers: Layers) -> dataflow.Model:
+    """The model of the file, with the parameters that everyone begins with."""
+    model = dataflow.load(layers.path)
+    for name, array in layers.data().parameters.items():
+        model.parameters[name] = array
+    return model
 
 
 def chain_model(workload: Any) -> dataflow.Model:

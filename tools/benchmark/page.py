@@ -18,17 +18,17 @@ def page(result: Mapping[str, Any], pictures: Sequence[str]) -> str:
         parts.append(markdown(limits_table(result["limits"])))
     if result["steps"]:
         parts += ["## Time for a step", _STEPS]
-        for workload, found in result["steps"].items():
+        for workload, measured in result["steps"].items():
             for threads in result["settings"]["threads"]:
-                if any(key.endswith(f"@{threads}") for key in found):
+                if any(key.endswith(f"@{threads}") for key in measured):
                     parts.append(f"### {title(workload)}, {threads} thread{'s' if threads > 1 else ''}")
-                    parts.append(markdown(steps_table(workload, found, threads)))
+                    parts.append(markdown(steps_table(workload, measured, threads)))
     if result["start"]:
         parts += ["## From the start of a process to the first step", _START, markdown(start_table(result["start"]))]
     if result["growth"]:
         parts += ["## Growth", _GROWTH]
-        for axis, found in result["growth"].items():
-            parts += [f"### {AXES[axis][0]}", markdown(growth_table(found))]
+        for axis, measured in result["growth"].items():
+            parts += [f"### {AXES[axis][0]}", markdown(growth_table(measured))]
     if result["plans"]:
         parts += ["### Building a plan", _PLANS, markdown(_plans(result["plans"]))]
     parts += ["## Again", _AGAIN]
@@ -46,9 +46,9 @@ def _machine(result: Mapping[str, Any]) -> str:
 
 def _plans(plans: Sequence[Mapping[str, float]]) -> tuple[list[str], list[list[str]]]:
     rows = [
-        [f"{int(one['size']):,}", f"{one['graph']:.3g} s", f"{one['seconds']:.3g} s", f"{one['memory']:.0f} MiB"]
-        for one in plans
-        if "size" in one
+        [f"{int(plan['size']):,}", f"{plan['graph']:.3g} s", f"{plan['seconds']:.3g} s", f"{plan['memory']:.0f} MiB"]
+        for plan in plans
+        if "size" in plan
     ]
     return ["ops", "the graph", "the plan", "memory of the plan"], rows
 

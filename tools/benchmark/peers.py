@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from benchmark.workloads import WORKLOADS, Net
+from benchmark.workloads import WORKLOADS, Layers, Net
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,9 @@ class Peer:
     backend: str | None = None
     """Of dataflow; ``None`` for others."""
     needs: tuple[str, ...] = ()
-    only_nets: bool = False
+    only_models: bool = False
+    layers: bool = True
+    """Whether it is written for models of layers."""
     too_slow: tuple[str, ...] = ()
     """Workloads whose compilation takes minutes."""
     grows: bool = True
@@ -38,8 +40,11 @@ class Peer:
 
     def leaves_out(self, workload: str) -> str | None:
         """Why it does not take part."""
-        if self.only_nets and not isinstance(WORKLOADS[workload], Net):
+        work = WORKLOADS[workload]
+        if self.only_models and not isinstance(work, Net | Layers):
             return "has no loop here"
+        if not self.layers and isinstance(work, Layers):
+            return "has no layers here"
         return "compiles for minutes" if workload in self.too_slow else None
 
     def make(self, workload: Any, threads: int) -> Any:
@@ -53,12 +58,19 @@ PEERS = {
     peer.name: peer
     for peer in (
         Peer("dataflow numpy", "benchmark.ours:Ours", "numpy"),
-        Peer("dataflow numba", "benchmark.ours:Ours", "numba", ("llvmlite",)),
-        Peer("numpy by hand", "benchmark.by_hand:Numpy"),
+        Peer("dataflow llvm", "benchmark.ours:Ours", "llvm", ("llvmlite",)),
+        Peer("numpy by hand", "benchmark.by_hand:Numpy", layers=False),
         Peer("torch", "benchmark.frameworks:Torch", needs=("torch",)),
-        Peer("torch.compile", "benchmark.frameworks:TorchCompile", needs=("torch",), too_slow=("g",), grows=False),
+        Peer(
+            "torch.compile",
+            "benchmark.frameworks:TorchCompile",
+            needs=("torch",),
+            layers=False,
+            too_slow=("g",),
+            grows=False,
+        ),
         Peer("jax.jit", "benchmark.frameworks:Jax", needs=("jax",)),
-        Peer("jax loop", "benchmark.frameworks:JaxLoop", needs=("jax",), only_nets=True),
+        Peer("jax loop", "benchmark.frameworks:JaxLoop", needs=("jax",), only_models=True),
     )
 }
 LOOP_INSIDE = "jax loop"
@@ -73,7 +85,7 @@ def find(name: str) -> Peer:
 def add_backends_of_plugins() -> None:
     """Let all registered backends take part. Only who starts the others calls this: it imports dataflow, which
     those who do without should not have to."""
-    from dataflow import registry
+    from dataflow.registry import registry
 
     for backend in registry.registry().backends:
         PEERS.setdefault(f"dataflow {backend}", find(f"dataflow {backend}"))

@@ -15,7 +15,7 @@ from benchmark.workloads import WORKLOADS
 
 STYLES = {
     "dataflow numpy": ("#d55e00", "o"),
-    "dataflow numba": ("#cc0044", "D"),
+    "dataflow llvm": ("#cc0044", "D"),
     "numpy by hand": ("#000000", "|"),
     "torch": ("#0072b2", "s"),
     "torch.compile": ("#56b4e9", "^"),
@@ -35,12 +35,12 @@ def draw(path: Path, result: Mapping[str, Any]) -> list[Path]:
         if _measured(result["steps"], threads):
             size = (8.0, 1.4 + 0.62 * len(_measured(result["steps"], threads)))
             drawn.append((f"steps-{threads}", lambda f, s, t=threads: _steps(f, s, t), result["steps"], size))
-    if any(any(found.values()) for found in result["growth"].values()):
+    if any(any(peers.values()) for peers in result["growth"].values()):
         drawn.append(("growth", _growth, result["growth"], (11.0, 6.4)))
     paths = []
-    for name, make, found, size in drawn:
+    for name, make, numbers, size in drawn:
         target = path.with_name(f"{path.stem}-{name}{path.suffix}")
-        _save(target, size, lambda figure, make=make, found=found: make(figure, found))
+        _save(target, size, lambda figure, make=make, numbers=numbers: make(figure, numbers))
         paths.append(target)
     return paths
 
@@ -72,13 +72,13 @@ def _steps(figure: Any, steps: Mapping[str, Any], threads: int) -> None:
         colour, marker = STYLES.get(peer, OTHERS)
         places, values, lows, highs = [], [], [], []
         for row, name in enumerate(names):
-            one = steps[name].get(f"{peer}@{threads}", {})
-            if "seconds" in one:
-                found = ratio(one["seconds"], steps[name][f"{REFERENCE}@{threads}"]["seconds"])
+            numbers = steps[name].get(f"{peer}@{threads}", {})
+            if "seconds" in numbers:
+                quotient = ratio(numbers["seconds"], steps[name][f"{REFERENCE}@{threads}"]["seconds"])
                 places.append(row + shift)
-                values.append(found.value)
-                lows.append(found.value - found.low)
-                highs.append(found.high - found.value)
+                values.append(quotient.value)
+                lows.append(quotient.value - quotient.low)
+                highs.append(quotient.high - quotient.value)
         axes.errorbar(
             values,
             places,
@@ -111,14 +111,14 @@ def _growth(figure: Any, growth: Mapping[str, Any]) -> None:
     grid = figure.subplots(2, len(shown), squeeze=False)
     lines: dict[str, Any] = {}
     for column, axis in enumerate(shown):
-        for peer, found in growth[axis].items():
+        for peer, rows in growth[axis].items():
             colour, marker = STYLES.get(peer, OTHERS)
-            found = [one for one in found if "size" in one]
-            sizes = [one["size"] for one in found]
+            rows = [point for point in rows if "size" in point]
+            sizes = [point["size"] for point in rows]
             for row, (key, factor) in enumerate((("step", 1e3), ("memory", 1.0))):
                 (line,) = grid[row][column].plot(
                     sizes,
-                    [one[key] * factor for one in found],
+                    [point[key] * factor for point in rows],
                     marker=marker,
                     color=colour,
                     markersize=4,

@@ -20,19 +20,19 @@ def duration(seconds: float) -> str:
     return f"{seconds:.3g} s"
 
 
-def steps_table(workload: str, found: Mapping[str, Any], threads: int) -> tuple[Row, list[Row]]:
+def steps_table(workload: str, measured: Mapping[str, Any], threads: int) -> tuple[Row, list[Row]]:
     """The peers of a workload, the fastest first: time for a step, and it over others' with its interval."""
-    ran = [key for key in found if key.endswith(f"@{threads}") and "seconds" in found[key]]
+    ran = [key for key in measured if key.endswith(f"@{threads}") and "seconds" in measured[key]]
     against = [name for name in ("numpy by hand", "torch", "jax.jit") if f"{name}@{threads}" in ran]
-    best = fastest(found, threads, loop=True)
+    best = fastest(measured, threads, loop=True)
     rows = []
-    for key in sorted(ran, key=lambda key: median(found[key])):
-        one = found[key]
-        ratios = [str(ratio(one["seconds"], found[f"{name}@{threads}"]["seconds"])) for name in against]
-        ratios.append("" if best is None else str(ratio(one["seconds"], found[best]["seconds"])))
-        rows.append([key.partition("@")[0], duration(median(one)), *ratios, f"{one['memory']:.0f} MiB"])
-    failed = [key for key in found if key.endswith(f"@{threads}") and "error" in found[key]]
-    rows += [[key.partition("@")[0], found[key]["error"], *[""] * (len(against) + 2)] for key in failed]
+    for key in sorted(ran, key=lambda key: median(measured[key])):
+        numbers = measured[key]
+        ratios = [str(ratio(numbers["seconds"], measured[f"{name}@{threads}"]["seconds"])) for name in against]
+        ratios.append("" if best is None else str(ratio(numbers["seconds"], measured[best]["seconds"])))
+        rows.append([key.partition("@")[0], duration(median(numbers)), *ratios, f"{numbers['memory']:.0f} MiB"])
+    failed = [key for key in measured if key.endswith(f"@{threads}") and "error" in measured[key]]
+    rows += [[key.partition("@")[0], measured[key]["error"], *[""] * (len(against) + 2)] for key in failed]
     headers = ["", "a step", *(f"over {name}" for name in against), "over the fastest peer", "peak memory"]
     return headers, rows
 
@@ -68,27 +68,29 @@ def start_table(start: Mapping[str, Any]) -> tuple[Row, list[Row]]:
     """Starting and compiling."""
     rows = []
     for workload, peers in start.items():
-        for peer, one in peers.items():
-            if "error" in one:
-                rows.append([workload, peer, one["error"], "", ""])
+        for peer, numbers in peers.items():
+            if "error" in numbers:
+                rows.append([workload, peer, numbers["error"], "", ""])
                 continue
-            warm = sorted(one["warm"])
+            warm = sorted(numbers["warm"])
             middle = duration(warm[len(warm) // 2]) if warm else ""
-            rows.append([workload, peer, middle, duration(one["cold"]), duration(one["build"] + one["first"])])
+            rows.append(
+                [workload, peer, middle, duration(numbers["cold"]), duration(numbers["build"] + numbers["first"])]
+            )
     headers = ["workload", "", "to the first step", "with empty caches", "of that, building and compiling"]
     return headers, rows
 
 
 def growth_table(growth: Mapping[str, Sequence[Mapping[str, float]]]) -> tuple[Row, list[Row]]:
     """One axis: a row for each size."""
-    sizes = sorted({one["size"] for found in growth.values() for one in found if "size" in one})
+    sizes = sorted({entry["size"] for peer_rows in growth.values() for entry in peer_rows if "size" in entry})
     peers = [peer for peer in PEERS if growth.get(peer)]
     rows = []
     for size in sizes:
         row = [f"{int(size):,}"]
         for peer in peers:
-            one = next((one for one in growth[peer] if one.get("size") == size), None)
-            row.append("" if one is None else f"{duration(one['step'])}, {one['memory']:.0f} MiB")
+            entry = next((entry for entry in growth[peer] if entry.get("size") == size), None)
+            row.append("" if entry is None else f"{duration(entry['step'])}, {entry['memory']:.0f} MiB")
         rows.append(row)
     stopped = [growth[peer][-1].get("stopped", "") for peer in peers]
     if any(stopped):

@@ -17,11 +17,11 @@ def measure(
 ) -> dict[str, Any]:
     """For each peer: seconds to the first step of a process whose compiler has an empty cache ("cold"), and of several
     later ones ("warm"); and of the former, the seconds to build and to take the first step, which compiles."""
-    found: dict[str, Any] = {peer: {"warm": []} for peer in peers if PEERS[peer].leaves_out(workload) is None}
+    measured: dict[str, Any] = {peer: {"warm": []} for peer in peers if PEERS[peer].leaves_out(workload) is None}
     for number in range(rounds + 1):
-        for peer, one in found.items():
+        for peer, times in measured.items():
             progress(f"start: {workload}, {peer}, {number} of {rounds}")
-            if "error" in one:
+            if "error" in times:
                 continue
             caches = folder / "start" / workload / peer.replace(" ", "-")
             caches.mkdir(parents=True, exist_ok=True)
@@ -29,10 +29,10 @@ def measure(
             said = child.answer(patience)
             seconds = time.perf_counter() - child.started
             if child.failed is not None:
-                found[peer] = {"error": child.failed}
+                measured[peer] = {"error": child.failed}
             elif number == 0:
-                one |= {"cold": round(seconds, 4), "build": round(said["build"], 4), "first": round(said["first"], 4)}
+                times |= {"cold": round(seconds, 4), "build": round(said["build"], 4), "first": round(said["first"], 4)}
             else:
-                one["warm"].append(round(seconds, 4))
+                times["warm"].append(round(seconds, 4))
             child.end()
-    return found
+    return measured

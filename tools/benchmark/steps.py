@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmark.child import Child
 from benchmark.peers import PEERS, REFERENCE
-from benchmark.workloads import WORKLOADS, Net
+from benchmark.workloads import WORKLOADS, Layers, Net
 
 AGREE = 1e-3
 """How far the results may differ in norm, as a share of what the steps changed."""
@@ -30,25 +30,25 @@ def measure(
 ) -> dict[str, Any]:
     """For each peer and number of threads, as in "torch@2", the seconds of a step in each round, or why there are
     none."""
-    found: dict[str, Any] = {}
+    measured: dict[str, Any] = {}
     running: dict[str, Child] = {}
     for key, peer, count in [(f"{peer}@{count}", peer, count) for count in threads for peer in peers]:
         reason = PEERS[peer].leaves_out(workload)
         if reason is not None:
-            found[key] = {"error": reason}
+            measured[key] = {"error": reason}
             continue
         progress(f"{workload}: building {key}")
         child = _start(peer, workload, count, folder)
-        found[key] = child.ready(patience)
+        measured[key] = child.ready(patience)
         if child.failed is None:
             child.pause()
             running[key] = child
         else:
-            found[key] = {"error": child.failed}
+            measured[key] = {"error": child.failed}
     for key, child in running.items():
         progress(f"{workload}: {key}")
         child.resume()
-        found[key]["steps"] = _steps(child, slice_seconds)
+        measured[key]["steps"] = _steps(child, slice_seconds)
         child.pause()
     times: dict[str, list[float]] = {key: [] for key in running}
     for number in range(rounds):
@@ -56,34 +56,34 @@ def measure(
         for key, child in running.items():
             if child.failed is None:
                 child.resume()
-                times[key].append(child.time(found[key]["steps"]) / found[key]["steps"])
+                times[key].append(child.time(measured[key]["steps"]) / measured[key]["steps"])
                 child.pause()
     for key, child in running.items():
         if child.failed is None:
-            found[key]["seconds"] = [float(f"{seconds:.5g}") for seconds in times[key]]
+            measured[key]["seconds"] = [float(f"{seconds:.5g}") for seconds in times[key]]
         else:
-            found[key] = {"error": child.failed}
+            measured[key] = {"error": child.failed}
         child.end()
-    return found
+    return measured
 
 
-def disagreements(workload: str, found: dict[str, Any], folder: Path) -> list[str]:
+def disagreements(workload: str, measured: dict[str, Any], folder: Path) -> list[str]:
     """A line for each peer that has another result after the same steps than the reference, or than the first that
     has one."""
     results = {}
-    for key, one in found.items():
+    for key, numbers in measured.items():
         path = _result_file(folder, workload, key)
-        if "error" not in one and path.exists():
+        if "error" not in numbers and path.exists():
             results[key] = np.load(path)
     if not results:
         return []
     first = next((key for key in results if key.startswith(REFERENCE)), next(iter(results)))
     work, expected = WORKLOADS[workload], results[first]
-    change = np.linalg.norm(expected - (work.data().start() if isinstance(work, Net) else 0))
+    change = np.linalg.norm(expected - (work.data().start() if isinstance(work, Net | Layers) else 0))
     lines = []
     for key, result in results.items():
         distance = float(np.linalg.norm(result - expected) / change) if result.shape == expected.shape else math.inf
-        found[key]["distance"] = float(f"{distance:.2g}")
+        measured[key]["distance"] = float(f"{distance:.2g}")
         if not distance <= AGREE:
             lines.append(
                 f"{workload}: after the same steps, {key} differs from {first} by {distance:.2g} of the change"

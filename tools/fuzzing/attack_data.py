@@ -29,7 +29,7 @@ def _tables() -> dict[str, bytes]:
         "header-only.csv": HEADER,
         "nul.csv": HEADER + b"1,2,\0\n",
         "not-utf8.csv": HEADER + b"1,2,\xff\n",
-        "utf16.csv": "x0,x1,y\n1,2,3\n".encode("utf-16"),
+        "utf16.csv": ("x0,x1,y\n" + "1,2,3\n" * 9).encode("utf-16-le"),
         "ragged.csv": HEADER + b"1,2,3\n1,2\n",
         "open-quote.csv": HEADER + b'1,2,"3\n4,5,6\n',
         "missing.csv": HEADER + b"1,,3\n",

@@ -18,14 +18,14 @@ ZERO = struct.pack("<d", 0.0)
 
 def files() -> dict[str, bytes]:
     """Names without their ending, and what is in each."""
-    found = {**_files(), **_headers()}
+    contents = {**_files(), **_headers()}
     for name, change in _CHANGES.items():
         parts = take_apart(SOUND.read_bytes())
         change(parts)
-        found[name] = put_together(parts)
+        contents[name] = put_together(parts)
     for name, line in _LINES.items():
-        found[name] = _with_line(line)
-    return found
+        contents[name] = _with_line(line)
+    return contents
 
 
 # ------------------------------------------------------------------------------------------------ around the header
@@ -45,7 +45,7 @@ def _files() -> dict[str, bytes]:
         "cut-in-header": sound[: end - 10],
         "cut-in-tensor": sound[:-3],
         "checksum-of-header": bytes(in_header),
-        "version-newer": _versioned(sound, 2),
+        "version-newer": _versioned(sound, 3),
         "version-zero": _versioned(sound, 0),
         "length-beyond": _lengthened(sound, 2**63),
         "length-limit": _lengthened(sound, 2**27) + bytes(2**10),
@@ -175,6 +175,12 @@ def _row(i: int, place: int, value: Tree) -> Callable[[Parts], None]:
     return change
 
 
+def _block(expression: str) -> Callable[[Parts], None]:
+    """A declaration of a block with one node."""
+    body = [("inputs", ["a"]), ("nodes", Pairs([("o", expression)])), ("output", "o")]
+    return _set("blocks", Pairs([("b", Pairs(body))]))
+
+
 def _inside(key: str, name: str, value: Tree) -> Callable[[Parts], None]:
     def change(parts: Parts) -> None:
         inner = _get(parts, key)
@@ -263,6 +269,14 @@ _CHANGES: dict[str, Callable[[Parts], None]] = {
     "init-unknown": _row(3, 4, Pairs([("name", "os.system")])),
     "loss-unknown": _set("loss", "__class__"),
     "outputs-no-names": _set("outputs", [["z"]]),
+    "block-calls-itself": _block("b(a)"),
+    "call-shares-with-itself": lambda parts: (
+        _block("-a")(parts),
+        _set("calls", [["h", Pairs([("block", "b"), ("share", "h"), ("inputs", ["x"])])]])(parts),
+        None,
+    )[2],
+    "node-name-true": _row(-1, 0, "True"),
+    "node-name-full-width": _row(-1, 0, "\uff58"),
     "blocks-hostile": _set("blocks", Pairs([("b", Pairs([("__class__", 1)]))])),
     "calls-hostile": _set("calls", [["a", Pairs([("block", "b"), ("share", None), ("inputs", [])])]]),
     "data-path-up": _data(file="../../etc/passwd"),
@@ -271,6 +285,13 @@ _CHANGES: dict[str, Callable[[Parts], None]] = {
     "data-path-nul": _data(file="a\0.csv"),
     "data-without-tensor": _data(arrays=["x"]),
     "data-classes": _data(one_hot=Pairs([("x", 2**40)])),
+    "data-missing": _data(missing=Pairs([("a", Pairs([("fill", "median"), ("__class__", 1)]))])),
+    "data-categories": _data(categories=Pairs([("a", Pairs([("kind", "index"), ("names", [1])]))])),
+    "data-standardize": _data(standardize=["__class__"]),
+    "data-root": _data(root=7),
+    "data-learned": _data(learned=Pairs([("inputs", Pairs([("x", Pairs([("mean", [0.0]), ("deviation", [0.0])]))]))])),
+    "data-learned-names": _data(learned=Pairs([("columns", Pairs([("a", Pairs([("names", ["b", "b"])]))]))])),
+    "data-learned-nothing": _data(learned=[1]),
     "data-scale": _data(scale=Pairs([("x", float("inf"))])),
     "train-epochs": _inside("train", "epochs", -1),
     "train-validation": _inside("train", "validation", float("nan")),

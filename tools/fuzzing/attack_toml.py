@@ -5,7 +5,9 @@ from __future__ import annotations
 from fuzzing.containers import Pairs, encode, envelope
 
 X = 'dataflow = 1\ninputs.x = { shape = ["n", 2] }\n'  # the next line is line 3
+DATA = X.replace("dataflow = 1", "dataflow = 2") + "[data]\nfile = 'd.csv'\n"
 NODE = X + "[nodes]\n"  # the next line is line 4
+BLOCK = "dataflow = 1\ninputs.x = {}\n[blocks.b]\ninputs = ['a']\noutput = 'y'\nnodes.y = '-a'\n"
 
 
 def node(expression: str) -> str:
@@ -36,7 +38,7 @@ def _squares(size: str) -> str:
 FILES: dict[str, str | bytes] = {
     # the file itself
     "empty": "",
-    "version-newer": "dataflow = 2\n[graph]\nnew = true\n",
+    "version-newer": "dataflow = 3\n[graph]\nnew = true\n",
     "version-text": "dataflow = '1'\n",
     "not-utf8": b"dataflow = 1\nname = '\xff'\n",
     "utf16": "dataflow = 1\n".encode("utf-16"),
@@ -82,7 +84,17 @@ FILES: dict[str, str | bytes] = {
     "block-like-an-op": "dataflow = 1\n[blocks.relu]\ninputs = ['x']\noutput = 'x'\n",
     "shares-in-a-circle": "dataflow = 1\ninputs.x = {}\n[blocks.b]\ninputs = ['a']\noutput = 'y'\nnodes.y = '-a'\n"
     "[nodes]\np = 'b(x, share=\"q\")'\nq = 'b(x, share=\"p\")'\n",
+    "shares-with-its-inside": BLOCK + "[nodes]\ny = 'b(x, share=\"y.y\")'\n",
+    "shares-deeper-and-deeper": BLOCK + "[nodes]\ny = 'b(x, share=\"z.a.a\")'\nz = 'b(x, share=\"y.a.a\")'\n",
     # shapes and values
+    "sizes-divided-in-three-ways": "dataflow = 1\ninputs.x = { shape = ['a'] }\n[nodes]\ny0 = 'x[::2]'\n"
+    + "".join(f"y{i + 1} = 'concatenate(y{i}[::2], y{i}[::3], y{i}[::5])'\n" for i in range(32)),
+    "integer-hexadecimal": "dataflow = 1\nconstants = { c = 0x" + "f" * 5000 + " }\n",
+    "integer-octal-as-a-seed": X + "[train]\nseed = 0o" + "7" * 6000 + "\n",
+    "integer-binary-as-an-attribute": NODE
+    + "z = { op = 'sum', inputs = ['x'], attributes = { axis = 0b"
+    + "1" * 20000
+    + " } }\n",
     "shape-overflows": parameter("{ shape = [4294967296, 4294967296], init = 'zeros' }"),
     "shape-too-large": "dataflow = 1\ninputs.x = { shape = [9223372036854775807] }\n",
     "shape-of-33-axes": f"dataflow = 1\ninputs.x = {{ shape = {[1] * 33} }}\n",
@@ -110,6 +122,20 @@ FILES: dict[str, str | bytes] = {
     "scale-not-finite": X + "[data]\nfile = 'd.csv'\nscale = { x = inf }\n",
     "deviation-negative": parameter("{ shape = [2], init = { name = 'normal', std = -1.0 } }"),
     "classes": X + "[data]\nfile = 'd.csv'\none_hot = { x = 1000000000 }\n",
+    "missing-code": DATA + "missing = { a = { fill = 'median', __class__ = 1 } }\n",
+    "missing-not-finite": DATA + "missing = { a = nan }\n",
+    "categories-of-module": DATA + "categories = { a = 'os.system' }\n",
+    "categories-twice": DATA + "categories = { a = { kind = 'index', names = ['b', 'b'] } }\n",
+    "standardize-no-input": DATA + "standardize = ['__class__']\n",
+    "learned-deviation": DATA + "learned.inputs.x = { mean = [0, 0], deviation = [1, 0] }\n",
+    "learned-ragged": DATA + "learned.inputs.x = { mean = [[0], [0, 1]], deviation = [1, 1] }\n",
+    "learned-more": DATA + "learned.os = { system = 'true' }\n",
+    "width-of-examples": "dataflow = 2\ninputs.x = { shape = ['n', 'k'] }\n"
+    "parameters.W = { shape = ['n'], init = 'zeros' }\n",
+    "widths-of-nothing": "dataflow = 2\n"
+    + "".join(f"inputs.x{i} = {{ shape = ['n', 'k{i}'] }}\n" for i in range(300))
+    + "".join(f"parameters.w{i} = {{ shape = ['k{i}', 'm{i}'], init = 'zeros' }}\n" for i in range(300)),
+    "root-number": DATA + "root = 3\n",
     "seed-negative": X + "[train]\nseed = -1\n",
     "loss-no-number": node("relu(x)") + "[model]\nloss = 'z'\n",
     # code

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from fuzzing import containers, datasets, expressions, toml
+from fuzzing import containers, datasets, expressions, onnx_files, toml
 
 Mutator = Callable[[Random, list[bytes]], bytes]
 
@@ -23,6 +23,8 @@ KINDS: Mapping[str, tuple[str, int, Mutator]] = {
     "CSV": (".csv", 3, datasets.csv),
     "packed CSV": (".csv.gz", 2, datasets.packed_csv),
     "JSON": (".json", 2, datasets.json_file),
+    "ONNX, any byte": (".onnx", 4, containers.any_bytes),
+    "ONNX, structure": (".onnx", 8, onnx_files.structure),
     "NumPy archive": (".npz", 2, datasets.archive),
 }
 """Each kind with the ending of its files, its share, and what makes them."""
@@ -52,11 +54,11 @@ class Cases:
             ending: [path.read_bytes() for path in files if path.name.endswith(ending)]
             for ending in {_ENDINGS.get(ending, ending) for ending, _, _ in KINDS.values()}
         }
-        if empty := sorted(ending for ending, found in self.seeds.items() if not found):
+        if empty := sorted(ending for ending, paths in self.seeds.items() if not paths):
             raise SystemExit(f"{corpus}: there is no file that ends in {', '.join(empty)}; name another folder")
         self.kinds = [kind for kind in KINDS if only is None or only in kind]
         if not self.kinds:
-            raise SystemExit(f"there is no kind {only!r}; there is {', '.join(KINDS)}")
+            raise SystemExit(f"unknown kind {only!r}; available: {', '.join(KINDS)}")
         self.weights = [KINDS[kind][1] for kind in self.kinds]
 
     def __getitem__(self, number: int) -> Case:

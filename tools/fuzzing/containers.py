@@ -19,8 +19,9 @@ FILLER = b"\xc0"
 
 @dataclass
 class Parts:
-    """A container taken apart: its header without the tensor table, and each tensor's line and payload."""
+    """A container taken apart: its version, its header without the tensor table, and each tensor's line and payload."""
 
+    version: int
     header: Pairs
     tensors: list[tuple[str, Pairs, bytes]]
 
@@ -36,7 +37,8 @@ def take_apart(data: bytes) -> Parts:
         known = dict(line.items)
         start = base + known["offset"]
         tensors.append((name, line, data[start : start + known["size"]]))
-    return Parts(Pairs([(key, part) for key, part in header.items if key != "tensors"]), tensors)
+    version = int.from_bytes(data[26:30], "big")
+    return Parts(version, Pairs([(key, part) for key, part in header.items if key != "tensors"]), tensors)
 
 
 def put_together(parts: Parts, rng: Random | None = None, lies: Collection[str] = ()) -> bytes:
@@ -65,7 +67,7 @@ def put_together(parts: Parts, rng: Random | None = None, lies: Collection[str] 
         tail = mangle(rng, tail, data)
     if rng is not None and rng.random() < 0.03:
         tail += bytes(rng.randrange(1, 70))
-    return envelope(data, tail, rng)
+    return envelope(data, tail, rng, parts.version)
 
 
 def _fill_in(line: Pairs, key: str, right: Any, keep: Collection[str]) -> None:
@@ -77,11 +79,11 @@ def _fill_in(line: Pairs, key: str, right: Any, keep: Collection[str]) -> None:
             line.items[i] = (key, Offset(old))
 
 
-def envelope(data: bytes, tail: bytes, rng: Random | None = None) -> bytes:
+def envelope(data: bytes, tail: bytes, rng: Random | None = None, version: int = 1) -> bytes:
     """The bytes of a file with this encoded header; with ``rng``, now and then a false version, length or checksum."""
-    version, length, change = 1, len(data), 0
+    length, change = len(data), 0
     if rng is not None and rng.random() < 0.04:
-        version = rng.choice((0, 2, 3, 2**32 - 1))
+        version = rng.choice((0, 1, 2, 3, 2**32 - 1))
     if rng is not None and rng.random() < 0.04:
         length = rng.choice((0, 1, length - 1, length + 1, 2**31, 2**63, 2**64 - 1)) % 2**64
     if rng is not None and rng.random() < 0.04:
@@ -209,7 +211,7 @@ def header_bytes(rng: Random, seeds: list[bytes]) -> bytes:
 def header_tree(rng: Random, seeds: list[bytes]) -> bytes:
     """The structure of the header changed, with everything else made right."""
     known, other = _parts(rng.choice(seeds)), _parts(rng.choice(seeds))
-    parts = Parts(copied(known.header), known.tensors)
+    parts = Parts(known.version, copied(known.header), known.tensors)
     # A copy as well: what is taken from it may be changed by the next mutation, and the parts are kept for other cases.
     taken = copied(other.header)
     for _ in range(rng.choice((1, 1, 1, 1, 2, 3))):
@@ -220,7 +222,7 @@ def header_tree(rng: Random, seeds: list[bytes]) -> bytes:
 def tensors(rng: Random, seeds: list[bytes]) -> bytes:
     """The tensor table and the tensors changed, with offsets and checksums made right most of the time."""
     known = _parts(rng.choice(seeds))
-    parts = Parts(known.header, list(known.tensors))
+    parts = Parts(known.version, known.header, list(known.tensors))
     lines = parts.tensors
     if lines and rng.random() < 0.5:
         i = rng.randrange(len(lines))

@@ -25,6 +25,7 @@ _LITERALS = (
     *"1_000 0.1e-400 +1 -0 0.0 [[]] [{}]".split(),
     *(f"[{name}]\n" for name in "inputs nodes model data train blocks.layer parameters constants".split()),
     *"shape init value dtype op attributes outputs loss optimizer epochs columns one_hot".split(),
+    *"missing categories standardize learned".split(),
     *("[" * 70, "{a=" * 70, "a." * 70 + "a", "[" * 3000, "a." * 3000 + "a=1\n", "é", "\u202e", "\ufeff", "=" * 50),
 )
 
@@ -36,32 +37,32 @@ def any_bytes(rng: Random, seeds: list[bytes]) -> bytes:
 
 def tokens(rng: Random, seeds: list[bytes]) -> bytes:
     """Tokens and lines doubled, swapped, taken out, put in, exchanged with those of another file."""
-    found = _TOKEN.findall(rng.choice(seeds).decode())
+    words = _TOKEN.findall(rng.choice(seeds).decode())
     others = _TOKEN.findall(rng.choice(seeds).decode())
     for _ in range(rng.choice((1, 1, 1, 2, 2, 4))):
-        i = rng.randrange(len(found) + 1)
+        i = rng.randrange(len(words) + 1)
         kind = rng.randrange(9)
         if kind == 0:
-            del found[i : i + rng.choice((1, 1, 3))]
-        elif kind == 1 and i < len(found):
-            found.insert(rng.randrange(len(found)), found[i])
+            del words[i : i + rng.choice((1, 1, 3))]
+        elif kind == 1 and i < len(words):
+            words.insert(rng.randrange(len(words)), words[i])
         elif kind == 2:
-            found[i : i + 1] = [rng.choice(others)]
+            words[i : i + 1] = [rng.choice(others)]
         elif kind == 3:
-            found[i:i] = [rng.choice(_LITERALS)]
+            words[i:i] = [rng.choice(_LITERALS)]
         elif kind == 4:
-            found[i : i + 1] = [rng.choice(_LITERALS)]
+            words[i : i + 1] = [rng.choice(_LITERALS)]
         elif kind == 5:
-            found[i : i + 1] = [str(rng.choice((*INTEGERS, *FLOATS, *NAMES)))]
-        elif kind == 6 and i < len(found):
-            found[i] = text(rng, found[i])
+            words[i : i + 1] = [str(rng.choice((*INTEGERS, *FLOATS, *NAMES)))]
+        elif kind == 6 and i < len(words):
+            words[i] = text(rng, words[i])
         elif kind == 7:
-            found = _TOKEN.findall(_lines(rng, "".join(found), "".join(others)))
+            words = _TOKEN.findall(_lines(rng, "".join(words), "".join(others)))
         else:
-            strings = [j for j, token in enumerate(found) if token.startswith('"') and not token.startswith('"""')]
+            strings = [j for j, token in enumerate(words) if token.startswith('"') and not token.startswith('"""')]
             if strings:
-                found[rng.choice(strings)] = quoted(expression(rng, _names_in(found)))
-    return "".join(found).encode("utf-8", "replace")
+                words[rng.choice(strings)] = quoted(expression(rng, _names_in(words)))
+    return "".join(words).encode("utf-8", "replace")
 
 
 def tree(rng: Random, seeds: list[bytes]) -> bytes:
@@ -73,8 +74,8 @@ def tree(rng: Random, seeds: list[bytes]) -> bytes:
     return written(data).encode("utf-8", "replace")
 
 
-def _names_in(found: list[str]) -> list[str]:
-    return [token for token in found if token.isidentifier() and len(token) < 4] or ["x"]
+def _names_in(words: list[str]) -> list[str]:
+    return [token for token in words if token.isidentifier() and len(token) < 4] or ["x"]
 
 
 # ------------------------------------------------------------------------------------------------ writing
@@ -133,8 +134,8 @@ class _Text:
         self.text = text
 
 
-def _lines(rng: Random, one: str, other: str) -> str:
-    lines, others = one.splitlines(keepends=True), other.splitlines(keepends=True)
+def _lines(rng: Random, first: str, other: str) -> str:
+    lines, others = first.splitlines(keepends=True), other.splitlines(keepends=True)
     if not lines:
         return rng.choice(TEXTS)
     i = rng.randrange(len(lines))

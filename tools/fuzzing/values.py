@@ -89,17 +89,17 @@ Place: TypeAlias = tuple[Any, int]
 
 def places(tree: Tree) -> list[Place]:
     """Every value in a tree by the container that it is in; without recursion."""
-    found: list[Place] = []
+    path_list: list[Place] = []
     pending = [tree]
     while pending:
         container = pending.pop()
         items = container.items if isinstance(container, Pairs) else container
         for i in range(len(items)):
-            found.append((container, i))
+            path_list.append((container, i))
             item = items[i][1] if isinstance(container, Pairs) else items[i]
             if isinstance(item, (Pairs, list)):
                 pending.append(item)
-    return found
+    return path_list
 
 
 def get(place: Place) -> Tree:
@@ -120,15 +120,15 @@ def put(place: Place, new: Tree) -> None:
 def mutate(rng: Random, tree: Tree, other: Tree, extra: Sequence[Callable[[Random], Tree]] = ()) -> None:
     """Change one thing in a tree, in place. ``other`` is a tree from which parts may be taken; ``extra`` makes values
     that only one format has."""
-    found = places(tree)
-    if not found:
+    targets = places(tree)
+    if not targets:
         return
-    place = rng.choice(found)
+    place = rng.choice(targets)
     if rng.random() < 0.4:
         # A container first and then a place in it, so that a long list of nodes does not take every change.
-        containers = list({id(container): container for container, _ in found}.values())
+        containers = list({id(container): container for container, _ in targets}.values())
         chosen = rng.choice(containers)
-        place = rng.choice([place for place in found if place[0] is chosen])
+        place = rng.choice([place for place in targets if place[0] is chosen])
     container, i = place
     items = container.items if isinstance(container, Pairs) else container
     old = get(place)
@@ -140,7 +140,7 @@ def mutate(rng: Random, tree: Tree, other: Tree, extra: Sequence[Callable[[Rando
     elif kind == 4:
         items.insert(rng.randrange(len(items) + 1), items[i])
     elif kind == 5:
-        put(place, get(rng.choice(found)))
+        put(place, get(rng.choice(targets)))
     elif kind == 6 and (taken := places(other)):
         put(place, get(rng.choice(taken)))
     elif kind == 7 and isinstance(container, Pairs):

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 import dataflow
-from dataflow.data import DataSource, read_data
-from dataflow.digests import graph_digest, parameter_digest
+from dataflow.data.source import DataSource, read_data
+from dataflow.model.digests import graph_digest, parameter_digest
 from dataflow.shapes import Size, is_static
 
 SECONDS = 2.0
@@ -85,7 +85,7 @@ def watch(kind: str, path: Path, rng: Random, *, use: float) -> Outcome:
 
 
 def _read(path: Path) -> Any:
-    if path.suffix in (".toml", ".msgpack"):
+    if path.suffix in (".toml", ".msgpack", ".onnx"):
         return dataflow.load(path)
     return read_data(path, _for_data(), DataSource(one_hot={"label": 3}))
 
@@ -135,10 +135,10 @@ def _small(model: dataflow.Model) -> bool:
     if len(model.graph) > 300:
         return False
     count = 0
-    for _, node in model.graph.nodes(data=True):
+    for _, node in model.graph.node_items():
         product = 1
-        for one in node["shape"]:
-            known = one.substitute(dict.fromkeys(one.names, 3)) if isinstance(one, Size) else one
+        for size in node.shape:
+            known = size.substitute(dict.fromkeys(size.names, 3)) if isinstance(size, Size) else size
             product *= max(int(known) if isinstance(known, int) else ELEMENTS, 1)
         count += product
         if count > ELEMENTS:
@@ -148,19 +148,19 @@ def _small(model: dataflow.Model) -> bool:
 
 def _run(model: dataflow.Model) -> None:
     rng = np.random.default_rng(0)
-    given = {}
+    inputs = {}
     for name in model.graph.names("input"):
-        node = model.graph.nodes[name]
-        if all(isinstance(one, int) or one.as_symbol for one in node["shape"]):
-            shape = tuple(one if isinstance(one, int) else 3 for one in node["shape"])
-            given[name] = rng.integers(0, 2, shape).astype(node["dtype"])
-    for data in (given, None):
+        node = model.graph.node_of(name)
+        if all(isinstance(size, int) or size.as_symbol for size in node.shape):
+            shape = tuple(size if isinstance(size, int) else 3 for size in node.shape)
+            inputs[name] = rng.integers(0, 2, shape).astype(node.dtype)
+    for data in (inputs, None):
         with contextlib.suppress(dataflow.DataflowError):
             model.run(data=data)
         with contextlib.suppress(dataflow.DataflowError):
             model.gradients(data=data)
-    if model.outputs and is_static(model.graph.nodes[model.outputs[0]]["shape"]):
-        model.gradients(of=model.outputs[0], data=given)
+    if model.outputs and is_static(model.graph.node_of(model.outputs[0]).shape):
+        model.gradients(of=model.outputs[0], data=inputs)
 
 
 def _convert(model: dataflow.Model, path: Path, ending: str) -> None:
@@ -181,7 +181,7 @@ _DIGITS = re.compile(r"[-+]?\d[\d.,e+]*|[0-9a-f]{8}")
 
 
 def _skeleton(message: str) -> str:
-    return _DIGITS.sub("0", _QUOTED.sub("'_'", message.partition("; did you mean")[0].partition("; there is ")[0]))[
+    return _DIGITS.sub("0", _QUOTED.sub("'_'", message.partition("; did you mean")[0].partition("; available: ")[0]))[
         :120
     ]
 
@@ -257,7 +257,8 @@ def forget_peak() -> None:
 
 
 def peak() -> int:
-    """The most bytes of memory that the process had since ``forget_peak``."""
+    """The most bytes of memory that the process had since ``forget_peak``. Linux counts pages for each CPU and adds the
+    counts up only now and then: on a machine of many CPUs tens of MiB may be missing, here and in ``resident``."""
     if not _LINUX:
         return 0
     with open("/proc/self/status", "rb") as file:

@@ -49,6 +49,7 @@ function readAddress() {
       .map((path) => byName(path, data.calls, (one) => one.path));
     state.layout = layoutFor(new Set(open.filter((one) => one >= 0)), null, true) ?? state.layout;
   }
+  if (found.has("quiz")) quiz.on = true;
   state.step = number("step", 1e6) ?? state.step;
   if (["dark", "light"].includes(found.get("theme"))) document.documentElement.dataset.theme = found.get("theme");
 }
@@ -62,6 +63,7 @@ function writeAddress() {
     ...(data.ways.length ? [["wrt", state.way === null ? "all" : nameOf(chosenWrt())]] : []),
     ...(state.node === null ? [] : [["node", nameOf(state.node)]]),
     ...(data.layouts.length > 1 ? [["open", open]] : []),
+    ...(quiz.on ? [["quiz", 1]] : []),
     ...(document.documentElement.dataset.theme ? [["theme", document.documentElement.dataset.theme]] : []),
   ];
   state.written = `#${new URLSearchParams(entries)}`;

@@ -74,10 +74,10 @@ function markGraph(pass, state, marks) {
     const value = number === null ? undefined : shortValue(pass, number);
     const absent = node.kind === "input" ? "not given" : "not computed";
     if (group.valueText) {
-      group.valueText.textContent = done ? (value === undefined ? absent : `= ${value}`) : "= ?";
+      group.valueText.textContent = done ? (value === undefined ? absent : `= ${minus(value)}`) : "= ?";
       group.classList.toggle("not-computed", done && value === undefined);
     }
-    if (group.cotangentText) group.cotangentText.textContent = back ? `∂ = ${pass.short_cotangents[number]}` : "∂ = ?";
+    if (group.cotangentText) group.cotangentText.textContent = back ? `∂ = ${minus(pass.short_cotangents[number])}` : "∂ = ?";
     group.classList.toggle("waiting", !done);
     group.classList.toggle("reached", back);
     group.classList.toggle("unreached", !back);

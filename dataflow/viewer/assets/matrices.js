@@ -16,31 +16,21 @@ function grid(found) {
   return { rows, columns, down, across, at: (i, j) => found.cells[i * across.length + j] };
 }
 
-/** ``z[0, 1]``: an entry of an array by its number in row-major order. */
-function entry(name, shape, number) {
-  if (!shape || !shape.length) return name;
-  const places = [];
-  for (const size of [...shape].reverse()) {
-    places.unshift(number % size);
-    number = Math.floor(number / size);
-  }
-  return `${name}[${places.join(", ")}]`;
-}
-
 /**
  * The matrix with what can be said of it. ``key`` is what it is of, so that the choice of table or heat map stays;
- * ``labels`` gives names of rows and columns by their numbers; ``compact`` leaves the names to the tooltips.
+ * ``labels`` gives names of rows and columns by their numbers, or null for an axis without any; ``made`` says that its
+ * entries can be pointed at to see what they are made of, and ``of`` what it is called where others are made of it.
  */
-function matrixView(found, { key, labels = null, compact = false, describe }) {
+function matrixView(found, { key, labels = null, describe, made = null, of = null }) {
   const cells = found.cells.length;
-  const box = element("div", { class: "matrix-box" });
+  const box = element("div", { class: "matrix-box", "data-made": made, "data-of": of });
   if (!cells) {
     box.append(element("p", { class: "soft" }, `[] (empty, ${sizes(found.shape)})`));
     return box;
   }
   const draw = () => {
     const hot = heated.get(key) ?? cells > TABLE_CELLS;
-    const children = [hot ? heatMap(found, labels, describe) : table(found, labels, compact, describe)];
+    const children = [hot ? heatMap(found, labels, describe) : table(found, labels, describe, made, key)];
     const remarks = [];
     if (found.rows) {
       const { down, across } = grid(found);
@@ -75,28 +65,45 @@ function matrixView(found, { key, labels = null, compact = false, describe }) {
   return box;
 }
 
-function table(found, labels, compact, describe) {
+/** A table with brackets, its rows and columns named. One whose entries can be pointed at is a grid: the focus is in one
+ * entry, and arrow keys move it. */
+function table(found, labels, describe, made, key) {
   const { down, across, at } = grid(found);
-  const named = labels && !compact;
-  const rows = [];
+  const [rowNames, columnNames] = [labels?.row ?? null, labels?.column ?? null];
   const cut = (list, i) => i > 0 && list[i] !== list[i - 1] + 1;
-  if (named) {
+  const rows = [];
+  if (columnNames) {
     const names = across.flatMap((j, n) => [
-      ...(cut(across, n) ? [element("th", {}, "…")] : []),
-      element("th", { scope: "col" }, labels.column(j)),
+      ...(cut(across, n) ? [element("td", { class: "gap" }, "…")] : []),
+      element("th", { scope: "col" }, columnNames(j)),
     ]);
-    rows.push(element("tr", {}, element("td", { class: "corner" }), ...names));
+    rows.push(element("tr", { class: "names" }, ...(rowNames ? [element("td", { class: "corner" })] : []), ...names));
   }
+  let first = true;
   down.forEach((i, m) => {
-    if (cut(down, m)) rows.push(element("tr", {}, ...(named ? [element("th", {}, "⋮")] : []), element("td", {}, "⋮")));
-    const cells = across.flatMap((j, n) => [
-      ...(cut(across, n) ? [element("td", {}, "…")] : []),
-      element("td", { title: describe ? describe(i, j, at(m, n)) : null }, format(at(m, n))),
-    ]);
-    rows.push(element("tr", {}, ...(named ? [element("th", { scope: "row" }, labels.row(i))] : []), ...cells));
+    const name = rowNames ? [element("th", { scope: "row" }, rowNames(i))] : [];
+    if (cut(down, m)) rows.push(element("tr", {}, ...(rowNames ? [element("td", { class: "gap" })] : []), element("td", { class: "entry" }, "⋮")));
+    const cells = across.flatMap((j, n) => {
+      const cell = element(
+        "td",
+        { class: "entry", "data-i": i, "data-j": j, title: describe ? describe(i, j, at(m, n)) : null },
+        format(at(m, n)),
+      );
+      if (made) cell.setAttribute("tabindex", first ? "0" : "-1");
+      first = false;
+      return [...(cut(across, n) ? [element("td", { class: "entry gap" }, "…")] : []), cell];
+    });
+    cells[0].classList.add("left");
+    cells.at(-1).classList.add("right");
+    rows.push(element("tr", {}, ...name, ...cells));
   });
-  const made = element("table", { class: named ? "matrix named" : "matrix" }, element("tbody", {}, ...rows));
-  return element("div", { class: "scroll", tabindex: across.length > 8 ? "0" : null }, made);
+  const body = rows.filter((row) => row.className !== "names");
+  body[0].classList.add("top");
+  body.at(-1).classList.add("bottom");
+  const grids = made ? { role: "grid", "aria-label": `${key}: arrow keys lead from entry to entry` } : {};
+  const drawn = element("table", { class: "matrix", ...grids }, element("tbody", {}, ...rows));
+  const scrolls = across.length > 8 || down.length > 8;
+  return element("div", scrolls ? { class: "scroll", tabindex: "0", role: "region", "aria-label": key } : { class: "scroll" }, drawn);
 }
 
 /** From blue over nothing to orange, by how large a number is beside the largest. */

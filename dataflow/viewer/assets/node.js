@@ -21,7 +21,7 @@ function showNode(pass, drawn, go, unfold) {
     return;
   }
   const node = data.nodes[drawn.node];
-  const children = [title("node-title", node.name, node.role || node.kind)];
+  const children = [title("node-title", node.text, node.role || node.kind)];
   if (drawn.call !== null) {
     children.push(
       soft(`${data.calls[drawn.call].title}, folded: ${some(drawn.members)}. The numbers are those of its output.`),
@@ -44,7 +44,7 @@ function showNode(pass, drawn, go, unfold) {
       element("dd", {}, node.dtype),
     ),
   );
-  children.push(element("h3", {}, "Value"), valueView(pass, drawn.node));
+  children.push(element("h3", {}, "Value"), isHidden(pass, drawn.node) ? soft("asked for in the quiz") : valueView(pass, drawn.node));
   children.push(...derivatives(pass, drawn.node), stepLinks(drawn.node, go), notesOf(pass, node.name));
   replaceChildren(card, ...children);
 }
@@ -55,7 +55,8 @@ function some(names, most = 16) {
 
 function derivatives(pass, node) {
   if (data.of === null) return [];
-  const name = nameOf(node);
+  if (isHidden(pass, node)) return [];
+  const name = textOf(node);
   const shown = [element("h3", {}, `Cotangent ${partial(data.of, node)}`)];
   const lies = data.of === node || data.factors.some((factor) => factor.wrt === node);
   if (pass.cotangents[node]) shown.push(cotangentView(pass, node));
@@ -65,8 +66,8 @@ function derivatives(pass, node) {
   if (factors.length) shown.push(element("h3", {}, `Local Jacobians of ${name}`));
   for (const [factor, i] of factors) {
     const found = pass.factors[i];
-    const caption = `${factorName(factor)}${found ? `, ${sizes(found.shape)}, ${found.structure}` : ""}`;
-    const view = found ? jacobianView(pass, found, factor.of, factor.wrt, `local ${i}`, false) : soft("not computed");
+    const caption = `${factorName(factor)}${found ? `, ${sizes(found.shape)}, ${structureOf(found)}` : ""}`;
+    const view = found ? jacobianView(pass, found, factor.of, factor.wrt, `local ${factorName(factor)}`) : soft("not computed");
     shown.push(named(caption, view));
   }
   return shown;
@@ -94,6 +95,8 @@ const KEYS = [
   ["Enter", "all about the node"],
   ["f", "fold or unfold its block"],
   ["+ − 0", "zoom in, out, fit"],
+  ["arrows", "with the focus in a matrix of a step: from entry to entry, to see what it is made of"],
+  ["q", "the quiz on or off; a digit or a minus begins an answer, Enter checks it, Escape leaves the field"],
 ];
 
 function showAbout() {

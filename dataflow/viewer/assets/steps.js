@@ -65,6 +65,7 @@ function termOf(pass, factor) {
 
 /** A step in one sentence or two, for those who listen. */
 function sentence(pass, step) {
+  if (isAsked(pass, step)) return questionOf(pass, step).text;
   switch (step.kind) {
     case "start":
       return "Start: inputs and parameters have their values.";
@@ -72,15 +73,15 @@ function sentence(pass, step) {
       const value = valueOf(pass, step.node);
       const node = data.nodes[step.node];
       const is = value ? `is ${spoken(value)}` : `is ${missing(pass, step.node)}`;
-      return `Forward: ${node.name}, which is ${node.formula || node.op}, ${is}.`;
+      return `Forward: ${node.text}, which is ${formulaOf(step.node)}, ${is}.`;
     }
     case "seed":
-      return `Backward starts with the derivative of ${nameOf(step.node)} with respect to itself, the identity.`;
+      return `Backward starts with the derivative of ${textOf(step.node)} with respect to itself, the identity.`;
     case "no path":
-      return `There is no path back to ${step.wrts.map(nameOf).join(", ")}: the gradient is zero.`;
+      return `There is no path back to ${step.wrts.map(textOf).join(", ")}: the gradient is zero.`;
     case "gradient": {
       const shaped = pass.shaped[step.node] ?? pass.cotangents[step.node];
-      return `The derivative with respect to ${nameOf(step.node)} is ${shaped ? spoken(shaped) : "not computed"}.`;
+      return `The derivative with respect to ${textOf(step.node)} is ${shaped ? spoken(shaped) : "not computed"}.`;
     }
     default: {
       const factor = data.factors[step.factor];

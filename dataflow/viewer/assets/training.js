@@ -52,7 +52,8 @@ function showCurves(curves, losses, shares, width) {
   const names = Object.keys(curves.lines);
   const ofLoss = names.filter((name) => name.includes("loss"));
   const rest = names.filter((name) => !ofLoss.includes(name));
-  const positive = ofLoss.every((name) => curves.lines[name].every((x) => typeof x === "number" && x > 0));
+  const numbers = ofLoss.flatMap((name) => curves.lines[name]).filter(Number.isFinite);
+  const positive = numbers.every((x) => x >= 0) && numbers.some((x) => x > 0);
   const drawn = element("div", { class: "chart" });
   replaceChildren(losses, drawn);
   const chart = lines(curves, ofLoss, drawn, width, positive && training.logarithmic, "loss");
@@ -73,6 +74,9 @@ function showCurves(curves, losses, shares, width) {
         training.logarithmic ? "linear scale" : "logarithmic scale",
       ),
     );
+    if (training.logarithmic && numbers.includes(0)) {
+      losses.append(soft("A loss of 0 has no place on a logarithmic scale: it is drawn at the lower edge."));
+    }
   }
   if (rest.length) training.charts.push(lines(curves, rest, shares, width, false, "share"));
 }
@@ -83,13 +87,21 @@ function lines(curves, names, parent, width, logarithmic, label) {
   parent.setAttribute("role", "img");
   const last = names.map((name) => `${name} ${format(curves.lines[name].at(-1))}`).join(", ");
   parent.setAttribute("aria-label", `Curves over ${curves.epochs.at(-1)} epochs; at the end ${last}`);
+  const powers = (x) => (x > 0 ? Math.log10(x) : -Infinity);
+  const heights = names.map((name) =>
+    curves.lines[name].map((x) => (!Number.isFinite(x) ? null : logarithmic ? powers(x) : x)),
+  );
+  const [low, high] = verticalRange(heights, logarithmic);
+  const shown = heights.map((line) => line.map((x) => (x === null ? null : Math.min(high, Math.max(low, x)))));
+  const splits = () => evenSplits(low, high, logarithmic);
+  const values = (_, ticks) => ticks.map((x) => format(logarithmic ? 10 ** x : x, 3));
   return new uPlot(
     {
       width,
       height: 200,
-      scales: { x: { time: false }, y: logarithmic ? { distr: 3 } : {} },
+      scales: { x: { time: false }, y: { range: [low, high] } },
       hooks: { ready: [(chart) => chart.setLegend({ idx: curves.epochs.length - 1 })] },
-      axes: [axis("epoch"), logarithmic ? logarithmicAxis(label, curves, names) : { ...axis(label), size: 58 }],
+      axes: [axis("epoch"), { ...axis(label), size: 58, splits, values }],
       series: [
         { label: "epoch" },
         ...names.map((name, i) => ({
@@ -98,24 +110,45 @@ function lines(curves, names, parent, width, logarithmic, label) {
           dash: i ? [6, 4] : undefined,
           width: 2,
           points: { show: curves.epochs.length < 3 },
-          value: (_, x) => (x === null || x === undefined ? "–" : format(x)),
+          value: (_, x, series, i) => (Number.isFinite(curves.lines[name][i]) ? format(curves.lines[name][i]) : "–"),
         })),
       ],
     },
-    [curves.epochs, ...names.map((name) => curves.lines[name].map((x) => (typeof x === "number" ? x : null)))],
+    [curves.epochs, ...shown],
     parent,
   );
 }
 
-/** With a line for each power of ten, or for every second, third, ... where there are many. */
-function logarithmicAxis(label, curves, names) {
-  const powers = names.flatMap((name) => curves.lines[name]).map(Math.log10);
-  const every = Math.max(1, Math.ceil((Math.max(...powers) - Math.min(...powers)) / 6));
-  const filter = (_, ticks) =>
-    ticks.map((x) => (Math.abs(Math.log10(x) / every - Math.round(Math.log10(x) / every)) < 1e-6 ? x : null));
-  const plain = axis(label);
-  const values = (_, ticks) => ticks.map((x) => (x === null ? "" : format(x, 3)));
-  return { ...plain, size: 58, filter, values, grid: { ...plain.grid, filter }, ticks: { ...plain.ticks, filter } };
+const LARGEST_HEIGHT = 8e307; // the difference of two such numbers is one that can be told
+
+/** The lowest and the highest place of the chart. The plot library's own scales and ticks end in a loop on numbers far from
+ * 1, so it gets powers of ten where the scale is logarithmic, and both its range and its ticks. */
+function verticalRange(heights, logarithmic) {
+  let [low, high] = [Infinity, -Infinity];
+  for (const line of heights) {
+    for (const x of line) {
+      if (x === null || x === -Infinity) continue;
+      [low, high] = [Math.min(low, x), Math.max(high, x)];
+    }
+  }
+  if (low > high) return [0, 1];
+  if (logarithmic) {
+    const hasZero = heights.some((line) => line.includes(-Infinity));
+    return [Math.floor(low) - (hasZero || low === high ? 1 : 0), Math.max(Math.ceil(high), Math.floor(low) + 1)];
+  }
+  [low, high] = [Math.max(low, -LARGEST_HEIGHT), Math.min(high, LARGEST_HEIGHT)];
+  const margin = (high - low || Math.abs(high) || 1) / 10;
+  return [low >= 0 && low < margin ? 0 : low - margin, high + margin];
+}
+
+/** Some six ticks at round numbers; on a logarithmic scale at whole powers of ten. */
+function evenSplits(low, high, logarithmic) {
+  const rough = (high - low) / 6;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const round = power * ([1, 2, 5, 10].find((times) => times * power >= rough) ?? 10);
+  const step = logarithmic ? Math.max(1, Math.ceil(rough)) : round;
+  const first = Math.ceil(low / step);
+  return Array.from({ length: Math.floor(high / step) - first + 1 }, (_, i) => (first + i) * step);
 }
 
 // ------------------------------------------------------------------------------------------------ the plane

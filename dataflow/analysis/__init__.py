@@ -1,0 +1,1 @@
+"""Costs, gradient checks, finite differences, and evaluation with 50 digits."""

@@ -1,0 +1,107 @@
+"""``dataflow convert``: a model from one file format to another."""
+
+from __future__ import annotations
+
+import secrets
+import warnings
+from contextlib import suppress
+from pathlib import Path
+
+import click
+
+from dataflow.cli import common
+from dataflow.cli.common import FILE, about, example_text
+from dataflow.cli.group import Session
+from dataflow.cli.parameters_option import parameters_option
+from dataflow.cli.terminal_text import clean, counted
+from dataflow.errors import DataflowError, FileFormatError
+from dataflow.files import load, save
+from dataflow.model.model import Model
+from dataflow.registry import registry
+
+SHAPE_HELP = "The shape of an input of an ONNX file that leaves sizes open, such as x=n,3,640,640."
+
+
+@click.command(
+    "convert",
+    epilog=example_text(
+        "dataflow convert models/xor.toml xor.msgpack",
+        "dataflow convert trained.msgpack trained.toml",
+    ),
+)
+@click.argument("source", metavar="A", type=FILE)
+@click.argument("target", metavar="B", type=FILE)
+@parameters_option
+@click.option("--shape", "shapes", metavar="INPUT=SIZE,...", multiple=True, help=SHAPE_HELP)
+@click.option("--force", is_flag=True, help="Replace B whatever it is.")
+@common.output_options
+@click.pass_obj
+def command(
+    session: Session, source: Path, target: Path, shapes: tuple[str, ...], force: bool, as_json: bool, quiet: bool
+) -> None:
+    """Read the model A and write it as B, each in the format that its ending names.
+
+    msgpack keeps everything, bit for bit. TOML holds the model but not the state of a training run, which a warning
+    says when it is dropped. Where B is a file already, one that convert can make again is replaced. One with the state
+    of a training run, TOML that someone wrote, or what cannot be read, is kept unless --force is given.
+    """
+    with about(target):
+        registry.file_format(target.suffix)
+    common.check_outputs(target)
+    with about(source):
+        model = common.load_model(source, _read_shapes(shapes))
+    with about(target):
+        _save_what_loads(model, target, force)
+    if as_json:
+        common.print_json({"from": str(source), "to": str(target), "warnings": session.take()})
+    else:
+        session.say(f"Wrote {counted(len(model.graph), 'node')} of '{model.name}' to {clean(target)}.")
+
+
+def _read_shapes(texts: tuple[str, ...]) -> dict[str, tuple[int | str, ...]]:
+    """``x=n,3,64``: sizes, each a number or the name of one that stays open."""
+    shapes = {}
+    for text in texts:
+        name, equals, sizes = text.partition("=")
+        parts = [part.strip() for part in sizes.split(",")]
+        if not equals or not name or not all(part.isdecimal() or part.isidentifier() for part in parts):
+            raise click.BadParameter(f"'{clean(text)}' is not like x=n,3,64", param_hint="--shape")
+        if name in shapes:
+            raise click.BadParameter(f"the shape of '{clean(name)}' is given twice", param_hint="--shape")
+        shapes[name] = tuple(int(part) if part.isdecimal() else part for part in parts)
+    return shapes
+
+
+def _save_what_loads(model: Model, target: Path, force: bool) -> None:
+    """Write a file beside the target, load it, then write the target: an older file is never replaced by one that
+    cannot be loaded."""
+    written = target.with_name(f".{target.stem}-{secrets.token_hex(4)}{target.suffix}")
+    try:
+        save(model, written)
+        load(written)
+        if target.exists() and not force and target.read_bytes() != written.read_bytes():
+            _check_replaceable(target, written)
+        save(model, target)
+    except DataflowError as error:
+        if error.file is not None and Path(error.file) == written:
+            error.file = str(target)
+        raise
+    finally:
+        written.unlink(missing_ok=True)
+
+
+def _check_replaceable(target: Path, scratch: Path) -> None:
+    """A ``FileFormatError`` for a file that cannot be made again from another: with the state of a training run, TOML
+    in other words than ours, or what cannot be read here. ``scratch`` is overwritten."""
+    what = "cannot be read here"
+    with warnings.catch_warnings(), suppress(DataflowError):
+        warnings.simplefilter("ignore")
+        model = load(target)
+        what = "holds the state of a training run" if model.training else ""
+        if not what and target.suffix == ".toml":
+            save(model, scratch)
+            what = "" if target.read_bytes() == scratch.read_bytes() else "was not written by convert"
+    if what:
+        raise FileFormatError(
+            f"there is such a file already, which {what}, and it is kept; --force replaces it", file=target
+        )

@@ -1,0 +1,79 @@
+"""``dataflow plugins``: each plugin that was found, what it registered, and what failed and why."""
+
+from __future__ import annotations
+
+import textwrap
+from importlib.metadata import EntryPoint
+from typing import Any
+
+import click
+
+from dataflow.cli import common
+from dataflow.cli.common import example_text
+from dataflow.cli.group import Session
+from dataflow.cli.terminal_text import clean, width
+from dataflow.registry import registry
+from dataflow.registry.owners import Owner
+
+
+@click.command("plugins", epilog=example_text("dataflow plugins", "dataflow plugins --json"))
+@common.output_options
+@click.pass_obj
+def command(session: Session, as_json: bool, quiet: bool) -> None:
+    """List the plugins that are installed: the distribution and the entry point of each, what it registered, what
+    failed and why.
+
+    A plugin that is broken, or that registers nothing, is listed with what to do.
+    """
+    plugins = registry.registry()
+    session.take()  # what was warned of stands in the list
+    documents = [_document(plugins, owner) for owner in plugins.plugins]
+    others = [text for owner, text in plugins.notes if owner is None]
+    if as_json:
+        common.print_json({"plugins": documents, "warnings": others})
+        return
+    blocks: dict[str, list[str]] = {}
+    for document in documents:
+        name, version = document["distribution"], document["version"]
+        distribution = "built in" if name is None else f"{name} {version}"
+        blocks.setdefault(distribution, []).extend(_lines(document))
+    text = [line for name, lines in blocks.items() for line in (clean(name), *lines, "")]
+    text += [line for note in others for line in _wrap(f"warning: {note}", "")]
+    session.say("\n".join(text).rstrip())
+
+
+def _document(plugins: registry.Registry, owner: Owner) -> dict[str, Any]:
+    point = owner.point
+    name, version = _distribution(point)
+    return {
+        "name": owner.name,
+        "entry_point": None if point is None else point.value,
+        "distribution": name,
+        "version": version,
+        "registered": plugins.registered(owner),
+        "error": plugins.broken.get(owner),
+        "warnings": [text for plugin, text in plugins.notes if plugin is owner],
+    }
+
+
+def _distribution(point: EntryPoint | None) -> tuple[str | None, str | None]:
+    try:
+        return (None, None) if point is None or point.dist is None else (point.dist.name, point.dist.version)
+    except Exception:  # noqa: BLE001 (metadata that cannot be read)
+        return None, None
+
+
+def _lines(document: dict[str, Any]) -> list[str]:
+    value = document["entry_point"]
+    lines = [clean(f"  {document['name']}" + ("" if value is None else f" = {value!r}"))]
+    for kind, names in document["registered"].items():
+        lines += _wrap(f"{kind}{'s' if len(names) != 1 else ''}: {', '.join(names)}")
+    if document["error"] is not None:
+        lines += _wrap(f"broken and left out: {document['error']}")
+    for text in document["warnings"]:
+        lines += _wrap(f"warning: {text}")
+    return lines
+
+
+def _wrap(text: str, indent: str = "    ") -> list[str]:
+    return textwrap.wrap(clean(text), width(), initial_indent=indent, subsequent_indent=f"{indent}  ")

@@ -1,0 +1,90 @@
+"""A check of gradients as text and as a JSON document."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+from dataflow.analysis.gradient_check import Fault, GradientCheck, GradientReport
+from dataflow.cli.terminal_text import table
+from dataflow.data.write_results import plain_numbers
+from dataflow.errors import listed
+from dataflow.support.number_texts import number_text
+
+
+def gradient_table(report: GradientReport) -> str:
+    """A row for each wrt: how many entries were checked, and how well they agree."""
+    rows = []
+    for check in report.checks:
+        notes = [f"{check.kinks} at a kink"] if check.kinks else []
+        notes += [f"{check.undecided} undecided"] if check.undecided else []
+        notes += ["WRONG"] if check.faults else []
+        digits = "" if not check.checked else "all" if math.isinf(check.digits) else f"{check.digits:.1f}"
+        error = f"{check.error:.1e}" if check.checked else ""
+        exact = check.precise_digits
+        precise = "" if exact is None else "all" if math.isinf(exact) else f"{exact:.1f}"
+        rows.append((check.wrt, f"{check.checked} of {check.size}", digits, error, precise, ", ".join(notes)))
+    when = " in training" if report.in_training else ""
+    headers = (f"gradient of {report.of}{when} wrt", "checked", "digits", "largest error", "with 50 digits", "")
+    if not any(row[4] for row in rows):  # mpmath is not installed, or there is no such number
+        return table((*headers[:4], ""), [(*row[:4], row[5]) for row in rows])
+    return table(headers, rows)
+
+
+def agreement(reports: list[GradientReport]) -> str:
+    """The sentence that all gradients agree; nothing where none was compared."""
+    checks = [check for report in reports for check in report.checks]
+    if not any(check.checked for check in checks):
+        return ""
+    undecided = sum(check.undecided for check in checks)
+    return "\nAll gradients agree" + (
+        f", as far as they could be compared: {undecided:,} undecided." if undecided else "."
+    )
+
+
+def fault_text(report: GradientReport) -> str:
+    """The largest fault of a report, as an error."""
+    check = next(check for check in report.checks if check.faults)
+    fault = max(check.faults, key=lambda fault: (fault.place is not None, _size(fault)))
+    if fault.place is None:
+        place = " along a direction"
+    else:
+        place = f" at {list(fault.place)}" if fault.place else ""
+    others = [other.wrt for other in report.checks if other.faults and other is not check]
+    also = f"; wrong too: {listed(others)}" if others else ""
+    blame = (
+        f"; the derivative rule of op '{report.blamed[1]}' at node '{report.blamed[0]}' is wrong"
+        if report.blamed
+        else ""
+    )
+    when = " in training" if report.in_training else ""
+    expected, found = number_text(fault.expected, 9), number_text(fault.found, 9)
+    return (
+        f"the gradient of '{report.of}'{when} with respect to '{check.wrt}' is wrong{place}: {expected} expected "
+        f"(finite differences, give or take {fault.uncertainty:.0e}), {found} found{blame}{also}"
+    )
+
+
+def _size(fault: Fault) -> float:
+    difference = abs(fault.expected - fault.found)
+    return difference if math.isfinite(difference) else math.inf
+
+
+def check_document(check: GradientCheck) -> dict[str, Any]:
+    """The check of one gradient for JSON."""
+    document = asdict(check)
+    document.pop("wrt")
+    document["digits"] = None if math.isinf(check.digits) else check.digits
+    document["precise_digits"] = plain_numbers(check.precise_digits)
+    document["error"] = plain_numbers(check.error)
+    document["faults"] = [
+        {
+            "place": None if fault.place is None else list(fault.place),
+            "expected": plain_numbers(fault.expected),
+            "uncertainty": plain_numbers(fault.uncertainty),
+            "found": plain_numbers(fault.found),
+        }
+        for fault in check.faults
+    ]
+    return document

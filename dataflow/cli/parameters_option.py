@@ -1,0 +1,38 @@
+"""``--parameters``: a file of weights for the model that a command loads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from dataflow.files.safetensors import take_parameters
+from dataflow.model.model import Model
+
+F = TypeVar("F", bound=Callable[..., Any])
+PARAMETERS = "dataflow.parameters"
+
+
+def parameters_option(function: F) -> F:
+    """Add ``--parameters``: what ``take_given_parameters`` then reads."""
+
+    def keep(ctx: click.Context, option: click.Parameter, path: Path | None) -> None:
+        ctx.meta[PARAMETERS] = path
+
+    return click.option(
+        "--parameters",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        expose_value=False,
+        callback=keep,
+        help="Take the parameters from this .safetensors file, by their names.",
+    )(function)
+
+
+def take_given_parameters(model: Model) -> None:
+    """Give the model the parameters of ``--parameters``, if that was given."""
+    path = click.get_current_context().meta.get(PARAMETERS)
+    if path is not None:
+        take_parameters(model, path)

@@ -1,0 +1,134 @@
+"""Plain text for a terminal or a file: aligned tables and arrays, readable at 80 columns, without colour."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from dataflow.errors import printable
+from dataflow.execution import forward as evaluate
+from dataflow.support.number_texts import current_format, number_text, without_negligible
+from dataflow.support.text_tables import align, pad, widths
+
+NARROWEST = 24
+"""The least room for a table's last column; with less, it stands on a line of its own."""
+
+
+def width() -> int:
+    """Return the columns of the terminal, at least 60; 80 if the output is no terminal."""
+    return max(60, shutil.get_terminal_size().columns) if sys.stdout.isatty() else 80
+
+
+def line_width() -> int:
+    """Return how wide a table may be: as the terminal; where there is none, as wide as its cells, for programs and
+    files."""
+    return width() if sys.stdout.isatty() else sys.maxsize
+
+
+def clean(text: object) -> str:
+    """Put a text on one line, without anything that a terminal takes for a command."""
+    return printable(str(text))
+
+
+def clean_lines(text: str) -> str:
+    """Clean each line of a text."""
+    return "\n".join(map(printable, text.split("\n")))
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, indent: str = "") -> str:
+    """Align rows in columns. Only cells of the last column may have several lines."""
+    start = _last_column(headers, rows, indent)
+    below = line_width() - start < NARROWEST and any(cells[-1] for cells in rows)
+    texts = align([cells[:-1] for cells in (headers, *rows)], len(headers))
+    lines = []
+    for cells, text in zip((headers, *rows), texts, strict=True):
+        left, last = indent + text, cells[-1].split("\n")
+        if below and cells is not headers:
+            lines += [left.rstrip(), *(f"{indent}    {line}" for line in last if line)]
+        else:
+            lines += [(pad(left, start) + last[0]).rstrip(), *(" " * start + line for line in last[1:])]
+    return "\n".join(lines)
+
+
+def room(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """Return the columns that a table with these cells leaves for its last one."""
+    left = line_width() - _last_column(headers, rows)
+    return left if left >= NARROWEST else line_width() - 4
+
+
+def _last_column(headers: Sequence[str], rows: Sequence[Sequence[str]], indent: str = "") -> int:
+    """Where the last column begins."""
+    return len(indent) + sum(size + 2 for size in widths([cells[:-1] for cells in (headers, *rows)]))
+
+
+SCALAR_DIGITS = 8
+"""Of a number alone; what differs after these is mostly rounding."""
+
+
+def array_text(array: np.ndarray, columns: int, *, entries: int = 40) -> str:
+    """Format an array as numpy does, at most ``columns`` wide, a large one shortened. No small number makes all
+    others have exponents."""
+    if array.ndim == 0:
+        return number_text(array.item(), SCALAR_DIGITS)
+    shown = without_negligible(array)
+    layout: dict[str, Any] = {"max_line_width": columns, "threshold": entries, "edgeitems": 2}
+    if current_format().is_plain and _is_tame(shown):
+        return np.array2string(shown, precision=6, suppress_small=True, **layout)
+    size = max((len(number_text(entry)) for entry in _shown_entries(shown, entries)), default=0)
+    return np.array2string(shown, formatter={"float_kind": lambda entry: number_text(entry).rjust(size)}, **layout)
+
+
+def matrix_text(matrix: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -> str:
+    """Format a matrix with a label for each row and column; columns that do not fit on a line follow below."""
+    shown = without_negligible(matrix)
+    cells = [["", *columns]]
+    cells += [[name, *map(number_text, line)] for name, line in zip(rows, shown.tolist(), strict=True)]
+    sizes = widths(cells)
+    parts: list[list[int]] = [[]]
+    used = sizes[0]
+    for j, size in enumerate(sizes[1:], 1):
+        if parts[-1] and used + 2 + size > line_width():
+            parts.append([])
+            used = sizes[0]
+        parts[-1].append(j)
+        used += 2 + size
+    return "\n\n".join("\n".join(align([[row[0], *(row[j] for j in part)] for row in cells], 1)) for part in parts)
+
+
+def counted(count: int, what: str) -> str:
+    """Format a count with its noun: ``1 example``, ``4 examples``."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def missing_text(missing: Sequence[str]) -> str:
+    """Say why a node was not computed."""
+    return f"not computed: needs {evaluate.missing_text(missing)}"
+
+
+def settings_text(settings: Mapping[str, object]) -> str:
+    """Format an optimizer's settings without those that are off: ``sgd, learning_rate 0.1``."""
+    shown = [
+        f"{name} {number_text(value)}" for name, value in settings.items() if isinstance(value, int | float) and value
+    ]
+    return ", ".join([str(settings["name"]), *shown])
+
+
+def _shown_entries(array: np.ndarray, most: int) -> Iterable[Any]:
+    """The entries that numpy shows of an array: of a large one, two at each end of an axis."""
+    if array.size > most:
+        for axis, count in enumerate(array.shape):
+            if count > 4:
+                array = array.take([0, 1, -2, -1], axis)
+    return array.reshape(-1)
+
+
+def _is_tame(array: np.ndarray) -> bool:
+    """Whether six decimals show every number that is not zero."""
+    if array.dtype.kind != "f" or not array.size:
+        return True
+    sizes = np.abs(array[np.isfinite(array) & (array != 0)])
+    return not sizes.size or bool(sizes.min() >= 1e-4 and sizes.max() < 1e6)

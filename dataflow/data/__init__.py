@@ -1,0 +1,1 @@
+"""Tables and arrays from files, prepared for inputs; results on their way out."""

@@ -1,0 +1,223 @@
+"""What was learned, applied to a table: the arrays of the inputs.
+
+Column by column a missing cell is filled and a category encoded; then, input by input, classes become one-hot rows,
+numbers are standardised, and what is left is scaled. Faults of cells are collected, and are one error at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dataflow.data.faults import Faults
+from dataflow.data.preparation import numbers_and_names as cell
+from dataflow.data.preparation.encode import Encoder, Part, kept_rows
+from dataflow.data.preparation.learned import LearnedInput, Preparation
+from dataflow.data.preparation.rules import LEARNED_FILLS, Rules
+from dataflow.data.raw_table import RawTable
+from dataflow.errors import DataError
+from dataflow.graph.graph import Graph
+from dataflow.limits import advice, hold, memory_left
+from dataflow.shapes import Size, element_count
+from dataflow.support.arrays import fixed
+from dataflow.support.byte_sizes import format_bytes
+from dataflow.support.conversion import EntryError, misfit, to_dtype
+from dataflow.support.texts import shorten
+
+_TOGETHER = 8  # columns that are written together
+_PIECE = 2**11  # rows that are written at a time
+
+
+@dataclass
+class Prepared:
+    """What a table gives a model."""
+
+    arrays: dict[str, np.ndarray]
+    """By input, in their declared dtypes and shapes."""
+    rows: np.ndarray | None
+    """The rows of the table that are in the arrays; ``None`` where all are."""
+    weights: np.ndarray | None
+    """What each of these rows weighs, where a column says so."""
+    labels: dict[str, list[str]]
+    """What each column of an input is called."""
+
+
+def apply(table: RawTable, rules: Rules, learned: Preparation, graph: Graph) -> Prepared:
+    """The inputs that the rules have columns for. ``DataError`` with all cells that do not fit."""
+    _check_learned(rules, learned)
+    kept, faults = kept_rows(table, rules), Faults(table)
+    if table.rows and kept is not None and not len(kept):
+        raise DataError('every row has a missing cell in a column with missing = "drop"')
+    encoder = Encoder(table, rules, learned, kept, faults)
+    parts = {name: encoder.parts(name) for name in rules.columns}
+    weights = None if rules.weights is None else encoder.weights(rules.weights)
+    count = table.rows if kept is None else len(kept)
+    for name, those in parts.items():
+        _check_width(name, graph, those)
+    _check_memory(graph, parts, count, table)
+    arrays = {}
+    for name, those in parts.items():
+        array = np.empty((count, sum(part.width for part in those)), graph.node_of(name).dtype)
+        _fill(array, name, those, rules, learned.input(name), kept, faults)
+        arrays[name] = _arranged(fixed(array), graph, name)  # whoever keeps it needs no copy
+    faults.check()
+    return Prepared(
+        arrays, kept, weights, {name: [x for part in those for x in part.labels] for name, those in parts.items()}
+    )
+
+
+def standardized(array: np.ndarray, learned: LearnedInput) -> np.ndarray:
+    """An array that is no table's, standardised entry by entry."""
+    if learned.mean is None or learned.deviation is None:
+        return array
+    result: np.ndarray = (array - learned.mean) / learned.deviation
+    return result
+
+
+# ------------------------------------------------------------------------------------------------ internals
+
+
+def declared_later(what: str, name: str) -> DataError:
+    """The error for a declaration of which nothing was learned."""
+    return DataError(f"{what} '{name}' was declared after what is kept was learned; remove that, and train anew")
+
+
+def _check_learned(rules: Rules, learned: Preparation) -> None:
+    """What was learned has to be of these rules, which may have changed since."""
+    for name in rules.columns:
+        if rules.one_hot.get(name) is True and learned.input(name).names is None:
+            raise declared_later("one_hot of", name)
+        if name in rules.standardize and name not in rules.one_hot and learned.input(name).mean is None:
+            raise declared_later("standardize of", name)
+    for column in rules.used:
+        categories, known = rules.categories.get(column), learned.column(column)
+        if categories is not None and categories.names is None and known.names is None:
+            raise declared_later("categories of", column)
+        if rules.rule_for_missing(column).fill in LEARNED_FILLS and known.fill is None:
+            raise declared_later("missing of", column)
+
+
+def _check_width(name: str, graph: Graph, parts: Sequence[Part]) -> None:
+    shape = graph.node_of(name).shape
+    expected, width = element_count(shape[1:]), sum(part.width for part in parts)
+    if shape and not isinstance(expected, Size) and expected != width:
+        text = "1 column" if expected == 1 else f"{expected} columns"
+        labels = [label for part in parts for label in part.labels[:7]]
+        listed = ", ".join(shorten(label, 60) for label in labels[:6]) + (", ..." if width > 6 else "")
+        raise DataError(f"input '{name}' has {text}, {width} found ({listed})", node=name)
+
+
+def _check_memory(graph: Graph, parts: Mapping[str, Sequence[Part]], count: int, table: RawTable) -> None:
+    """Refuse arrays that are made from little: one-hot rows of many categories, columns that are listed many times."""
+    sizes = {
+        name: count * sum(part.width for part in parts[name]) * graph.node_of(name).dtype.itemsize for name in parts
+    }
+    size = sum(sizes.values()) - sum(column.cells.nbytes for column in table.columns.values())
+    most = memory_left()
+    if size > most:
+        largest = max(sizes, key=sizes.__getitem__)
+        width = sum(part.width for part in parts[largest])
+        raise DataError(
+            f"the inputs would take {format_bytes(sum(sizes.values()))} together, the largest, '{largest}' with "
+            f"{width} columns, {format_bytes(sizes[largest])}; there may be {format_bytes(most)}"
+            + advice("memory", size)
+        )
+    hold(max(size, 0), "")
+
+
+def _fill(
+    array: np.ndarray,
+    name: str,
+    parts: Sequence[Part],
+    rules: Rules,
+    learned: LearnedInput,
+    rows: np.ndarray | None,
+    faults: Faults,
+) -> None:
+    factor = float(rules.scale[name]) if name in rules.scale else None
+    if learned.mean is not None and learned.mean.size != array.shape[1]:
+        what = f"what was learned of input '{name}' is for {learned.mean.size} columns"
+        raise DataError(f"{what}, {array.shape[1]} found", node=name)
+    dtypes = {part.values.dtype for part in parts}
+    fitting = {dtype for dtype in dtypes if dtype.kind != "O" and np.can_cast(dtype, array.dtype, "safe")}
+    position = 0
+    columns: dict[int, np.ndarray] = {}
+    for part in parts:
+        if part.is_one_hot:
+            _fill_one_hot(array[:, position : position + part.width], part, name, factor)
+        elif (learned.mean is None or part.is_alone) and factor is None and part.values.dtype in fitting:
+            columns[position] = part.values
+        else:
+            numbers = _changed(part, learned, position, factor, rows, faults)
+            columns[position] = cell.fitted(faults, part.column, numbers, array.dtype, rows)
+        position += part.width
+        if len(columns) == _TOGETHER:
+            _write(array, columns)
+    _write(array, columns)
+
+
+def _write(array: np.ndarray, columns: dict[int, np.ndarray]) -> None:
+    """Write columns into an array, some rows at a time, so that what is written lies side by side in the cache."""
+    for start in range(0, len(array), _PIECE):
+        rows = slice(start, start + _PIECE)
+        for position, column in columns.items():
+            array[rows, position] = column[rows]
+    columns.clear()
+
+
+def _changed(
+    part: Part, learned: LearnedInput, position: int, factor: float | None, rows: np.ndarray | None, faults: Faults
+) -> np.ndarray:
+    """The numbers standardised and scaled, where they are."""
+    numbers, change = part.values, ""
+    if learned.mean is not None and learned.deviation is not None and not part.is_alone:
+        mean, deviation = learned.mean.reshape(-1)[position], learned.deviation.reshape(-1)[position]
+        with np.errstate(all="ignore"):
+            numbers = (numbers - mean) / deviation
+        change = "standardised"
+    if factor is not None:
+        with np.errstate(all="ignore"):
+            numbers = numbers * factor
+        change += f"{' and ' if change else ''}multiplied by scale = {factor:g}"
+    if change:
+        _check_finite(part, numbers, change, rows, faults)
+    return numbers
+
+
+def _fill_one_hot(array: np.ndarray, part: Part, name: str, factor: float | None) -> None:
+    array[...] = 0
+    places = np.flatnonzero(part.values >= 0)
+    try:
+        one = to_dtype(np.array([1 if factor is None else factor]), array.dtype)[0]
+    except EntryError as error:
+        raise DataError(f"input '{name}', scaled: {error.message}", node=name) from None
+    array[places, part.values[places]] = one
+
+
+def _check_finite(part: Part, numbers: np.ndarray, change: str, rows: np.ndarray | None, faults: Faults) -> None:
+    lost = np.isfinite(part.values) & ~np.isfinite(numbers)
+    if lost.any():
+        places = np.flatnonzero(lost)
+        table_rows = (places if rows is None else rows[places]).tolist()
+        cells = dict(zip(table_rows, part.values[places].tolist(), strict=True))
+        faults.add(
+            part.column,
+            f"too large once {change}",
+            table_rows,
+            lambda row: f"{misfit(cells[row], numbers.dtype)}, after it is {change}",
+            show=lambda row: f"{cells[row]:g}",
+        )
+        numbers[lost] = 0
+
+
+def _arranged(array: np.ndarray, graph: Graph, name: str) -> np.ndarray:
+    """The columns in the axes that the input declares after the first."""
+    shape = graph.node_of(name).shape
+    if not shape:
+        return array.reshape(()) if array.size == 1 else array
+    inner = shape[1:]
+    if all(isinstance(size, int) for size in inner):
+        return array.reshape(len(array), *(int(size) for size in inner if isinstance(size, int)))
+    return array

@@ -1,0 +1,50 @@
+"""A table as it was read: columns of numbers or texts by name, before anything is prepared for an input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dataflow.data.number_style import POINT, NumberStyle
+
+
+@dataclass(frozen=True, eq=False)
+class RawColumn:
+    """A column of a table. It holds numbers where each cell that is not missing is one, else texts."""
+
+    cells: np.ndarray
+    """One axis: numbers (bool, int64, uint64, float64) or texts (an object array of str)."""
+    missing: np.ndarray | None = None
+    """Booleans, where a cell is missing; None where none is. A missing number is 0 in ``cells``, a missing text ""."""
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the cells are texts."""
+        return self.cells.dtype == object
+
+
+@dataclass(frozen=True, eq=False)
+class RawTable:
+    """The columns that were asked for, all of one length, and where they came from."""
+
+    columns: Mapping[str, RawColumn]
+    """By name, in the table's order."""
+    places: Sequence[int] | None
+    """The line of each row where the format has lines, else None: rows count from 1 then."""
+    source: str
+    """What a message calls the table: the path of its file, "standard input", "the DataFrame"."""
+    style: NumberStyle = POINT
+    """How numbers are written in texts."""
+    is_csv: bool = False
+    """Whether that can be declared."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return next((len(column.cells) for column in self.columns.values()), 0)
+
+    def place(self, row: int) -> str:
+        """Where a row stands: "line 12" or "row 11"."""
+        return f"row {row + 1}" if self.places is None else f"line {self.places[row]}"

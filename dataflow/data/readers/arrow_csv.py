@@ -1,0 +1,88 @@
+"""The cells of plain lines of CSV by pyarrow, where it is installed: faster than by numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+
+import numpy as np
+
+from dataflow.data.readers.decimals import Numbers
+from dataflow.data.readers.opening import Origin
+
+_WORTH = 2**23
+"""The bytes of a file from which on the import of pyarrow is soon made up for."""
+_GAPS = ["", "nan", "NaN", "NAN", "na", "NA", "n/a", "N/A", "null", "NULL", "none", "None", "?"]
+_BLOCK = 2**18  # bytes that are cut before they are converted, while they are in a processor's cache
+_NONE = np.empty(0, np.intp)
+
+
+class NotPlainError(Exception):
+    """pyarrow may take a cell for something else than our own reading does, or finds a fault."""
+
+
+def is_arrow_worth(origin: Origin) -> bool:
+    """Whether pyarrow is there and the table so long that it is faster."""
+    return origin.size * (5 if origin.packed else 1) > _WORTH and find_spec("pyarrow") is not None
+
+
+class ArrowCells:
+    """The cells of lines of text without quotes in some columns, as pyarrow cuts and reads them."""
+
+    def __init__(
+        self, block: bytes, lines: int, separator: str, decimal: str, width: int, of_numbers: Mapping[int, bool]
+    ) -> None:
+        """The columns at these positions, which hold numbers or texts, of so many ``lines``. ``NotPlainError`` where
+        one is blank or has not ``width`` cells, and for anything that is no finite number in a column of numbers."""
+        import pyarrow as pa
+        from pyarrow import csv
+
+        types = {str(i): pa.float64() if is_number else pa.string() for i, is_number in of_numbers.items()}
+        try:
+            table = csv.read_csv(
+                pa.BufferReader(block),
+                csv.ReadOptions(column_names=[str(i) for i in range(width)], block_size=_BLOCK, use_threads=False),
+                csv.ParseOptions(delimiter=separator, quote_char=False),
+                csv.ConvertOptions(
+                    check_utf8=False,  # it is known to be
+                    column_types=types,
+                    include_columns=list(types),
+                    null_values=_GAPS,
+                    strings_can_be_null=False,
+                    decimal_point=decimal,
+                ),
+            )
+        except pa.ArrowException:
+            raise NotPlainError from None
+        self.rows: int = table.num_rows
+        if self.rows != lines:
+            raise NotPlainError
+        self._columns = {int(name): table.column(name).combine_chunks() for name in table.column_names}
+
+    def text(self, position: int, row: int) -> str:
+        """What stands in a cell of a column of texts."""
+        text: str = self._columns[position][row].as_py()
+        return text
+
+    def texts(self, position: int) -> list[str]:
+        """What stands in the cells of a column of texts."""
+        texts: list[str] = self._columns[position].to_pylist()
+        return texts
+
+    def numbers(self, positions: Sequence[int]) -> list[Numbers]:
+        """As those of ``PlainCells``; none is odd. pyarrow reads numbers that are too large as infinity, which is not
+        plain."""
+        numbers = []
+        for position in positions:
+            column = self._columns[position]
+            valid, data = column.buffers()  # what pyarrow itself makes numpy arrays with imports pandas
+            values = np.frombuffer(data, np.float64, len(column), 8 * column.offset)
+            gaps = None
+            if column.null_count:
+                bits = np.unpackbits(np.frombuffer(valid, np.uint8), bitorder="little")
+                gaps = bits[column.offset : column.offset + len(column)] == 0
+                values = np.where(gaps, 0.0, values)
+            if not np.isfinite(values).all():
+                raise NotPlainError
+            numbers.append((values, gaps, _NONE))
+        return numbers

@@ -1,0 +1,329 @@
+"""Reading of CSV and TSV: columns of numbers and texts.
+
+A table is read in blocks of whole lines. Lines without quotes are cut, and their numbers read, by pyarrow or by
+arithmetic on whole arrays, some blocks at once in threads; from the first quote after the header on, Python's ``csv``
+cuts the rest. What a column holds is found from its cells: a column that began with numbers and turns out to hold texts
+has the table read once more.
+"""
+
+from __future__ import annotations
+
+import csv
+from array import array as integers
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain, islice
+from typing import NamedTuple
+
+from dataflow.backends.threads import map_ahead
+from dataflow.data.number_style import NumberStyle
+from dataflow.data.raw_table import RawColumn, RawTable
+from dataflow.data.readers.arrow_csv import ArrowCells, NotPlainError, is_arrow_worth
+from dataflow.data.readers.decimals import Numbers, PlainCells
+from dataflow.data.readers.dialect import Dialect, check_dialect, find_decimal, find_separator
+from dataflow.data.readers.growing_columns import EXACT, TEXT, Cells, CutRows, GrowingColumn
+from dataflow.data.readers.opening import Origin, repeated
+from dataflow.data.readers.text_lines import TextLines
+from dataflow.errors import DataError
+from dataflow.support.conversion import is_number
+
+CSV_LIMIT = 2**30
+"""The longest CSV file in bytes, unpacked."""
+LINE_LIMIT = 4 * 2**20
+"""The longest row of a CSV file in bytes."""
+BLANK_LIMIT = 100_000
+"""The most blank lines of a CSV file."""
+
+_BLOCK = 2**22  # bytes that pyarrow reads at once
+_SMALL = 2**18  # bytes that are read at once without it: the arrays made of them fit into a processor's cache
+_FIRST = 2**18  # bytes that show what the columns hold, before threads read the rest
+_SAMPLE = 256  # lines from which it is found how a table is written
+_CHUNK = 4096  # rows that are held as text at a time
+_OPEN_QUOTE = (
+    'a quote is opened here and not closed; close it, or put a cell that holds " in quotes and double it there'
+)
+
+Choose = Callable[[Sequence[str]], Collection[str]]
+
+
+def read_csv(
+    origin: Origin,
+    choose: Choose,
+    kinds: Mapping[str, str],
+    dialect: Dialect,
+) -> RawTable:
+    """The columns that ``choose`` picks, given the header's names.
+
+    The file is UTF-8 text, or has a byte order mark; its first row names the columns, quotes are doubled within quotes.
+    Lines end in any of the three ways; blank ones are skipped. ``DataError`` with file and line for a row that is
+    shorter or longer than the header, for text that is not UTF-8, and past ``CSV_LIMIT`` and ``LINE_LIMIT``.
+    """
+    check_dialect(dialect)
+    known = dict(kinds)
+    while True:
+        table = _Table(origin, choose, known, dialect)
+        try:
+            table.read()
+        except csv.Error as error:
+            raise table.error_of_csv(str(error)) from None
+        columns = table.columns()
+        again = {name: kind for name, kind in columns.items() if isinstance(kind, str)}
+        if not again:
+            whole = {name: column for name, column in columns.items() if isinstance(column, RawColumn)}
+            return RawTable(whole, table.places(), origin.name, table.style, is_csv=True)
+        known |= again
+
+
+class _Table:
+    """One reading of a table."""
+
+    def __init__(self, origin: Origin, choose: Choose, kinds: Mapping[str, str], dialect: Dialect) -> None:
+        self.lines = TextLines(origin, line_limit=LINE_LIMIT, limit=CSV_LIMIT, instead="the most for CSV; use .npz")
+        self.origin, self.choose, self.kinds = origin, choose, kinds
+        self.separator = dialect.separator or ""
+        self.style = NumberStyle(dialect.decimal or "", dialect.thousands or "", dialect.percent)
+        self.line = 1
+        self.arrow = False
+        self.quoted: tuple[int, bytes] | None = None
+        self.blank = 0
+        self.quote: int | None = None
+        self.ragged: list[tuple[int, int]] = []
+        self.ranges: list[range] = []
+
+    def read(self) -> None:
+        """Read all rows."""
+        arrow = is_arrow_worth(self.origin)
+        blocks = self.lines.blocks(_BLOCK if arrow else _SMALL)
+        begin = self._begin(next(blocks, b""))
+        self._choose_columns()
+        end = begin.find(b"\n", _FIRST) + 1 or len(begin)
+        count = begin.count(b"\n", 0, end)
+        parts = [
+            _Lines(self.line, count, begin[:end]),
+            _Lines(self.line + count, begin.count(b"\n", end), begin[end:]),
+        ]
+        numbered = chain(parts, (_Lines(self.lines.number, self.lines.count, block) for block in blocks))
+        plain = self._plain(numbered)
+        for first in islice(plain, 1):
+            self._add_block(self._cut(first))
+            self._expect_rows(len(first.text))
+        self.arrow = arrow and bool(self.wanted)
+        for block in map_ahead(self._cut, plain):
+            self._add_block(block)
+        if self.quoted is not None:
+            self.line, rest = self.quoted
+            self._add_rows(self._quoted(rest, (lines.text for lines in numbered)))
+        if self.ragged:
+            raise self._ragged_error()
+        if not self.ranges:
+            raise DataError("has a header and no rows", file=self.origin.name)
+
+    def columns(self) -> dict[str, RawColumn | str]:
+        """By name, each column, or the kind that the table has to be read with once more."""
+        return {
+            name: column.finished(self.style, self.kinds.get(name) not in (TEXT, EXACT))
+            for name, column in self.wanted.items()
+        }
+
+    def places(self) -> Sequence[int]:
+        """The line of each row."""
+        if len(self.ranges) == 1:
+            return self.ranges[0]
+        places = integers("q")
+        for lines in self.ranges:
+            places.extend(lines)
+        return places
+
+    # ------------------------------------------------------------------------------------------ the header
+
+    def _begin(self, block: bytes) -> bytes:
+        """Read the header from the first block, and find how the table is written; return what follows."""
+        end = -1
+        for _ in range(_SAMPLE):
+            if (end := block.find(b"\n", end + 1)) < 0:
+                end = len(block) - 1
+                break
+        text, rest = block[: end + 1].decode(), block[end + 1 :]
+        if not self.separator:
+            self.separator = find_separator(text, self.origin.name)
+        lines = text.split("\n")
+        reader = csv.reader((line + "\n" for line in lines), delimiter=self.separator, strict=True)
+        self.header = [cell.strip() for cell in next(filter(None, reader), [])]
+        if not any(self.header):
+            raise DataError("is empty; a CSV file begins with a row that names its columns", file=self.origin.name)
+        if not self.style.decimal:
+            try:
+                decimal = find_decimal(lines[reader.line_num :], self.separator, self.style.thousands)
+            except DataError as error:
+                raise error.at(file=self.origin.name) from None
+            self.style = replace(self.style, decimal=decimal)
+        self.line += reader.line_num
+        return "\n".join(lines[reader.line_num :]).encode() + rest
+
+    def _choose_columns(self) -> None:
+        header = self.header
+        try:
+            chosen = set(self.choose(header))
+        except DataError as error:
+            if all(is_number(cell) for cell in header):
+                error.message += " (the first row should name the columns; it holds numbers)"
+            raise error.at(file=self.origin.name, line=1) from None
+        counts = Counter(header)
+        for column in header:
+            if column in chosen and counts[column] > 1:
+                raise repeated(column, counts[column]).at(file=self.origin.name, line=1)
+        self.wanted = {name: GrowingColumn(i, self.kinds.get(name)) for i, name in enumerate(header) if name in chosen}
+
+    # ------------------------------------------------------------------------------------------ rows
+
+    def _plain(self, numbered: Iterable[_Lines]) -> Iterator[_Lines]:
+        """The blocks before the first quote."""
+        for lines in numbered:
+            if b'"' in lines.text:
+                self.quoted = lines.first, lines.text
+                return
+            if lines.text:
+                yield lines
+
+    def _cut(self, lines: _Lines) -> _Block:
+        """Read lines without quotes. This runs in threads, and changes nothing."""
+        line, count, block = lines
+        width = len(self.header)
+        of_numbers = {column.position: column.holds_numbers for column in self.wanted.values()}
+        positions = [position for position, is_number in of_numbers.items() if is_number]
+        cells: Cells
+        if self.arrow:
+            try:
+                cells = ArrowCells(block, count, self.separator, self.style.decimal, width, of_numbers)
+                return _Block(line, block, cells, dict(zip(positions, cells.numbers(positions), strict=True)))
+            except NotPlainError:
+                self.arrow = False  # what is not plain is so in most blocks
+        plain = PlainCells(block, self.separator, self.style.decimal, width)
+        if not plain.is_table() or (width == 1 and b"\n\n" in b"\n" + block):
+            return _Block(line, block, None, {})
+        return _Block(line, block, plain, dict(zip(positions, plain.numbers(positions), strict=True)))
+
+    def _expect_rows(self, size: int) -> None:
+        """Make room for the rows that the file has if all are as long as those read so far, of this ``size``, and for
+        some more."""
+        if not self.origin.packed:
+            for column in self.wanted.values():
+                column.values.expected = int(1.1 * column.values.count * self.origin.size / size)
+
+    def _add_block(self, block: _Block) -> None:
+        self.line = block.line
+        if block.cells is not None:
+            self._add_cells(block.cells, block.numbers, [range(self.line, self.line + block.cells.rows)])
+        else:
+            lines = enumerate(block.text.decode().split("\n")[:-1], self.line)
+            self._add_rows((number, line.split(self.separator)) for number, line in lines if not self._is_blank(line))
+
+    def _add_cells(self, cells: Cells, numbers: Mapping[int, Numbers], places: Iterable[range]) -> None:
+        for lines in places:
+            self._add_places(lines)
+        for column in self.wanted.values():
+            column.add(cells, numbers.get(column.position), self.style)
+
+    def _add_places(self, lines: range) -> None:
+        if self.ranges and self.ranges[-1].stop == lines.start:
+            lines = range(self.ranges.pop().start, lines.stop)
+        if lines:
+            self.ranges.append(lines)
+
+    def _add_rows(self, rows: Iterable[tuple[int, list[str]]]) -> None:
+        """Add rows with the line of each. Those of another length than the header are kept for the error."""
+        width = len(self.header)
+        numbered = iter(rows)
+        while chunk := list(islice(numbered, _CHUNK)):
+            self.ragged += [(line, len(row)) for line, row in chunk if len(row) != width]
+            if not self.ragged:
+                places = (range(line, line + 1) for line, _ in chunk)
+                cells = CutRows([row for _, row in chunk], self.style.decimal)
+                positions = [column.position for column in self.wanted.values() if column.holds_numbers]
+                self._add_cells(cells, dict(zip(positions, cells.numbers(positions), strict=True)), places)
+
+    def _quoted(self, block: bytes, blocks: Iterator[bytes]) -> Iterator[tuple[int, list[str]]]:
+        """The rows of this block and of those after it, where some have quotes."""
+        first, length = self.line, 0
+        self.quote = None
+
+        def lines() -> Iterator[str]:
+            nonlocal length
+            for text in chain([block], blocks):
+                for line in text.decode().split("\n")[:-1]:
+                    length += len(line) + 1
+                    if length > LINE_LIMIT:
+                        raise self._too_long()
+                    self._is_blank(line)
+                    if '"' in line:
+                        self.quote = self._open_quote(line)
+                    yield line + "\n"
+                    self.line += 1
+
+        reader = csv.reader(lines(), delimiter=self.separator, strict=True)
+        for row in reader:
+            length, self.quote = 0, None
+            if row:
+                yield first + reader.line_num - 1, row
+
+    def _open_quote(self, line: str) -> int | None:
+        """The line where the quote was opened that is open at the end of this one."""
+        quotes = line.replace('""', "").count('"')
+        is_open = (self.quote is not None) != bool(quotes % 2)
+        return (self.line if quotes else self.quote) if is_open else None
+
+    def _is_blank(self, line: str) -> bool:
+        if len(line) < 3 and not line.strip():
+            self.blank += 1
+            if self.blank > BLANK_LIMIT:
+                raise self.lines.error(f"has more than {BLANK_LIMIT} blank lines", self.line)
+        return not line
+
+    def _too_long(self) -> DataError:
+        if self.quote is None:
+            return self.lines.too_long(self.line)
+        error = self.lines.too_long(self.quote)
+        error.message += f"; {_OPEN_QUOTE}"
+        return error
+
+    def error_of_csv(self, reason: str) -> DataError:
+        """The error for what the reader of CSV does not take: mostly a quote that is not closed, at the line where it
+        stands."""
+        if reason != "unexpected end of data":
+            return self.lines.error(f"this is no row of a CSV file: {reason}", self.line)
+        return self.lines.error(_OPEN_QUOTE, self.line if self.quote is None else self.quote)
+
+    def _ragged_error(self) -> DataError:
+        """All rows of another length than the header's."""
+        width = len(self.header)
+        line, cells = self.ragged[0]
+        lengths = {cells for _, cells in self.ragged}
+        separator = "a tab" if self.separator == "\t" else f"'{self.separator}'"
+        longer = f"; put a cell that holds {separator} in quotes" if max(lengths) > width else ""
+        shorter = f"; leave missing cells empty, with each {separator} in its place" if min(lengths) < width else ""
+        advice = longer + shorter
+        if len(self.ragged) == 1:
+            return self.lines.error(f"the row has {cells} cells, the header {width}{advice}", line)
+        places = ", ".join(f"{line} ({cells} cells)" for line, cells in self.ragged[:5])
+        more = ", ..." if len(self.ragged) > 5 else ""
+        rows = f"{len(self.ragged)} rows have another number of cells than the header, which has {width}"
+        return DataError(f"{rows} (lines {places}{more}){advice}", file=self.origin.name)
+
+
+class _Lines(NamedTuple):
+    """A block of whole lines: the number of the first, how many they are, and what they say."""
+
+    first: int
+    length: int
+    text: bytes
+
+
+class _Block(NamedTuple):
+    """Lines without quotes: the number of the first, and the cells, with the numbers of the columns that hold some at
+    these positions; no cells where the lines are no table, or have blank ones among them."""
+
+    line: int
+    text: bytes
+    cells: Cells | None
+    numbers: Mapping[int, Numbers]

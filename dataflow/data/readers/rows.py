@@ -1,0 +1,108 @@
+"""Tables of rows that are mappings: JSON lists of objects, JSON lines, and whatever a program gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from dataflow.data.raw_table import RawTable
+from dataflow.data.readers.cell_values import Texts, value_column
+from dataflow.data.readers.json_files import parse_json
+from dataflow.data.readers.opening import Origin, repeated
+from dataflow.data.readers.text_lines import TextLines
+from dataflow.errors import DataError
+from dataflow.limits import advice, memory_left
+from dataflow.support.byte_sizes import format_bytes
+from dataflow.support.texts import shorten
+
+LINES_LIMIT = 2**28
+"""The longest file of JSON lines in bytes, unpacked."""
+LINE_LIMIT = 4 * 2**20
+"""The longest line of such a file in bytes."""
+COLUMNS_LIMIT = 2**17
+"""The most columns of such tables."""
+
+_BLOCK = 2**20
+_GAP = 17  # bytes of a missing cell: in a list, as a number, and as missing
+
+Choose = Callable[[Sequence[str]], Collection[str]]
+
+
+def read_rows(
+    rows: Iterable[Any], choose: Choose, kinds: Mapping[str, str], source: str, places: Sequence[int] | None = None
+) -> RawTable:
+    """The columns that ``choose`` picks of all names that the rows have. A name that a row lacks is a missing cell.
+
+    ``DataError`` where a row is no mapping from names, or a cell is neither a number, a text nor missing.
+    """
+    columns: dict[str, list[Any]] = {}
+    count = gaps = 0
+    shared = Texts()
+
+    def fill(column: list[Any], length: int) -> None:
+        nonlocal gaps
+        gaps += max(length - len(column), 0)
+        if (size := _GAP * gaps) > (most := memory_left()):  # a short file may make very many
+            message = f"its missing cells would take {format_bytes(size)}; there may be {format_bytes(most)}"
+            raise DataError(message + advice("memory", 2 * size), file=source)
+        column += [None] * (length - len(column))
+
+    for count, row in enumerate(rows, 1):
+        if not isinstance(row, Mapping):
+            raise _error(f"a row is a mapping from names to cells, {shorten(repr(row))} found", count, source, places)
+        for name, cell in row.items():
+            column = columns.get(name)
+            if column is None:
+                if not isinstance(name, str):
+                    raise _error(f"the name of a column is a text, not {name!r}", count, source, places)
+                if len(columns) == COLUMNS_LIMIT:
+                    raise _error(f"there are more than {COLUMNS_LIMIT} columns", count, source, places)
+                columns[name] = column = []
+            if len(column) < count - 1:
+                fill(column, count - 1)
+            column.append(shared[cell] if type(cell) is str else cell)
+    if not count:
+        raise DataError("has no rows", file=source)
+    labels = {name: name.strip() for name in columns}  # as in CSV
+    try:
+        chosen = set(choose(list(labels.values())))
+    except DataError as error:
+        raise error.at(file=source) from None
+    table = {}
+    for name in [name for name, label in labels.items() if label in chosen]:
+        if labels[name] in table:
+            raise repeated(labels[name], list(labels.values()).count(labels[name])).at(file=source)
+        cells = columns.pop(name)
+        fill(cells, count)
+        try:
+            table[labels[name]] = value_column(cells, kinds.get(labels[name]))
+        except ValueError as error:
+            row, message = error.args
+            raise _error(f"column '{shorten(name)}': {message}", row + 1, source, places) from None
+    return RawTable(table, places, source)
+
+
+def read_json_lines(origin: Origin, choose: Choose, kinds: Mapping[str, str]) -> RawTable:
+    """A table with a JSON object on each line; blank lines are skipped."""
+    lines = TextLines(origin, line_limit=LINE_LIMIT, limit=LINES_LIMIT, instead="the most for JSON lines; use .parquet")
+    places: list[int] = []
+
+    def rows() -> Iterator[Any]:
+        for block in lines.blocks(_BLOCK):
+            for number, line in enumerate(block.decode().split("\n"), lines.number):
+                if not line or line.isspace():
+                    continue
+                try:
+                    row = parse_json(line)
+                except DataError as error:
+                    raise DataError(error.message, file=origin.name, line=number, column=error.column) from None
+                places.append(number)
+                yield row
+
+    return read_rows(rows(), choose, kinds, origin.name, places)
+
+
+def _error(message: str, row: int, source: str, places: Sequence[int] | None) -> DataError:
+    if places is None:
+        return DataError(f"row {row}: {message}", file=source)
+    return DataError(message, file=source, line=places[row - 1])

@@ -1,0 +1,1 @@
+"""Where a picture shows what: engines, boxes, routes, places of labels."""

@@ -1,0 +1,1 @@
+"""What a picture shows: nodes, edges, labels, groups."""

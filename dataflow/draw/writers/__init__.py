@@ -1,0 +1,1 @@
+"""Pictures as text: DOT, SVG, TikZ, Mermaid."""

@@ -1,0 +1,1 @@
+"""Inputs checked, the forward pass node by node, parameters, plans bound to shapes."""

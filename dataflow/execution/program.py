@@ -1,0 +1,118 @@
+"""Outputs of a graph, ready to be run again and again: a plan is made for each set of shapes, and kept.
+
+``PlanByShape`` keeps what is made of each plan; ``Program`` makes runners of them, a trainer binds them to its vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from dataflow.backends.interface import Backend, Runner
+from dataflow.execution.forward import forward
+from dataflow.graph.graph import Graph
+from dataflow.graph.node import INPUT, PARAMETER
+from dataflow.limits import is_limited, spend
+from dataflow.plan import Plan, make_plan
+from dataflow.plan.run_work import steps_of
+from dataflow.registry import registry
+from dataflow.shapes import TensorSpec, bind, made_names
+
+T = TypeVar("T")
+
+
+class PlanByShape(Generic[T]):
+    """What ``make`` makes of the plan for arrays of certain shapes, made when it is first asked for. ``arguments`` are
+    the names of the arrays; ``fixed`` are arrays that always go with them, after them in the plan."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        outputs: Sequence[str],
+        arguments: Sequence[str],
+        make: Callable[[Plan], T],
+        *,
+        fixed: Mapping[str, np.ndarray] | None = None,
+        memory_limit: int | None = None,
+    ) -> None:
+        self._graph, self._outputs, self._arguments, self._make = graph, list(outputs), list(arguments), make
+        self._fixed = {name: TensorSpec(array.shape, array.dtype) for name, array in (fixed or {}).items()}
+        self._memory_limit = memory_limit
+        self._made: dict[object, T] = {}
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    def plan(self, arrays: Sequence[np.ndarray], sizes: Mapping[str, int] | None = None) -> Plan:
+        """The plan for arrays like these. ``sizes`` says what symbolic sizes stand for that no array has."""
+        named = zip(self._arguments, arrays, strict=True)
+        specs = {name: TensorSpec(array.shape, array.dtype) for name, array in named}
+        return make_plan(self._graph, self._outputs, specs | self._fixed, sizes, self._memory_limit)
+
+    def get(self, arrays: Sequence[np.ndarray], sizes: Mapping[str, int] | None = None) -> T:
+        """What was made of the plan for arrays like these."""
+        key = (tuple([array.shape for array in arrays]), *sorted((sizes or {}).items()))
+        made = self._made.get(key)
+        if made is None:
+            made = self._made[key] = self._make(self.plan(arrays, sizes))
+        return made
+
+
+def _needed_with_sizes(graph: Graph, outputs: Sequence[str]) -> set[str]:
+    """What the outputs need, and what makes the sizes that depend on values."""
+    needed = graph.needed_for(outputs)
+    if not graph.makes_sizes:
+        return needed
+    mentioned = {size for name in needed for size in made_names(graph.node_of(name).shape)}
+    makers = []
+    for name in graph.schedule():
+        if new := made_names(graph.node_of(name).shape) & mentioned:
+            makers.append(name)
+            mentioned -= new
+    return graph.needed_for([*outputs, *makers])
+
+
+class Program:
+    """``program.run(known)`` gives the arrays of ``outputs`` in order; ``known`` has at least ``program.arguments``."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        outputs: Sequence[str],
+        backend: str | Backend = "numpy",
+        *,
+        threads: int | None = None,
+        memory_limit: int | None = None,
+    ) -> None:
+        self.graph = graph
+        self.outputs = list(outputs)
+        needed = _needed_with_sizes(graph, outputs)
+        self.arguments = [n for n in graph if n in needed and graph.node_of(n).kind in (INPUT, PARAMETER)]
+        runs_on: Backend = registry.backend(backend) if isinstance(backend, str) else backend
+
+        def prepare(plan: Plan) -> tuple[Runner, int]:
+            return runs_on.prepare(plan, threads), steps_of(plan) if is_limited() else 0
+
+        self._order = [name for name in graph.schedule() if name in needed] if graph.makes_sizes else []
+        self._makes_sizes = graph.makes_sizes and any(made_names(graph.node_of(name).shape) for name in needed)
+        self._runners = PlanByShape(graph, self.outputs, self.arguments, prepare, memory_limit=memory_limit)
+
+    def run(self, known: Mapping[str, np.ndarray], sizes: Mapping[str, int] | None = None) -> list[np.ndarray]:
+        """The outputs, which belong to the caller. ``sizes`` says what symbolic sizes stand for that no
+        argument has."""
+        if self._makes_sizes:  # no plan knows the shapes beforehand
+            values = forward(self.graph, self._order, known, self._sizes_of(known) | dict(sizes or {}))
+            return [np.array(values[name]) for name in self.outputs]
+        arrays = [known[name] for name in self.arguments]
+        runner, steps = self._runners.get(arrays, sizes)
+        spend(steps, self.outputs[0] if self.outputs else "")
+        return runner.run(arrays)
+
+    def _sizes_of(self, known: Mapping[str, np.ndarray]) -> dict[str, int]:
+        """What the symbolic sizes of the arguments stand for."""
+        sizes: dict[str, int] = {}
+        for name in self.arguments:
+            bind(self.graph.node_of(name).shape, known[name].shape, sizes)
+        return sizes

@@ -1,0 +1,1 @@
+"""Expressions such as "relu(x @ W1 + b1)": from text to nodes, and back."""

@@ -1,0 +1,28 @@
+"""What a file format is: how models are loaded and saved, by the ending of a file's name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from dataflow.model.model import Model
+from dataflow.registry.registry import declare_kind
+
+
+@dataclass(frozen=True)
+class FileFormat:
+    """A format that models are loaded from and saved to, by the ending of a file's name."""
+
+    name: str
+    endings: tuple[str, ...]
+    load: Callable[..., Model]
+    """``load(path)``."""
+    save: Callable[[Model, Path], None]
+    maps: bool = False
+    """Whether ``load`` takes ``mmap`` as ``dataflow.load`` does."""
+    shapes: bool = False
+    """Whether ``load`` takes ``shapes`` as ``dataflow.load`` does."""
+
+
+declare_kind("file format", FileFormat, lambda file_format: file_format.endings)

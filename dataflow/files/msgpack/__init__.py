@@ -1,0 +1,1 @@
+"""Models in msgpack: every bit kept, checked before anything is used."""

@@ -1,0 +1,1 @@
+"""Models in TOML: read with the place of every key, and written to be read by people."""

@@ -1,0 +1,1 @@
+"""The graph of op nodes, and handles on its nodes."""

@@ -1,0 +1,420 @@
+"""The graph: a networkx ``MultiDiGraph`` of op nodes whose shapes and dtypes are known as soon as they are added.
+
+An edge runs from a node to one that uses it; its key is the argument's position, so that ``x * x`` has two edges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, overload
+
+import numpy as np
+
+from dataflow.errors import DataflowError, DtypeError, GraphError, OpError, RuleError, ShapeError
+from dataflow.graph.node import CONSTANT, INPUT, OP, PARAMETER, Node
+from dataflow.graph.node_graph import NodeGraph, reachable
+from dataflow.graph.node_names import check_name, check_output
+from dataflow.graph.value import Value
+from dataflow.graph.walk import replay
+from dataflow.graph.widths import check_parameter_shapes, names_in
+from dataflow.limits import spend
+from dataflow.operations.engine_ops import identity
+from dataflow.operations.op import Literal, Op, literals_of, refuse_outputs, with_literals
+from dataflow.operations.outputs import Outputs
+from dataflow.shapes import (
+    MADE,
+    TRAINED,
+    Dim,
+    Shape,
+    Size,
+    TensorSpec,
+    check_shape,
+    format_shape,
+    made_names,
+    parse_dtype,
+    parse_shape,
+    renamed,
+)
+from dataflow.support.arguments import checked
+from dataflow.support.arrays import fixed
+from dataflow.support.conversion import EntryError, convert, to_array, to_dtype
+
+
+class Graph(NodeGraph):
+    """A DAG of inputs, parameters, constants and op nodes.
+
+    ``graph.node_of(name)`` is the ``Node``; in networkx's own terms it is the only attribute, ``"node"``.
+
+    >>> graph = Graph("net")
+    >>> x = graph.input("x", ("n", 2))
+    >>> h = graph.node("h", x * 2 + 1)
+    >>> list(graph)
+    ['x', 'h.multiply', 'h']
+    """
+
+    @checked
+    def __init__(self, name: str = "", dtype: Any = "float64", **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.graph.update(name=name, dtype=parse_dtype(dtype))
+        self._values: dict[str, Value] = {}
+        self._unnamed: dict[str, int] = {}  # names made up here, with the order in which the nodes were added
+        self._counts: dict[str, int] = {}
+        self._widths: set[str] = set()  # names of sizes that parameters may have
+
+    def __repr__(self) -> str:
+        return f"<graph '{self.name}': {len(self)} nodes>"
+
+    @property
+    def unnamed(self) -> Collection[str]:
+        """The nodes whose names were made up."""
+        return self._unnamed.keys()
+
+    # -------------------------------------------------------------------------------------------- building
+
+    @checked
+    def input(self, name: str, shape: Sequence[Dim | str] = (), dtype: Any = None) -> Value:
+        """Declare an input. A size may be symbolic: ``("n", 2)``."""
+        return self._declare(INPUT, name, parse_shape(shape), self._dtype(dtype))
+
+    @checked
+    def parameter(
+        self,
+        name: str,
+        shape: Sequence[Dim | str] | None = None,
+        *,
+        init: str | Mapping[str, Any] | None = None,
+        value: Any = None,
+        dtype: Any = None,
+    ) -> Value:
+        """Declare a parameter, which training changes: with an initializer and a shape, or with a literal value. A size
+        may be a name that an input has beyond its first axis: a width that data decide."""
+        if (init is None) == (value is None):
+            raise GraphError(f"parameter '{name}' needs either an init, such as \"he_normal\", or a value", node=name)
+        if value is not None:
+            array = self._array(name, value, dtype, shape)
+            return self._declare(PARAMETER, name, array.shape, self._float(name, array.dtype), value=array, init=None)
+        if shape is None:
+            raise GraphError(f"parameter '{name}' has an init and needs a shape", node=name)
+        sizes = parse_shape(shape)
+        if not names_in(sizes) <= self._widths:
+            self._widths |= check_parameter_shapes(self, {name: sizes})
+        chosen = {"name": init} if isinstance(init, str) else dict(init or {})
+        return self._declare(PARAMETER, name, sizes, self._float(name, self._dtype(dtype)), init=chosen, value=None)
+
+    @checked
+    def constant(self, name: str | None, value: Any, dtype: Any = None) -> Value:
+        """Declare an array that is never trained. Without a name it is an unnamed node."""
+        name = self._fresh(CONSTANT) if name is None else name
+        array = self._array(name, value, dtype, None)
+        return self._declare(CONSTANT, name, array.shape, array.dtype, value=array)
+
+    @checked
+    def apply(
+        self, op: Op, arguments: Sequence[Any], attributes: Mapping[str, Any] | None = None, *, name: str | None = None
+    ) -> Value:
+        """Add a node that applies ``op``. Arguments are values of this graph, plain numbers, arrays (which become
+        constants), or ``None`` for an optional input. Shape and dtype are inferred now, so errors come now."""
+        bound, operands, literals, spec = self._checked_call(op, arguments, attributes, name)
+        known = self.ops.setdefault(op.name, op)
+        if known is not op:
+            raise GraphError(f"two different ops are called '{op.name}' in one graph", node=name)
+        if name is not None:
+            check_output(name, op.output_name)
+        target = self._claim(name) if name is not None else self._fresh(op.name)
+        self.set_node(target, Node(OP, spec.shape, spec.dtype, op.name, bound, literals))
+        for position, operand in enumerate(operands):
+            if isinstance(operand, Value):
+                self.add_edge(operand.name, target, key=position)
+        return self.value(target)
+
+    @checked
+    def apply_outputs(self, op: Op, arguments: Sequence[Any], attributes: Mapping[str, Any] | None = None) -> Outputs:
+        """What an op with several outputs gives. The node of each is added when it is asked for."""
+        names = op.outputs_of(op.bind(attributes or {}))
+        bound, operands, _, _ = self._checked_call(op.output(names[0]), arguments, attributes, None)
+        return Outputs(op.name, names, lambda name: self.apply(op.output(name), operands, bound))
+
+    @overload
+    def node(self, name: str, value: Value, *, inner: str | None = None) -> Value: ...
+    @overload
+    def node(self, name: str, value: Outputs, *, inner: str | None = None) -> Outputs: ...
+    @checked
+    def node(self, name: str, value: Value | Outputs, *, inner: str | None = None) -> Value | Outputs:
+        """Give ``value`` its name. The unnamed nodes it was computed from become ``NAME.OP``, ``NAME.OP_2``, ...,
+        in the order in which they were added (``inner`` stands for NAME if it is given). A value that has a name
+        already is passed through the op ``identity``. The outputs of an op that has several become ``NAME:OUTPUT``."""
+        if isinstance(value, Outputs):
+            for output in value.names:
+                if (known := value[output].name) not in self._unnamed:
+                    raise GraphError(f"the outputs of node '{name}' have a name already, '{known}'", node=name)
+                self.node(f"{name}:{output}", value[output], inner=inner or name)
+            return value
+        if not isinstance(value, Value) or value.graph is not self:
+            raise GraphError(f"node '{name}' takes a value of the same graph", node=name)
+        if value.name not in self._unnamed:
+            named: Value = self.apply(identity, [value], name=name)
+            return named
+        if inner is None:  # else a graph is built again under the names that it has, maybe with other ops
+            own = self.ops.get(self.node_of(value.name).op)
+            check_output(name, None if own is None else own.output_name)
+        self._claim(name)
+        counts: dict[str, int] = {}
+        inner_nodes = reachable([value.name], lambda node: self._unnamed.keys() & self._pred[node].keys())
+        for old in sorted(inner_nodes - {value.name}, key=self._unnamed.__getitem__):
+            base = self.node_of(old).op or CONSTANT
+            counts[base] = counts.get(base, 0) + 1
+            suffix = f"_{counts[base]}" if counts[base] > 1 else ""
+            spend(10, name)
+            self._rename(old, self._claim(f"{inner or name}.{base}{suffix}"))
+        spend(10, name)
+        self._rename(value.name, name)
+        return value
+
+    # -------------------------------------------------------------------------------------------- asking
+
+    def value(self, name: str) -> Value:
+        """The handle on a node; a ``GraphError`` suggests the nearest names."""
+        self.node_of(name)
+        if name not in self._values:
+            self._values[name] = Value(self, name)
+        return self._values[name]
+
+    # -------------------------------------------------------------------------------------------- internals
+
+    def _checked_call(
+        self, op: Op, arguments: Sequence[Any], attributes: Mapping[str, Any] | None, name: str | None
+    ) -> tuple[dict[str, Any], list[Any], dict[int, Literal], TensorSpec]:
+        """The attributes, bound; the arguments, at least one of them a value; those that are plain numbers; the
+        result's spec."""
+        spend(10, name or op.name)
+        try:
+            if op.has_outputs:
+                outputs = f"op '{op.name}' has several outputs ({op.outputs_text})"
+                raise OpError(f"{outputs}; a node has one, as by {op.name}.output(...), and apply_outputs gives all")
+            bound = op.bind(attributes or {})
+            operands = [self._operand(argument) for argument in op.complete(list(arguments))]
+            if not any(isinstance(operand, Value) for operand in operands):
+                operands[0] = self.constant(None, operands[0])
+            literals = literals_of(operands)
+            specs = with_literals([x.spec if isinstance(x, Value) else None for x in operands], literals)
+            spec = infer(op, specs, bound, literals)
+            check_shape(spec.shape)
+            if made := made_names(spec.shape):
+                spec = self._with_own_sizes(op, operands, specs, bound, spec, made)
+        except (ShapeError, DtypeError) as error:
+            names = ", ".join(map(_written, arguments))
+            error.message = f"{op.family_name}({names}): {error.message}"
+            raise error.at(node=name) from None
+        except DataflowError as error:
+            raise error.at(node=name) from None
+        return bound, operands, literals, spec
+
+    def _with_own_sizes(
+        self,
+        op: Op,
+        operands: Sequence[Any],
+        specs: Sequence[TensorSpec | None],
+        attributes: Mapping[str, Any],
+        spec: TensorSpec,
+        made: Collection[str],
+    ) -> TensorSpec:
+        """The spec in whose shape the sizes that the call makes have names of this graph."""
+        known = {name for argument in specs if argument is not None for name in made_names(argument.shape)}
+        for shape in (attributes[name] for name in op.shape_attributes if attributes[name] is not None):
+            known |= made_names(shape)
+        names: dict[str, Dim] = {}
+        for name in sorted(set(made) - known):
+            same = self._size_of_call(name, op, operands, specs, attributes)
+            if same is None:
+                self.graph["made"] = self.graph.get("made", 0) + 1
+                same = Size.symbol(f"{MADE}{self.graph['made']}")
+            names[name] = same
+        return TensorSpec(renamed(spec.shape, names), spec.dtype)
+
+    def _size_of_call(
+        self,
+        name: str,
+        op: Op,
+        operands: Sequence[Any],
+        specs: Sequence[TensorSpec | None],
+        attributes: Mapping[str, Any],
+    ) -> Size | None:
+        """The size that a node of the graph makes of the same operands, and that its shape rule calls so. Numbers are
+        those of the trace of a body, and mean the same in another output of the op alone."""
+        sources = tuple([x.name if isinstance(x, Value) else x for x in operands])
+        first = next(x for x in operands if isinstance(x, Value))
+        for target in self._succ[first.name]:
+            node, own_op = self.node_of(target), self.op_of(target)
+            is_sibling = own_op.family_name == op.family_name and dict(node.attributes) == dict(attributes)
+            if self.arguments(target) == sources and (is_sibling or not name[1:].isdigit()):
+                rule = infer(own_op, specs, node.attributes, node.literals)
+                for size, own in zip(rule.shape, node.shape, strict=True):
+                    if isinstance(size, Size) and size.as_symbol == name and isinstance(own, Size):
+                        return own
+        return None
+
+    @staticmethod
+    def _float(parameter: str, dtype: np.dtype) -> np.dtype:
+        if dtype.name not in TRAINED:
+            raise GraphError(
+                f"parameter '{parameter}' has the dtype {dtype}; a parameter is float64 or float32", node=parameter
+            )
+        return dtype
+
+    def _declare(self, kind: str, name: str, shape: Shape, dtype: np.dtype, **data: Any) -> Value:
+        check_output(name, None)
+        if made := [int(size) for name_ in made_names(shape) if (size := name_[1:]).isdigit()]:
+            self.graph["made"] = max(self.graph.get("made", 0), *made)  # those of another graph, in the trace of a body
+        self.set_node(self._claim(name), Node(kind, shape, dtype, **data))
+        return self.value(name)
+
+    def _dtype(self, dtype: Any) -> np.dtype:
+        return self.dtype if dtype is None else parse_dtype(dtype)
+
+    def _array(self, name: str, value: Any, dtype: Any, shape: Sequence[Dim | str] | None) -> np.ndarray:
+        try:
+            array = to_array(value)
+            wanted = self._dtype(dtype) if dtype is not None or array.dtype.kind != "b" else array.dtype
+            array = np.array(convert(value, wanted))
+        except EntryError as error:
+            raise error.named(name).at(node=name) from None
+        check_shape(array.shape)
+        if shape is not None and tuple(shape) != array.shape:
+            raise ShapeError(
+                f"the value of '{name}' has the shape {array.shape}, {tuple(shape)} is declared", node=name
+            )
+        return fixed(array)
+
+    def _operand(self, argument: Any) -> Any:
+        if isinstance(argument, Value):
+            if argument.graph is not self:
+                raise GraphError(f"'{argument.name}' belongs to another graph")
+            return argument
+        if argument is None or type(argument) in (int, float, bool):
+            return argument
+        refuse_outputs(argument)
+        try:
+            array = to_array(argument)
+            array = to_dtype(array, np.dtype(np.int64)) if array.dtype.kind == "O" else array
+        except EntryError as error:
+            raise OpError(f"an op takes values and numbers: {error.message}") from None
+        if array.ndim == 0:
+            return array.item()
+        return self.constant(None, array, array.dtype if array.dtype.kind != "f" else None)
+
+    def _claim(self, name: str) -> str:
+        """Check that a name is free; an unnamed node that happens to have it is renamed."""
+        check_name(name)
+        if name in self._unnamed and name in self:
+            serial = self._unnamed[name]
+            free = self._fresh(self.node_of(name).op or CONSTANT)
+            self._rename(name, free)
+            self._unnamed[free] = serial
+        elif name in self:
+            raise GraphError(f"the name '{name}' is used twice", node=name)
+        return name
+
+    def _fresh(self, base: str) -> str:
+        count = self._counts.get(base, 0) + 1
+        while (name := base if count == 1 else f"{base}_{count}") in self:
+            count += 1
+        self._counts[base] = count
+        self._unnamed[name] = len(self)
+        return name
+
+    def _rename(self, old: str, new: str) -> None:
+        incoming = [(source, key) for source, keys in self._pred[old].items() for key in keys]
+        outgoing = [(target, key) for target, keys in self._succ[old].items() for key in keys]
+        node = self.node_of(old)
+        self.remove_node(old)
+        self._unnamed.pop(old, None)
+        self.set_node(new, node)
+        for source, key in incoming:
+            self.add_edge(source, new, key=key)
+        for target, key in outgoing:
+            self.add_edge(new, target, key=key)
+        if (value := self._values.pop(old, None)) is not None:
+            value.name = new
+            self._values[new] = value
+
+
+def _written(argument: Any) -> str:
+    """An argument as an error names it, on one line."""
+    if isinstance(argument, Value):
+        return argument.name
+    plain = argument is None or isinstance(argument, (int, float))
+    return str(argument) if plain else f"array {format_shape(np.shape(argument))}"
+
+
+# ------------------------------------------------------------------------------------------------ tracing
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A composite op's body as a graph. ``inputs`` names the graph's input for each argument that is an array."""
+
+    graph: Graph
+    inputs: tuple[str | None, ...]
+    output: str
+
+    def replay(self, arguments: Sequence[Any]) -> Any:
+        """The output for other arguments: arrays, or values of another graph, to which the body's nodes are added."""
+        return self.replay_all(arguments)[self.output]
+
+    def replay_all(self, arguments: Sequence[Any]) -> dict[str, Any]:
+        """The output and all values in between."""
+        known = {name: argument for name, argument in zip(self.inputs, arguments, strict=True) if name is not None}
+        return replay(self.graph, known, [self.output])
+
+
+def infer(
+    op: Op, specs: Sequence[TensorSpec | None], attributes: Mapping[str, Any], literals: Mapping[int, Literal]
+) -> TensorSpec:
+    """The shape and dtype of an op's result; of a composite one without a shape rule, by tracing its body."""
+    if op.is_primitive or op.shape_rule is not None:
+        return op.infer(specs, attributes, literals)
+    trace = trace_op(op, specs, attributes, literals)
+    return trace.graph.spec(trace.output)
+
+
+def trace_op(
+    op: Op, specs: Sequence[TensorSpec | None], attributes: Mapping[str, Any], literals: Mapping[int, Literal]
+) -> Trace:
+    """The body of a composite op as a graph, for arguments of these shapes and dtypes."""
+    return _trace_op(op, tuple(specs), tuple(attributes.items()), tuple((i, repr(x), x) for i, x in literals.items()))
+
+
+@lru_cache(maxsize=2048)
+def _trace_op(op: Op, specs: tuple[TensorSpec | None, ...], attributes: Any, literals: Any) -> Trace:
+    numbers = {i: x for i, _, x in literals}
+    graph = Graph(op.name, next((spec.dtype for spec in specs if spec is not None and spec.is_float), "float64"))
+    arguments: list[Any] = []
+    names: list[str | None] = []
+    for i, spec in enumerate(specs):
+        if spec is None or i in numbers:
+            arguments.append(numbers.get(i))
+            names.append(None)
+        else:
+            name = f"{op.inputs[0]}_{i}" if op.variadic else op.inputs[i]
+            arguments.append(graph.input(name, spec.shape, spec.dtype))
+            names.append(name)
+    return Trace(graph, tuple(names), trace_body(op, graph, op.function, arguments, dict(attributes)).name)
+
+
+def trace_body(op: Op, graph: Graph, body: Callable[..., Any], arguments: Sequence[Any], attributes: Any) -> Value:
+    """Call a rule with values of ``graph``, for the one value that it gives."""
+    result = call_rule(op, body, arguments, attributes)
+    return result if isinstance(result, Value) else graph.constant(f"{op.name}_result", result)
+
+
+def call_rule(op: Op, rule: Callable[..., Any], arguments: Sequence[Any], attributes: Any) -> Any:
+    """Call a rule with values of a graph; one that computes with numpy is a ``RuleError`` that says so."""
+    try:
+        with np.errstate(all="ignore"):  # what a body makes of plain numbers is computed now
+            return rule(*arguments, **attributes)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise RuleError(
+            f"op '{op.name}' cannot be traced ({error}); its rules must call ops, such as dataflow.ops.exp, not numpy"
+        ) from error

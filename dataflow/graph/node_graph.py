@@ -1,0 +1,211 @@
+"""The structure of a graph, a networkx ``MultiDiGraph`` of ``Node`` objects, and questions about it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import Any, Self, TypeAlias
+
+import networkx as nx
+import numpy as np
+
+from dataflow.errors import GraphError, nearest
+from dataflow.graph.node import Node
+from dataflow.operations.attributes import plain
+from dataflow.operations.op import Literal, Op
+from dataflow.operations.outputs import several_outputs
+from dataflow.shapes import TensorSpec, format_shape
+from dataflow.support.arguments import checked, describe
+
+Argument: TypeAlias = "str | Literal | None"
+
+
+class NodeGraph(nx.MultiDiGraph):
+    """Nodes by name, and an edge from each to those that use it. Every node has one attribute, its ``Node``."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.graph.update(ops={}, blocks={}, calls={})
+
+    # networkx passes the dictionary ``graph`` on to views and copies, so what belongs to the whole graph is kept there
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The dtype of nodes that declare no other."""
+        dtype: np.dtype = self.graph["dtype"]
+        return dtype
+
+    @property
+    def ops(self) -> dict[str, Op]:
+        """The ops of the nodes by name."""
+        ops: dict[str, Op] = self.graph["ops"]
+        return ops
+
+    @property
+    def blocks(self) -> dict[str, Any]:
+        """The blocks that the graph's file declares, by name."""
+        blocks: dict[str, Any] = self.graph["blocks"]
+        return blocks
+
+    @property
+    def makes_sizes(self) -> bool:
+        """Whether shapes of nodes depend on values."""
+        return "made" in self.graph
+
+    @property
+    def calls(self) -> dict[str, dict[str, Any]]:
+        """The calls of blocks by path: the block, the call whose parameters it shares, its inputs."""
+        calls: dict[str, dict[str, Any]] = self.graph["calls"]
+        return calls
+
+    # -------------------------------------------------------------------------------------------- nodes
+
+    def node_of(self, name: str) -> Node:
+        """A node by its name; a ``GraphError`` suggests the nearest names."""
+        try:
+            node: Node = self._node[name]["node"]
+        except (KeyError, TypeError):
+            raise self._no_node(name) from None
+        return node
+
+    def node_items(self) -> Iterator[tuple[str, Node]]:
+        """All nodes with their names, in the order in which they were added."""
+        return ((name, self.node_of(name)) for name in self._node)
+
+    def set_node(self, name: str, node: Node) -> None:
+        """Add a node, or put another in its place; its edges stay."""
+        self.add_node(name, node=node)
+
+    def change_node(self, name: str, **changes: Any) -> None:
+        """Replace fields of a node, such as its block."""
+        self.set_node(name, replace(self.node_of(name), **changes))
+
+    def op_of(self, name: str) -> Op:
+        """The op of an op node."""
+        node = self.node_of(name)
+        if not node.op:
+            raise GraphError(f"'{name}' is not an op; its kind is {node.kind}", node=name)
+        return self.ops[node.op]
+
+    def outputs_of(self, name: str) -> list[str]:
+        """The outputs of an op with several that the graph has, if their nodes are called ``name:OUTPUT``."""
+        return [node.removeprefix(f"{name}:") for node in self._node if node.startswith(f"{name}:")]
+
+    def spec(self, name: str) -> TensorSpec:
+        """The shape and dtype of a node."""
+        node = self.node_of(name)
+        return TensorSpec(node.shape, node.dtype)
+
+    def arguments(self, name: str) -> tuple[Argument, ...]:
+        """What an op node is applied to, in order: names of nodes, plain numbers, ``None`` where nothing was given."""
+        arguments: dict[int, Argument] = dict(self.node_of(name).literals)
+        for source, positions in self._pred[name].items():
+            for position in positions:
+                arguments[position] = source
+        return tuple([arguments.get(i) for i in range(max(arguments, default=-1) + 1)])
+
+    @checked
+    def names(self, kind: str) -> list[str]:
+        """The names of all inputs, parameters, constants or ops, in the order in which they were added."""
+        return [name for name, node in self.node_items() if node.kind == kind]
+
+    @checked
+    def schedule(self, targets: Iterable[str] | None = None) -> list[str]:
+        """A topological order of all nodes, or of those that ``targets`` need: the order in which they were added where
+        that is one. A cycle is a ``GraphError`` that lists its nodes."""
+        order = [name for name, _ in self.node_items()]
+        position = {name: i for i, name in enumerate(order)}
+        if not all(position[source] < i for name, i in position.items() for source in self._pred[name]):
+            try:
+                order = list(nx.lexicographical_topological_sort(self, key=position.__getitem__))
+            except nx.NetworkXUnfeasible:
+                cycle = [edge[0] for edge in nx.find_cycle(self)]
+                raise GraphError("the graph has a cycle: " + " -> ".join([*cycle, cycle[0]])) from None
+        if targets is None:
+            return order
+        needed = self.needed_for(targets)
+        return [name for name in order if name in needed]
+
+    @checked
+    def needed_for(self, targets: Iterable[str]) -> set[str]:
+        """The targets and everything they depend on."""
+        return reachable(self._there(targets), self._pred.__getitem__)
+
+    @checked
+    def depending_on(self, sources: Iterable[str]) -> set[str]:
+        """The sources and everything that depends on them."""
+        return reachable(self._there(sources), self._succ.__getitem__)
+
+    @checked
+    def copy(self, as_view: bool = False) -> Self:
+        """An independent graph with the same nodes. All of them count as named."""
+        duplicate: Self = super().copy(as_view)
+        if not as_view:
+            duplicate.graph.update(ops=dict(self.ops), blocks=dict(self.blocks), calls=dict(self.calls))
+        return duplicate
+
+    def to_networkx(self) -> nx.MultiDiGraph:
+        """A plain copy whose attributes are texts, so that ``json`` (with ``nx.node_link_data(copy, edges="edges")``),
+        ``nx.write_graphml`` and ``nx.write_gml`` can write it. Large arrays are shortened.
+
+        >>> graph = NodeGraph(name="net", dtype=np.dtype("float64"))
+        >>> graph.set_node("x", Node("input", (2, 3), np.dtype("float64")))
+        >>> graph.to_networkx().nodes["x"]
+        {'kind': 'input', 'shape': '(2, 3)', 'dtype': 'float64'}
+        """
+        result = nx.MultiDiGraph(name=self.name, dtype=self.dtype.name)
+        result.graph.update({key: _text(value) for key in ("blocks", "calls") if (value := self.graph[key])})
+        for name, node in self.node_items():
+            result.add_node(name, kind=node.kind, shape=format_shape(node.shape), dtype=node.dtype.name)
+            rest = {key: getattr(node, key) for key in OPTIONAL}
+            result.nodes[name].update({key: _text(x) for key, x in rest.items() if not _is_empty(x)})
+        result.add_edges_from(self.edges(keys=True))
+        return result
+
+    # -------------------------------------------------------------------------------------------- internals
+
+    def _no_node(self, name: object) -> GraphError:
+        if isinstance(name, str) and name in self:
+            return GraphError(
+                f"node '{name}' was added with networkx's add_node or add_edge, so that it has no shape and no op; "
+                "build with graph.input, parameter, constant, apply and node",
+                node=name,
+            )
+        if outputs := self.outputs_of(name) if isinstance(name, str) else ():
+            message = several_outputs(f"node '{name}'", outputs, lambda output: f"{name}:{output}")
+            return GraphError(message, node=str(name))
+        shown = f"'{name}'" if isinstance(name, str) else describe(name)
+        return GraphError(f"unknown node {shown}{nearest(str(name), self)}")
+
+    def _there(self, names: Iterable[str]) -> list[str]:
+        names = list(names)
+        for name in names:
+            self.node_of(name)
+        return names
+
+
+def reachable(start: Iterable[str], neighbours: Callable[[str], Iterable[str]]) -> set[str]:
+    """The nodes to which a path leads from those at the start, themselves included."""
+    reached = set(start)
+    frontier = list(reached)
+    while frontier:
+        for name in neighbours(frontier.pop()):
+            if name not in reached:
+                reached.add(name)
+                frontier.append(name)
+    return reached
+
+
+OPTIONAL = ("op", "attributes", "literals", "init", "value", "block", "cotangent_of")
+"""The fields of a node that a plain copy has where they are not empty."""
+
+
+def _is_empty(value: Any) -> bool:
+    return not isinstance(value, np.ndarray) and not value
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return np.array2string(value, threshold=100, separator=", ", floatmode="unique").replace("\n", "")
+    return value if isinstance(value, str) else json.dumps(plain(value), default=str)

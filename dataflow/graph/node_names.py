@@ -1,0 +1,52 @@
+"""What a node may be called."""
+
+from __future__ import annotations
+
+import unicodedata
+
+from dataflow.errors import GraphError, cut
+from dataflow.operations.outputs import is_output_name
+
+RESERVED = ("True", "False", "None")
+"""The constants of expressions, which cannot be names."""
+
+
+def check_name(name: str) -> None:
+    """A ``GraphError`` unless ``name`` is a Unicode identifier, or several joined by dots (inner nodes, blocks), in the
+    form in which expressions know it: graphs built by hand and files of every format hold to it. Behind a dot a number
+    may stand, that of a repetition; behind a colon the name of an output."""
+    if not isinstance(name, str) or not all(
+        _is_part(part) or (i > 0 and is_repetition(part)) for i, part in enumerate(name.split("."))
+    ):
+        raise GraphError(
+            f"{name!r} is not a name; a name has letters, digits and underscores and does not start with a digit"
+        )
+    if len(name) > 1000:
+        raise GraphError(f"a name has at most 1000 characters, '{cut(name, 43)}' has {len(name)}")
+    for part in name.replace(":", ".").split("."):
+        if part in RESERVED:
+            raise GraphError(f"{part} is a constant of expressions and no name")
+    if (normal := normal_name(name)) != name:
+        raise GraphError(f"'{name}' is written '{normal}', which Unicode counts as the same name (NFKC)")
+
+
+def check_output(name: str, output: str | None) -> None:
+    """A ``GraphError`` where a name without dots has a colon, unless ``output``, which its op gives, follows it. Inner
+    nodes and nodes of gradient graphs, whose names come from others, have colons as they come."""
+    if ":" in name and "." not in name and name.partition(":")[2] != output:
+        raise GraphError(f"'{name}' would be an output of an op with several; a name has no colon", node=name)
+
+
+def _is_part(part: str) -> bool:
+    name, colon, output = part.partition(":")
+    return name.isidentifier() and (not colon or is_output_name(output))
+
+
+def is_repetition(part: str) -> bool:
+    """Whether a part of a name is the number of a repetition, counted from 1: ``3`` in ``h.3.W``."""
+    return part.isascii() and part.isdigit() and part[0] != "0" and len(part) < 10
+
+
+def normal_name(name: str) -> str:
+    """The name in the form in which expressions know it."""
+    return name if name.isascii() else unicodedata.normalize("NFKC", name)

@@ -1,0 +1,1 @@
+"""How well predictions fit their targets: what a metric is, what it compares, and which nodes those are."""

@@ -1,0 +1,1 @@
+"""What is written in LLVM's instructions, once for all models: the interpreter and its kernels."""

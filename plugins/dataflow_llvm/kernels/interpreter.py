@@ -1,0 +1,300 @@
+"""The interpreter: one function that carries out a program's instructions, compiled once for all models.
+
+An instruction is whole numbers of 64 bits: its code, its length, whether threads may share the work, then its operands.
+The place of an array is two numbers, a base and an offset in bytes.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from itertools import product
+
+from llvmlite import ir
+
+from dataflow_llvm.kernels.assembly import (
+    FLOATS,
+    I1,
+    I8,
+    I32,
+    I64,
+    POINTER,
+    SIZES,
+    VOID,
+    Machine,
+    Operand,
+    begin,
+    element,
+    function,
+    i64,
+    load,
+    loop,
+    minimum,
+)
+from dataflow_llvm.kernels.copies import write_copy, write_plus_zero, write_register_moves
+from dataflow_llvm.kernels.elementwise_tiles import WORDS, write_region
+from dataflow_llvm.kernels.matrix_products import write_product, write_row_products, write_turn
+from dataflow_llvm.kernels.optimizer_updates import write_updates
+from dataflow_llvm.kernels.random_numbers import BLOCK, RANDOM_ARGUMENTS, write_random
+from dataflow_llvm.kernels.reductions import write_reductions
+from dataflow_llvm.kernels.update_loop import KERNELS, UPDATE_ARGUMENTS
+from dataflow_llvm.kernels.windows import ARGUMENTS as WINDOW_ARGUMENTS
+from dataflow_llvm.kernels.windows import KINDS, write_windows
+from dataflow_llvm.kernels.work_sharing import PERFORM, write_team
+
+REGION, SUM, MAX, COPY, ZERO, PRODUCT, DOTS, UPDATE, TOTAL, RANDOM, WINDOWS = range(11)
+FIRST_OPERAND = 3
+FLOAT_NAMES = tuple(FLOATS)
+BY_ROWS, BY_COLUMNS, BY_BATCH = range(3)
+"""How threads share a product."""
+COPY_SIZES = (1, 4, 8)
+PLUS_ZERO = {size: -size for size in SIZES.values()}
+"""How a copy of floats of that size makes 0 of −0."""
+
+
+class Context(IntEnum):
+    """Entries of the table that tells what a program's instructions refer to: addresses, and the bytes from one
+    thread's scratch memory to the next's."""
+
+    REGIONS = 0
+    WALKS = 1
+    BASES = 2
+    SCRATCH = 3
+    SCRATCH_STEP = 4
+
+
+def write_interpreter(module: ir.Module, machine: Machine) -> None:
+    """All kernels; ``perform``, which carries out an instruction or a part of it; ``execute`` and ``assist``."""
+    for size in COPY_SIZES:
+        write_copy(module, size)
+    for dtype in FLOATS:
+        write_plus_zero(module, dtype, machine)
+        write_register_moves(module, dtype, machine)
+        write_region(module, dtype, machine)
+        write_reductions(module, dtype, machine)
+        write_turn(module, dtype, machine)
+        write_product(module, dtype, machine)
+        write_row_products(module, dtype, machine)
+        write_updates(module, dtype, machine)
+        write_random(module, dtype)
+        write_windows(module, dtype, machine)
+    _Perform(module, machine).write()
+    write_team(module)
+
+
+class _Perform:
+    """``perform`` (instruction, context, thread, part, parts)."""
+
+    def __init__(self, module: ir.Module, machine: Machine) -> None:
+        self.module, self.machine = module, machine
+
+    def write(self) -> None:
+        builder, parameters = begin(self.module, "perform", VOID, PERFORM)
+        self.builder = builder
+        self.instruction, context, thread, self.part, self.parts = parameters
+        self.regions, self.walks, self.bases, scratch = (
+            load(builder, context, int(entry), POINTER)
+            for entry in (Context.REGIONS, Context.WALKS, Context.BASES, Context.SCRATCH)
+        )
+        step = load(builder, context, int(Context.SCRATCH_STEP), I64)
+        self.scratch = element(builder, scratch, builder.mul(thread, step), I8)
+        self.arena = load(builder, self.bases, 0, POINTER)
+        cases = {
+            REGION: self._region,
+            SUM: lambda: self._reduction("sum"),
+            MAX: lambda: self._reduction("max"),
+            COPY: self._copy,
+            ZERO: self._zero,
+            PRODUCT: self._product,
+            DOTS: self._dots,
+            UPDATE: self._update,
+            TOTAL: self._total,
+            RANDOM: self._random,
+            WINDOWS: self._windows,
+        }
+        end = builder.append_basic_block("end")
+        switch = builder.switch(load(builder, self.instruction, 0, I64), end)
+        for code, write in cases.items():
+            block = builder.append_basic_block("case")
+            switch.add_case(i64(code), block)
+            builder.position_at_end(block)
+            write()
+            builder.branch(end)
+        builder.position_at_end(end)
+        builder.ret_void()
+
+    # -------------------------------------------------------------------------------------------- instructions
+
+    def _region(self) -> None:
+        """dtype, first instruction, how many, elements, tile."""
+        dtype, first, how_many, elements, tile = self._operands(5)
+        builder = self.builder
+        instructions = element(builder, self.regions, builder.mul(first, i64(WORDS)), I32)
+        start, stop = self._share(elements, tile)
+        arguments = [instructions, how_many, self.walks, self.arena, self.scratch, self.bases, start, stop, tile]
+        self._by_dtype(dtype, "region", arguments)
+
+    def _reduction(self, name: str) -> None:
+        """dtype, source, target, reduced, inner, stride outer, stride reduced, outer."""
+        dtype, a, a_offset, b, b_offset, reduced, inner, outer_step, step, outer = self._operands(10)
+        start, stop = self._share(outer, i64(1))
+        source, target = self._address(a, a_offset), self._address(b, b_offset)
+        self._by_dtype(dtype, name, [source, target, reduced, inner, outer_step, step, start, stop])
+
+    def _total(self) -> None:
+        """dtype, source, target, how many."""
+        dtype, a, a_offset, b, b_offset, count = self._operands(6)
+        self._by_dtype(dtype, "total", [self._address(a, a_offset), self._address(b, b_offset), count])
+
+    def _copy(self) -> None:
+        """Size of an entry, or how it is copied, number of the walk, entries."""
+        size, walk, count = self._operands(3)
+        builder = self.builder
+        start, stop = self._share(count, i64(64))
+        with builder.if_then(builder.icmp_signed("<", start, stop)):
+            place = element(builder, self.walks, walk, I64)
+            after = builder.append_basic_block("copied")
+            switch = builder.switch(size, after)
+            names = {length: f"copy_{length}" for length in COPY_SIZES}
+            names |= {PLUS_ZERO[SIZES[dtype]]: f"plus_zero_{dtype}" for dtype in FLOATS}
+            for length, name in names.items():
+                block = builder.append_basic_block(name)
+                switch.add_case(i64(length), block)
+                builder.position_at_end(block)
+                made = function(self.module, name, VOID, [POINTER, POINTER, I64, I64])
+                builder.call(made, [place, self.bases, start, builder.sub(stop, start)])
+                builder.branch(after)
+            builder.position_at_end(after)
+
+    def _zero(self) -> None:
+        """Place, bytes."""
+        base, offset, size = self._operands(3)
+        clear = function(self.module, "llvm.memset.p0.i64", VOID, [POINTER, I8, I64, I1])
+        self.builder.call(clear, [self._address(base, offset), I8(0), size, I1(0)])
+
+    def _product(self) -> None:
+        """dtype, how the right factor is read, how threads share, batch, the batch strides of left, right and result,
+        rows, columns, length, left, its strides, right, its stride, result, its stride. The panel is the beginning of
+        the scratch memory."""
+        operands = self._operands(20)
+        dtype, how, sharing, batch, left_batch, right_batch, result_batch, rows, columns, length = operands[:10]
+        a, a_offset, by_row, along, b, b_offset, step, c, c_offset, result_step = operands[10:]
+        builder = self.builder
+        with_float = [(i64(number), FLOATS[name]) for number, name in enumerate(FLOAT_NAMES)]
+        for number, kind in with_float:
+            dtype_name = FLOAT_NAMES[int(number.constant)]
+            with builder.if_then(builder.icmp_signed("==", dtype, number)):
+                first_row, last_row = self._share_if(sharing, BY_ROWS, rows, i64(self.machine.product_rows))
+                panel = 2 * self.machine.vector_bytes // SIZES[dtype_name]
+                first_column, last_column = self._share_if(sharing, BY_COLUMNS, columns, i64(panel))
+                first, last = self._share_if(sharing, BY_BATCH, batch, i64(1))
+                across = builder.select(builder.icmp_signed("==", how, i64(2)), step, i64(1))
+                with loop(builder, first, last) as number_in_batch:
+                    moved = [
+                        (left_batch, a, a_offset, builder.mul(first_row, by_row)),
+                        (right_batch, b, b_offset, builder.mul(first_column, across)),
+                        (result_batch, c, c_offset, builder.add(builder.mul(first_row, result_step), first_column)),
+                    ]
+                    left, right, result = (
+                        element(
+                            builder,
+                            self._address(base, offset),
+                            builder.add(builder.mul(number_in_batch, batch_step), start),
+                            kind,
+                        )
+                        for batch_step, base, offset, start in moved
+                    )
+                    made = function(
+                        self.module,
+                        f"product_{dtype_name}",
+                        VOID,
+                        [I64, I64, I64, POINTER, I64, I64, POINTER, I64, POINTER, I64, POINTER, I64],
+                    )
+                    sizes = [builder.sub(last_row, first_row), builder.sub(last_column, first_column), length]
+                    ends = [left, by_row, along, right, step, result, result_step]
+                    builder.call(made, [*sizes, *ends, self.scratch, how])
+
+    def _dots(self) -> None:
+        """dtype, rows, length, left, its stride by row, right, result, its stride."""
+        dtype, rows, length, a, a_offset, by_row, b, b_offset, c, c_offset, step = self._operands(11)
+        left, right, result = (self._address(*place) for place in ((a, a_offset), (b, b_offset), (c, c_offset)))
+        self._by_dtype(dtype, "dots", [rows, length, left, by_row, right, result, step])
+
+    def _update(self) -> None:
+        """Number of the kernel, dtype, how many, the addresses of parameters, gradients, the state's two vectors, the
+        kernel's numbers, the step's number, and of the flag that is set where something is not finite."""
+        kernel, dtype, count, *addresses = self._operands(10)
+        builder = self.builder
+        pointers = [builder.inttoptr(address, POINTER) for address in addresses]
+        *vectors, numbers, step, flag = pointers
+        start, stop = self._share(count, i64(64))
+        step_number = builder.load(step, typ=I64)
+        end = builder.append_basic_block("updated")
+        switch = builder.switch(builder.add(builder.mul(kernel, i64(len(FLOAT_NAMES))), dtype), end)
+        for code, (name, dtype_name) in enumerate(product(KERNELS, FLOAT_NAMES)):
+            block = builder.append_basic_block(f"{name}_{dtype_name}")
+            switch.add_case(i64(code), block)
+            builder.position_at_end(block)
+            made = function(self.module, f"{name}_{dtype_name}", I1, UPDATE_ARGUMENTS)
+            arguments = [*vectors, start, stop, numbers, step_number]
+            with builder.if_then(builder.call(made, arguments), likely=False):
+                builder.store(i64(1), flag)
+            builder.branch(end)
+        builder.position_at_end(end)
+
+    def _random(self) -> None:
+        """dtype, target, how many, the step, seed, stream."""
+        dtype, a, a_offset, count, b, b_offset, seed, stream = self._operands(8)
+        builder = self.builder
+        step = builder.load(self._address(b, b_offset), typ=I64)
+        for number, name in enumerate(FLOAT_NAMES):
+            with builder.if_then(builder.icmp_signed("==", dtype, i64(number))):
+                blocks = builder.sdiv(builder.add(count, i64(BLOCK[name] - 1)), i64(BLOCK[name]))
+                start, stop = self._share(blocks, i64(16))
+                made = function(self.module, f"random_{name}", VOID, RANDOM_ARGUMENTS)
+                builder.call(made, [self._address(a, a_offset), count, step, seed, stream, start, stop])
+
+    def _windows(self) -> None:
+        """Number of the kernel, number of the walk, what threads share, and in which units."""
+        kernel, walk, count, unit = self._operands(4)
+        builder = self.builder
+        start, stop = self._share(count, unit)
+        place = element(builder, self.walks, walk, I64)
+        end = builder.append_basic_block("windowed")
+        switch = builder.switch(kernel, end)
+        for code, (name, dtype_name) in enumerate(product(KINDS, FLOAT_NAMES)):
+            block = builder.append_basic_block(f"{name}_{dtype_name}")
+            switch.add_case(i64(code), block)
+            builder.position_at_end(block)
+            made = function(self.module, f"{name}_{dtype_name}", VOID, WINDOW_ARGUMENTS)
+            builder.call(made, [place, self.bases, start, stop])
+            builder.branch(end)
+        builder.position_at_end(end)
+
+    # -------------------------------------------------------------------------------------------- internals
+
+    def _operands(self, count: int) -> list[Operand]:
+        return [load(self.builder, self.instruction, FIRST_OPERAND + i, I64) for i in range(count)]
+
+    def _address(self, base: Operand, offset: Operand) -> Operand:
+        return element(self.builder, load(self.builder, self.bases, base, POINTER), offset, I8)
+
+    def _share(self, count: Operand, unit: Operand) -> tuple[Operand, Operand]:
+        """This thread's part of a number of elements, in whole units."""
+        builder = self.builder
+        units = builder.sdiv(builder.add(count, builder.sub(unit, i64(1))), unit)
+        each = builder.sdiv(builder.add(units, builder.sub(self.parts, i64(1))), self.parts)
+        size = builder.mul(each, unit)
+        start = minimum(builder, count, builder.mul(self.part, size))
+        return start, minimum(builder, count, builder.add(start, size))
+
+    def _share_if(self, sharing: Operand, wanted: int, count: Operand, unit: Operand) -> tuple[Operand, Operand]:
+        start, stop = self._share(count, unit)
+        holds = self.builder.icmp_signed("==", sharing, i64(wanted))
+        return self.builder.select(holds, start, i64(0)), self.builder.select(holds, stop, count)
+
+    def _by_dtype(self, dtype: Operand, name: str, arguments: list[Operand]) -> None:
+        builder = self.builder
+        for number, dtype_name in enumerate(FLOAT_NAMES):
+            with builder.if_then(builder.icmp_signed("==", dtype, i64(number))):
+                kinds = [argument.type for argument in arguments]
+                builder.call(function(self.module, f"{name}_{dtype_name}", VOID, kinds), arguments)

@@ -1,0 +1,215 @@
+"""A region as instructions for the interpreter's kernel: operands become registers and tiles of arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from dataflow.operations.engine_ops import cast
+from dataflow.plan import Instruction, Plan, Region
+from dataflow_llvm.kernels.copies import MOST_AXES
+from dataflow_llvm.kernels.formulas import FORMULA_OF, FORMULAS
+from dataflow_llvm.lowering.places import MEMORY, Place, Places, merged
+
+UNIT = 64
+"""The unit in bytes of places in memory and in the scratch."""
+TILE_BYTES = (512, 4096)
+"""The least and the most bytes of an array's tile."""
+CACHE_BYTES = 2**15
+"""The most bytes of a region's tiles, those of all arrays and registers together, unless the least tiles take more."""
+
+Operand = tuple[str, Any]
+"""("register", number), ("array", offset in the memory), or ("number", value), a register that holds it always."""
+
+
+@dataclass
+class Lowered:
+    """A region's operations: name, result, operands, and the number of the walk (for ``own``, of the function)."""
+
+    dtype: str
+    size: int
+    operations: list[tuple[str, Operand, list[Operand], int]] = field(default_factory=list)
+    registers: int = 0
+    tile_bytes: int = 0
+    where: dict[int, Operand] = field(default_factory=dict)
+    """Where each slot is that it reads or writes; a register may hold another value later."""
+
+    @property
+    def weight(self) -> int:
+        """The approximate number of the processor's instructions for each vector."""
+        return sum(FORMULAS[name].weight if name in FORMULAS else 1 for name, *_ in self.operations)
+
+    @property
+    def tile(self) -> int:
+        """Elements of a tile."""
+        return self.tile_bytes // np.dtype(self.dtype).itemsize
+
+
+def formula_of(plan: Plan, instruction: Instruction, dtype: str) -> tuple[str, list[Any]] | None:
+    """The name of an instruction's formula, and its operands: slots or ("number", value). ``None`` where there is no
+    formula for its dtypes."""
+    op = instruction.op
+    formula = FORMULA_OF.get(op if op.ufunc is None else op.ufunc)
+    result = plan.specs[instruction.output]
+    if formula is None or result is None:
+        return None
+    operands: list[Any] = []
+    for slot in instruction.inputs:
+        spec = plan.specs[slot]
+        if spec is None:
+            number = _number(plan.constants[slot], dtype)
+            if number is None:
+                return None
+            operands.append(("number", number))
+        elif spec.dtype in (dtype, bool):
+            operands.append(slot)
+        else:
+            return None
+    if op is cast and result.dtype == bool:
+        return "not_equal", [*operands, ("number", 0.0)]
+    if formula is FORMULA_OF[cast]:
+        return (formula.name, operands) if result.dtype in (dtype, bool) else None
+    if result.dtype != (bool if formula.gives == "m" else dtype):
+        return None
+    if op.ufunc is np.power and operands[1] == ("number", 2.0):
+        return "multiply", [operands[0], operands[0]]
+    if op.ufunc is np.power and operands[1] == ("number", 0.5):
+        return "sqrt", [operands[0]]  # as numpy does: NaN for −∞
+    return formula.name, operands
+
+
+def lower_region(
+    plan: Plan, region: Region, places: Places, walks: list[int], outputs: Iterable[int], reuse: bool = True
+) -> Lowered | None:
+    """The region's operations; ``None`` where the kernel has no formula for an instruction, or the dtypes are mixed.
+    ``outputs`` are the slots whose values are needed afterwards. With ``reuse`` a register is used again after its
+    value's last use."""
+    members = plan.instructions[region.start : region.stop]
+    dtypes = {spec.dtype.name for spec in _specs(plan, members) if spec.dtype != bool}
+    if len(dtypes) > 1 or not dtypes <= {"float32", "float64"}:
+        return None
+    dtype = next(iter(dtypes), "float32")
+    formulas = [formula_of(plan, instruction, dtype) for instruction in members]
+    if any(formula is None for formula in formulas):
+        return None
+    return _Lowering(plan, region, places, walks, dtype, set(outputs), reuse).run(
+        members, [formula for formula in formulas if formula]
+    )
+
+
+class _Lowering:
+    def __init__(
+        self,
+        plan: Plan,
+        region: Region,
+        places: Places,
+        walks: list[int],
+        dtype: str,
+        outputs: set[int],
+        reuse: bool,
+    ) -> None:
+        self.plan, self.region, self.places, self.walks = plan, region, places, walks
+        self.lowered = Lowered(dtype, region.size)
+        self.outputs, self.reuse = outputs, reuse
+        self.where = self.lowered.where
+        self.free: list[int] = []
+        self.arrays: set[Operand] = set()
+
+    def run(self, members: Sequence[Instruction], formulas: list[tuple[str, list[Any]]]) -> Lowered | None:
+        last = {slot: i for i, (_, operands) in enumerate(formulas) for slot in operands if isinstance(slot, int)}
+        for i, (instruction, (name, sources)) in enumerate(zip(members, formulas, strict=True)):
+            operands: list[Operand] = []
+            for source in sources:
+                operand = self._operand(source) if isinstance(source, int) else source
+                if operand is None:
+                    return None
+                operands.append(operand)
+            for slot in dict.fromkeys(source for source in sources if isinstance(source, int)):
+                if last[slot] == i:
+                    self._end(slot)
+            self._emit(instruction.output, name, operands)
+            if instruction.output not in last:
+                self._end(instruction.output)
+        lowered = self.lowered
+        streams = max(1, lowered.registers + len(self.arrays))
+        whole = -(-max(1, lowered.size) * np.dtype(lowered.dtype).itemsize // UNIT) * UNIT
+        least, most = TILE_BYTES
+        wanted = 1 << max(0, (CACHE_BYTES // streams).bit_length() - 1)
+        lowered.tile_bytes = min(whole, max(least, min(most, wanted)))
+        return lowered
+
+    def _emit(self, slot: int, name: str, operands: list[Operand]) -> None:
+        if slot not in self.outputs:
+            self.where[slot] = self._register()
+            self.lowered.operations.append((name, self.where[slot], operands, 0))
+            return
+        place = self.places.of(slot)
+        direct = self._direct(place)
+        self.where[slot] = self._register() if direct is None else direct
+        self.lowered.operations.append((name, self.where[slot], operands, 0))
+        if direct is None:
+            walk = self._walk(place)
+            assert walk is not None
+            self.lowered.operations.append(("store", self.where[slot], [self.where[slot]], walk))
+
+    def _operand(self, slot: int) -> Operand | None:
+        if slot in self.where:
+            return self.where[slot]
+        view = self.plan.views.get(slot)
+        constant = self.plan.constants.get(slot if view is None else view.base)
+        if isinstance(constant, np.ndarray) and constant.size == 1 and constant.dtype != bool:
+            return "number", float(constant.reshape(()))
+        place = self.places.of(slot)
+        operand = self._direct(place)
+        if operand is None:
+            walk = self._walk(place.broadcast(self.region.shape))
+            if walk is None:
+                return None
+            operand = self._register()
+            self.lowered.operations.append(("load", operand, [], walk))
+        self.where[slot] = operand
+        return operand
+
+    def _direct(self, place: Place) -> Operand | None:
+        """The array itself, if it lies in the memory as the region runs over it."""
+        its_own = place.base == MEMORY and place.offset % UNIT == 0 and place.dtype == self.lowered.dtype
+        if not its_own or place.size != self.region.size or not place.is_row_major:
+            return None
+        array = ("array", place.offset)
+        self.arrays.add(array)
+        return array
+
+    def _walk(self, place: Place) -> int | None:
+        sizes, (steps,) = merged(place.shape, place.strides)
+        if len(sizes) > MOST_AXES:
+            return None
+        start = len(self.walks)
+        self.walks += [place.base, place.offset, int(place.dtype == bool), len(sizes), *sizes, *steps]
+        return start
+
+    def _register(self) -> Operand:
+        if not self.free:
+            self.free.append(self.lowered.registers)
+            self.lowered.registers += 1
+        return "register", self.free.pop()
+
+    def _end(self, slot: int) -> None:
+        kind, number = self.where.get(slot, ("number", None))
+        if kind == "register" and self.reuse:
+            self.free.append(number)
+
+
+def _specs(plan: Plan, members: Sequence[Instruction]) -> list[Any]:
+    slots = {slot for instruction in members for slot in (*instruction.inputs, instruction.output)}
+    return [spec for spec in (plan.specs[slot] for slot in slots) if spec is not None]
+
+
+def _number(value: Any, dtype: str) -> float | None:
+    try:
+        with np.errstate(over="ignore"):
+            return None if value is None else float(np.array(value, dtype))
+    except OverflowError:
+        return None

@@ -1,0 +1,189 @@
+"""A call of an ONNX op, as the functions that translate it see it, and the table of those functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from dataflow import ops
+from dataflow.errors import FileFormatError
+from dataflow.graph.graph import Graph
+from dataflow.graph.value import Value
+from dataflow.shapes import TRAINED, Dim
+
+
+class UnknownValueError(FileFormatError):
+    """A value is needed while the model is loaded that is known only when it runs. ``source`` is its ONNX name."""
+
+    def __init__(self, source: str, what: str) -> None:
+        super().__init__(f"{what} is computed from the model's inputs, '{source}'; it has to be a constant")
+        self.source = source
+
+
+class DeclinedError(FileFormatError):
+    """What a translation does not cover. ONNX's own definition in terms of other ops is tried, if there is one."""
+
+
+@dataclass
+class Operand:
+    """What an ONNX name stands for: a value of the graph, an array that is known, or both."""
+
+    name: str
+    value: Value | None = None
+    array: np.ndarray | None = None
+    """Sizes that only data tell stand in it as objects."""
+    trained: bool = False
+    """Whether it is an initializer that becomes a parameter."""
+    items: tuple[Operand, ...] | None = None
+    """The entries of what is a sequence, and no array."""
+
+    @property
+    def folds(self) -> bool:
+        """Whether what is computed from it is computed now."""
+        return self.array is not None and not self.trained
+
+    @property
+    def has_sizes(self) -> bool:
+        """Whether symbolic sizes stand in it."""
+        return self.array is not None and self.array.dtype == object
+
+    def within(self, graph: Graph, name: str) -> Value:
+        """The value in a graph; a constant or parameter becomes a node where it is first needed."""
+        if self.value is not None and self.value.graph is graph:
+            return self.value
+        if self.items is not None:
+            raise FileFormatError(f"'{self.name}' is a sequence; an array is expected")
+        if self.array is None:
+            raise UnknownValueError(self.name, "it")
+        if self.has_sizes:
+            raise FileFormatError(f"'{self.name}' is computed from sizes that only data tell")
+        if self.trained and self.array.dtype.name in TRAINED:
+            value = graph.parameter(name, value=self.array, dtype=self.array.dtype)
+        else:
+            value = graph.constant(name, self.array, self.array.dtype)
+        self.value = value
+        return value
+
+
+@dataclass
+class Call:
+    """A node of an ONNX graph: its operands and attributes, and the graph to which it is added."""
+
+    op: str
+    version: int
+    """The opset in which the op came to be what it is."""
+    graph: Graph
+    operands: Sequence[Operand | None]
+    attributes: dict[str, Any]
+    outputs: tuple[bool, ...]
+    """Which outputs are used."""
+    identify: Callable[[str], str]
+    made: list[str] = field(default_factory=list)
+
+    def has(self, i: int) -> bool:
+        """Whether an input is given."""
+        return i < len(self.operands) and self.operands[i] is not None
+
+    def value(self, i: int) -> Value:
+        """An input that must be there."""
+        if not self.has(i):
+            raise FileFormatError(f"{self.op} needs an input {i + 1}, which is left out")
+        operand = self.operands[i]
+        assert operand is not None
+        return operand.within(self.graph, self.identify(operand.name))
+
+    def optional(self, i: int) -> Value | None:
+        """An input that may be left out."""
+        return self.value(i) if self.has(i) else None
+
+    def values(self) -> list[Value]:
+        """All inputs, none left out."""
+        return [self.value(i) for i in range(len(self.operands))]
+
+    def array(self, i: int, what: str) -> np.ndarray:
+        """An input whose numbers must be known while the model is loaded."""
+        operand = self.operands[i] if self.has(i) else None
+        if operand is None:
+            raise FileFormatError(f"{self.op} needs {what}, which is left out")
+        if operand.array is None:
+            raise UnknownValueError(operand.name, what)
+        return operand.array
+
+    def numbers(self, i: int, what: str) -> tuple[Any, ...]:
+        """An input of whole numbers, or sizes, that must be known."""
+        return tuple(_plain(item) for item in self.array(i, what).ravel().tolist())
+
+    def number(self, i: int, what: str) -> Any:
+        """An input of one number that must be known."""
+        array = self.array(i, what)
+        if array.size != 1:
+            raise FileFormatError(f"{self.op}: {what} is one number, not {array.size}")
+        return array.ravel().tolist()[0]
+
+    def axes(self, i: int) -> tuple[int, ...] | None:
+        """Axes, which older opsets give as an attribute and newer ones as an input."""
+        if self.has(i):
+            return self.numbers(i, "its axes")
+        axes = self.attributes.get("axes")
+        return None if axes is None else tuple(axes)
+
+    def attribute(self, name: str, default: Any = None) -> Any:
+        """An attribute: a number, a text, a tuple of numbers, a tensor as an array, or a graph."""
+        return self.attributes.get(name, default)
+
+    def only(self, count: int = 1) -> None:
+        """Decline where further outputs are used."""
+        if any(self.outputs[count:]):
+            raise DeclinedError(f"{self.op} with more than {count} output(s) is not supported")
+
+    def constant(self, array: Any, dtype: Any) -> Value:
+        """An array as a node of its own."""
+        return self.graph.constant(None, np.asarray(array, dtype), dtype)
+
+    def slices(self) -> tuple[Sequence[Any], Sequence[Any], Sequence[int], Sequence[Any]]:
+        """The starts, ends, axes and steps of a Slice: attributes in older opsets, inputs in newer ones."""
+        if self.version < 10:
+            starts, ends, axes, steps = self.attribute("starts"), self.attribute("ends"), self.attribute("axes"), None
+        else:
+            starts, ends = self.numbers(1, "the starts"), self.numbers(2, "the ends")
+            axes = self.numbers(3, "its axes") if self.has(3) else None
+            steps = self.numbers(4, "the steps") if self.has(4) else None
+        count = len(starts)
+        return starts, ends, tuple(range(count)) if axes is None else axes, (1,) * count if steps is None else steps
+
+
+def _plain(item: Any) -> Any:
+    return int(item) if isinstance(item, float) and item.is_integer() else item
+
+
+Translation = Callable[[Call], Any]
+TABLE: dict[str, tuple[int, int, Translation]] = {}
+"""For each op of ONNX the versions that its translation knows, from and to, and the translation."""
+
+
+def translates(*names: str, since: int = 1, until: int) -> Callable[[Translation], Translation]:
+    """Put a function into the table. ``until`` is the newest version of the op that it was written for: a later one
+    may mean something else, and is refused."""
+
+    def put(translation: Translation) -> Translation:
+        for name in names:
+            TABLE[name] = (since, until, translation)
+        return translation
+
+    return put
+
+
+def as_like(result: Value, x: Value) -> Value:
+    """The result in the dtype of x, which ONNX keeps where numpy takes a wider one."""
+    return result if result.dtype == x.dtype else ops.cast(result, dtype=x.dtype.name)
+
+
+def dims(shape: Sequence[Dim]) -> np.ndarray:
+    """A shape as an array: of int64, or of objects where a size is symbolic."""
+    known = all(isinstance(size, int) for size in shape)
+    result = np.empty(len(shape), np.int64 if known else object)
+    result[:] = list(shape)
+    return result

@@ -1,0 +1,202 @@
+"""Load ``.onnx``: check the file, translate it node by node, and fold what is known into constants."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dataflow.errors import DataError, DataflowError, FileFormatError, MissingExtraError, ShapeError, nearest
+from dataflow.files.msgpack.container import reading
+from dataflow.graph.graph import Graph
+from dataflow.model.model import Model
+from dataflow.shapes import format_shape
+
+try:
+    import onnx
+    from google.protobuf.message import DecodeError
+except ImportError:
+    raise MissingExtraError("ONNX files need the package onnx; install dataflow-autodiff[onnx]") from None
+
+from dataflow_onnx.call import Operand
+from dataflow_onnx.names import Names
+from dataflow_onnx.saving.kept_model import kept_model
+from dataflow_onnx.scan import check_parts
+from dataflow_onnx.supported import check_supported
+from dataflow_onnx.tensors import array_of, dtype_of
+from dataflow_onnx.translate import Scope, Translator
+
+OLDEST = 7
+_WEIGHTS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
+
+
+Shapes = Mapping[str, Sequence[int | str]]
+
+
+def load_onnx(path: Path, shapes: Shapes | None = None) -> Model:
+    """The model in an ONNX file, with inputs of the given shapes in place of the file's. Every fault of the file is a
+    ``DataflowError`` of one line that names it."""
+    try:
+        with reading(path) as (file, _):
+            data = file.readall()
+        check_parts(data)
+        try:
+            proto = onnx.ModelProto.FromString(data)
+        except DecodeError:
+            raise FileFormatError("the file is no ONNX model, or it is damaged") from None
+        folder = path.absolute().parent
+        kept = None if shapes else kept_model(proto, folder)
+        return build_model(proto, folder, shapes=shapes) if kept is None else kept
+    except DataflowError as error:
+        raise error.at(file=path) from None
+
+
+def build_model(
+    proto: onnx.ModelProto,
+    folder: Path | None = None,
+    known: dict[str, Any] | None = None,
+    shapes: Shapes | None = None,
+) -> Model:
+    """The model of a ``ModelProto``. ``known`` gives inputs that are constants: their ONNX names and arrays; ``shapes``
+    those of other inputs, by the names that they have in either."""
+    if not proto.HasField("graph"):
+        raise FileFormatError("the file is no ONNX model: it has no graph")
+    opsets = {entry.domain if entry.domain != "ai.onnx" else "": entry.version for entry in proto.opset_import}
+    newest = onnx.defs.onnx_opset_version()
+    opset = opsets.get("", 1 if not proto.functions else newest)
+    if not OLDEST <= opset <= newest:
+        what = "old" if opset < OLDEST else "new"
+        raise FileFormatError(
+            f"the model is of opset {opset}, which is too {what}; opsets {OLDEST} to {newest} are read"
+        )
+    check_supported(proto, opset)
+    names = Names()
+    graph = Graph(re.sub(r"[^\w.-]+", "_", proto.graph.name)[:100] or "model", _main_dtype(proto.graph))
+    graph.graph["onnx_names"] = names.originals
+    known = known or {}
+    scope: Scope = {name: _known(name, value) for name, value in known.items()}
+    _check_names("initializer", [tensor.name for tensor in proto.graph.initializer])
+    _check_names("input", [entry.name for entry in proto.graph.input])
+    for tensor in proto.graph.initializer:
+        if tensor.name in known:
+            continue
+        try:
+            array = array_of(tensor, folder)
+        except DataflowError as error:
+            raise error.at(node=tensor.name) from None
+        trained = array.dtype.name in ("float32", "float64") and array.ndim > 0
+        scope[tensor.name] = Operand(tensor.name, array=array, trained=trained)
+    nodes = list(proto.graph.node)
+    if not any(operand and operand.trained for operand in scope.values()):
+        nodes = _take_weights(nodes, folder, scope)
+    if proto.graph.sparse_initializer:
+        raise FileFormatError("sparse initializers are not supported")
+    open_shapes = dict(shapes or {})
+    for entry in proto.graph.input:
+        if entry.name not in scope:
+            scope[entry.name] = _input(graph, names, entry, open_shapes)
+    if open_shapes:
+        unknown = next(iter(open_shapes))
+        known_names = [name for name, node in graph.node_items() if node.kind == "input"]
+        raise DataError(f"a shape is given for '{unknown}', which is no input{nearest(unknown, known_names)}")
+    Translator(graph, names, opset, proto, folder).run(nodes, scope)
+    outputs: list[str] = []
+    sequences: dict[str, list[str]] = {}
+    graph.graph["onnx_sequences"] = sequences
+    for entry in proto.graph.output:
+        if entry.name not in scope:
+            raise FileFormatError(f"the output '{entry.name}' is computed by no node")
+        operand = scope[entry.name]
+        if operand is None:
+            raise FileFormatError(f"the output '{entry.name}' is an optional value, which is empty")
+        if operand.items is None:
+            outputs.append(_output(graph, names, entry.name, operand))
+            continue
+        sequences[entry.name] = [
+            _output(graph, names, f"{entry.name}/{i}", item) for i, item in enumerate(operand.items)
+        ]
+        outputs += sequences[entry.name]
+    if not outputs:
+        raise FileFormatError("the model has no outputs")
+    return Model(graph, outputs, doc=proto.doc_string[:10_000])
+
+
+def _check_names(what: str, names: Sequence[str]) -> None:
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise FileFormatError(f"two {what}s have the name '{twice}'")
+
+
+def _known(name: str, value: Any) -> Operand | None:
+    """What is given for an input: an array, a list of them for a sequence, or nothing for an optional value."""
+    if isinstance(value, list):
+        return Operand(name, items=tuple(Operand(f"{name}/{i}", array=item) for i, item in enumerate(value)))
+    return None if value is None else Operand(name, array=value)
+
+
+def _output(graph: Graph, names: Names, original: str, operand: Operand) -> str:
+    """The node that is the output of an ONNX name."""
+    name = names.identifier(original)
+    value = operand.within(graph, name)
+    if value.name != name and name in graph:
+        name = names.identifier(f"{original} output")
+    return (value if value.name == name else graph.node(name, value)).name
+
+
+def _take_weights(nodes: list[onnx.NodeProto], folder: Path | None, scope: Scope) -> list[onnx.NodeProto]:
+    """Put the weights of a model that has them in nodes, as Paddle's exporter writes them, into the scope as if they
+    were initializers; return the other nodes."""
+    others = []
+    for node in nodes:
+        tensor = node.attribute[0].t if node.op_type == "Constant" and len(node.attribute) == 1 else None
+        name = node.output[0] if node.output else ""
+        if tensor is None or not tensor.dims or tensor.data_type not in _WEIGHTS or not name or name in scope:
+            others.append(node)
+            continue
+        try:
+            scope[name] = Operand(name, array=array_of(tensor, folder), trained=True)
+        except DataflowError as error:
+            raise error.at(node=name) from None
+    return others
+
+
+def _main_dtype(graph: onnx.GraphProto) -> str:
+    kinds = [entry.type.tensor_type.elem_type for entry in graph.input]
+    kinds += [tensor.data_type for tensor in graph.initializer]
+    return "float64" if onnx.TensorProto.DOUBLE in kinds and onnx.TensorProto.FLOAT not in kinds else "float32"
+
+
+def _input(graph: Graph, names: Names, entry: onnx.ValueInfoProto, shapes: dict[str, Sequence[int | str]]) -> Operand:
+    """An input, with its shape of ``shapes``, which is taken out there. Sizes that have no name get one."""
+    try:
+        if entry.type.WhichOneof("value") != "tensor_type":
+            raise FileFormatError(f"the input '{entry.name}' is no tensor, but a sequence, a map or optional")
+        tensor = entry.type.tensor_type
+        dtype = dtype_of(tensor.elem_type)
+        if not tensor.HasField("shape"):
+            raise FileFormatError(f"the input '{entry.name}' has no shape; how many axes it has must be known")
+        shape: list[int | str] = []
+        for axis, size in enumerate(tensor.shape.dim):
+            if size.WhichOneof("value") == "dim_value" and size.dim_value != -1:
+                if size.dim_value < 0:
+                    raise FileFormatError(f"the input '{entry.name}' has the size {size.dim_value} along axis {axis}")
+                shape.append(size.dim_value)
+            else:
+                plain = re.sub(r"\W+", "_", size.dim_param, flags=re.ASCII).strip("_")[:60]
+                named = plain if plain.isidentifier() else f"{names.identifier(entry.name)}_{axis}"
+                shape.append(named)
+        name = names.identifier(entry.name)
+        given = shapes.pop(entry.name, None) or shapes.pop(name, None)
+        if given is not None:
+            if len(given) != len(shape) or any(
+                isinstance(size, int) and size != new for size, new in zip(shape, given, strict=True)
+            ):
+                raise ShapeError(
+                    f"the input is of shape {format_shape(tuple(shape))}, not {format_shape(tuple(given))}"
+                )
+            shape = list(given)
+        return Operand(entry.name, value=graph.input(name, shape, dtype))
+    except DataflowError as error:
+        raise error.at(node=entry.name) from None

@@ -1,0 +1,29 @@
+"""How each op of ONNX is said with ops of dataflow. Importing this package fills the table."""
+
+from dataflow_onnx.translations import (
+    elementwise,
+    indexing,
+    layers,
+    quantized,
+    recurrent,
+    reductions,
+    regions,
+    sampling,
+    shaping,
+    signals,
+    value_dependent,
+)
+
+__all__ = [
+    "elementwise",
+    "indexing",
+    "layers",
+    "quantized",
+    "recurrent",
+    "reductions",
+    "regions",
+    "sampling",
+    "shaping",
+    "signals",
+    "value_dependent",
+]

@@ -1,0 +1,154 @@
+"""Rounding, signs, remainders and limits, elementwise. What jumps has the derivative 0 between its jumps, and says
+so."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dataflow import elementwise, op, sample
+from dataflow.operations.engine_ops import where
+from dataflow_ops.arithmetic import maximum, minimum
+
+
+def _rounding(ufunc, doc, **more):
+    """A ufunc whose result stays the same but for jumps, so that it has no derivative to follow."""
+    return elementwise(
+        ufunc, f"{doc} Its derivative is 0 wherever it has one.", operation="none", vjp=lambda g, y, x: None, **more
+    )
+
+
+JUMPS = "at its jumps there is no derivative; it is taken as 0, as everywhere else"
+
+floor = _rounding(np.floor, "The largest whole number that is not above x, elementwise.", symbolic="floor")
+
+ceil = _rounding(np.ceil, "The smallest whole number that is not below x, elementwise.", symbolic="ceiling")
+
+trunc = _rounding(
+    np.trunc,
+    "x without what stands behind the point, elementwise.",
+    symbolic=lambda sympy, x: sympy.Piecewise((sympy.ceiling(x), x < 0), (sympy.floor(x), True)),
+)
+
+
+def _symbolic_round(sympy, x):
+    below = sympy.floor(x)
+    twice = 2 * (x - below)
+    tie = sympy.Piecewise((below, sympy.Eq(2 * sympy.floor(below / 2), below)), (below + 1, True))
+    return sympy.Piecewise((below, twice < 1), (below + 1, twice > 1), (tie, True))
+
+
+round_ = _rounding(
+    np.rint,
+    "The nearest whole number, elementwise; of two that are equally near the even one.",
+    name="round_",
+    symbolic=_symbolic_round,
+)
+
+
+@floor.kink(JUMPS, derivative=0)
+def _(x):
+    return x == floor(x)
+
+
+@ceil.kink(JUMPS, derivative=0)
+def _(x):
+    return x == floor(x)
+
+
+@trunc.kink(JUMPS, derivative=0)
+def _(x):
+    return (x == floor(x)) & (x != 0)
+
+
+@round_.kink(JUMPS, derivative=0)
+def _(x):
+    return x - floor(x) == 0.5
+
+
+@op(chooses=True)
+def sign(x):
+    """−1, 0 or 1 as x is below, at or above 0, elementwise. Its derivative is 0 wherever it has one."""
+    return where(x > 0, 1, where(x < 0, -1, x))
+
+
+@sign.vjp
+def _(g, y, x):
+    return None
+
+
+@sign.kink(JUMPS, derivative=0)
+def _(x):
+    return x == 0
+
+
+@sign.samples
+def _(rng):
+    yield sample(rng.normal(size=(3, 4)))
+
+
+def _two(rng):
+    """Dividends and divisors of either sign, no quotient of which is whole."""
+    sides = rng.choice([-1, 1], size=(2, 3, 4))
+    divisors = sides[0] * rng.uniform(0.5, 2, size=(3, 4))
+    yield sample((rng.integers(-3, 3, size=(3, 4)) + rng.uniform(0.2, 0.8, size=(3, 4))) * divisors, divisors)
+
+
+floor_divide = elementwise(
+    np.floor_divide,
+    "The largest whole number that is not above a / b, elementwise. Its derivatives are 0 wherever it has any.",
+    operation="divisions",
+    vjp=lambda g, y, a, b: (None, None),
+    symbolic=lambda sympy, a, b: sympy.floor(a / b),
+)
+
+mod = elementwise(
+    np.remainder,
+    "What remains of a when it is divided by b, a − b · floor(a / b), elementwise, with the sign of b.",
+    name="mod",
+    operation="divisions",
+    vjp=(lambda g, y, a, b: g, lambda g, y, a, b: -g * floor_divide(a, b)),
+    symbolic=lambda sympy, a, b: a - b * sympy.floor(a / b),
+)
+
+
+fmod = elementwise(
+    np.fmod,
+    "What remains of a when it is divided by b, a − b · trunc(a / b), elementwise, with the sign of a.",
+    operation="divisions",
+    vjp=(lambda g, y, a, b: g, lambda g, y, a, b: -g * trunc(a / b)),
+    symbolic=lambda sympy, a, b: a - b * trunc.symbolic_rule(sympy, a / b),
+)
+
+
+for _remainder in (floor_divide, mod, fmod):
+    _remainder.samples(_two)
+
+    @_remainder.kink(
+        JUMPS if _remainder is floor_divide else "where b divides a it jumps; the derivatives are those beside"
+    )
+    def _(a, b):
+        return floor_divide(a, b) * b == a
+
+
+@op(chooses=True)
+def clip(x, low=None, high=None):
+    """x, but not below ``low`` and not above ``high``, elementwise; either may be left out, and ``high`` wins where low
+    is above it. At a limit the gradient is shared equally between x and the limit."""
+    above = x if low is None else maximum(x, low)
+    return above if high is None else minimum(above, high)
+
+
+clip.formula(clip.function)
+
+
+@clip.kink("at a limit the gradient is shared equally between x and the limit")
+def _(x, low, high):
+    above = x if low is None else maximum(x, low)
+    at_low = x != x if low is None else x == low
+    return at_low if high is None else at_low | (above == high)
+
+
+@clip.samples
+def _(rng):
+    yield sample(rng.normal(size=(3, 4)), -0.5, 0.7)
+    yield sample(rng.normal(size=(3, 4)), None, rng.uniform(0.2, 0.5, size=4))

@@ -1,0 +1,150 @@
+"""The commands predict and score."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from dataflow import load
+from dataflow.cli.group import main
+
+MODEL = """\
+dataflow = 2
+name = "kinds"
+inputs.x = { shape = ["n", 2] }
+inputs.y = { shape = ["n", 2] }
+parameters.W = { value = [[1.0, -1.0], [0.0, 1.0]] }
+[nodes]
+z = "x @ W"
+loss = "softmax_cross_entropy(z, y)"
+[model]
+outputs = ["z"]
+loss = "loss"
+[data]
+file = "t.csv"
+columns = { x = ["a", "b"], y = "kind" }
+one_hot = { y = ["no", "yes"] }
+missing = { a = "drop" }
+"""
+TABLE = "id,a,b,kind\np,1,0,no\nq,,1,yes\nr,0,2,yes\ns,1,1,yes\n"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    (tmp_path / "m.toml").write_text(MODEL)
+    (tmp_path / "t.csv").write_text(TABLE)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def call(*words, status=0, **more):
+    result = CliRunner().invoke(main, list(words), **more)
+    assert result.exit_code == status, result.output
+    return result
+
+
+def test_predictions_as_csv(folder):
+    (folder / "new.csv").write_text("b,a,id\n0,1,u\n1,,v\n")
+    said = call("predict", "m.toml", "--data", "new.csv", "-o", "p.csv", "--columns", "id").output
+    assert said.startswith("Wrote 2 rows of id, z, z_no, z_yes to p.csv.")
+    with open("p.csv", newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["id", "z", "z_no", "z_yes"]
+    assert rows[1][:2] == ["u", "no"]
+    assert float(rows[1][2]) == pytest.approx(1 / (1 + np.exp(-2)), rel=1e-12)
+    assert rows[2] == ["v", "", "", ""]
+
+
+def test_predictions_in_other_files(folder):
+    for ending in ("json", "npz", "parquet"):
+        call("predict", "m.toml", "-o", f"p.{ending}", "--columns", "id,kind")
+    rows = json.loads((folder / "p.json").read_text())
+    assert [row["z"] for row in rows] == ["no", None, "yes", "no"]
+    assert [row["kind"] for row in rows] == ["no", "yes", "yes", "yes"]
+    arrays = np.load("p.npz")
+    assert arrays["z"].tolist() == ["no", "", "yes", "no"]
+    assert np.isnan(arrays["z_yes"]).tolist() == [False, True, False, False]
+    parquet = pytest.importorskip("pyarrow.parquet").read_table("p.parquet")
+    assert parquet["z"].to_pylist() == ["no", None, "yes", "no"]
+
+
+def test_predictions_on_the_screen_and_as_json(folder):
+    lines = call("predict", "m.toml", "--columns", "id").output.splitlines()
+    assert lines[0].split() == ["id", "z", "z_no", "z_yes"]
+    assert lines[2] == "q"
+    document = json.loads(call("predict", "m.toml", "--json").output)
+    assert document["count"] == 4
+    assert document["rows"][1] == {"z": None, "z_no": None, "z_yes": None}
+    from_input = call("predict", "m.toml", "--data", "-", "--json", input="a,b\n1,0\n").output
+    assert json.loads(from_input)["rows"][0]["z"] == "no"
+
+
+def test_scores(folder):
+    document = json.loads(call("score", "m.toml", "--json").output)
+    assert document["metrics"]["confusion_matrix"] == [[1, 0], [1, 1]]
+    assert document["metrics"]["accuracy"] == pytest.approx(2 / 3)
+    assert document["classes"]["confusion_matrix"] == ["no", "yes"]
+    assert (document["examples"], document["loss"]) == (3, load("m.toml").score()["loss"])
+    text = call("score", "m.toml").output
+    assert "accuracy" in text
+    assert [line.split() for line in text.splitlines()[-3:]] == [["no", "yes"], ["no", "1", "0"], ["yes", "1", "1"]]
+    asked = json.loads(call("score", "m.toml", "--metrics", "top_1,f1", "--json").output)
+    assert list(asked["metrics"]) == ["top_1", "f1"]
+
+
+def test_pictures(folder):
+    call("score", "m.toml", "--plot", "c.svg")
+    picture = (folder / "c.svg").read_text()
+    assert ">yes<" in picture
+    assert ">predicted class<" in picture
+    (folder / "n.toml").write_text(
+        "dataflow = 1\ninputs.x.shape = ['n']\ninputs.y.shape = ['n']\nparameters.w.value = 1.0\n[nodes]\n"
+        "p = 'x * w'\nloss = 'mse(p, y)'\n[model]\noutputs = ['p']\nloss = 'loss'\n[data]\nx = [1, 2]\ny = [1, 3]\n"
+    )
+    call("score", "n.toml", "--plot", "n.svg")
+    assert ">predicted<" in (folder / "n.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["predict", "m.toml", "-o", "p.txt"], "tables are written to files that end in .csv, .json, .npz"),
+        (["predict", "m.toml", "--columns", "ID"], "unknown column 'ID'; did you mean 'id'"),
+        (["predict", "m.toml", "--data", "none.csv"], "none.csv"),
+        (["score", "m.toml", "--metrics", "rmse"], "'rmse' is for numbers, and the loss compares classes"),
+        (["score", "m.toml", "--plot", "p.txt"], "pictures end in"),
+    ],
+)
+def test_errors_are_one_line(folder, words, message):
+    result = call(*words, status=1)
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not result.stdout
+
+
+def test_a_score_needs_what_is_predicted(folder):
+    (folder / "new.csv").write_text("a,b\n1,0\n")
+    assert "'y'" in call("score", "m.toml", "--data", "new.csv", status=1).stderr
+
+
+@pytest.mark.parametrize("more", [[], ["--data", "t.csv"]])
+def test_columns_to_carry_over_are_looked_for_in_the_whole_table(folder, more):
+    said = call("predict", "m.toml", *more, "--columns", "ID", status=1)
+    assert said.stderr.endswith("t.csv:1: unknown column 'ID'; did you mean 'id'?\n")
+    said = call("predict", "m.toml", *more, "--columns", "zzz", status=1)
+    assert said.stderr.endswith("t.csv:1: unknown column 'zzz'; available: 'a', 'b', 'id', 'kind'\n")
+
+
+def test_standard_input_teaches_and_carries_over(folder):
+    """What an untrained model learns of standard input, and the columns carried over, come from one reading."""
+    (folder / "m.toml").write_text(MODEL + 'standardize = ["x"]\n')
+    said = call("predict", "m.toml", "--data", "-", "--columns", "id", "--json", input=TABLE).output
+    assert [row["id"] for row in json.loads(said)["rows"]] == ["p", "q", "r", "s"]
+
+
+def test_a_score_names_the_column_that_lacks(folder):
+    (folder / "new.csv").write_text("a,b\n1,0\n")
+    said = call("score", "m.toml", "--data", "new.csv", status=1).stderr
+    assert said == "Error: m.toml: 'loss' needs the input 'y', which is not given; a table has it as 'kind'\n"

@@ -1,0 +1,117 @@
+"""The compiled products of convolutions and pooling, beside the ops' own bodies in float64."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dataflow import Graph
+from dataflow.operations.op import Op
+from dataflow.plan import make_plan
+from dataflow_nn.correlation import correlate, correlate_kernel, correlate_transpose
+from dataflow_nn.max_pooling import max_pool, max_pool_spread
+
+pytest.importorskip("llvmlite")
+
+PRODUCTS = [  # examples, channels, sizes, channels of the result, kernel, padding, dilation
+    (3, 2, (7, 9), 5, (3, 3), 1, 1),
+    (2, 1, (5, 40), 8, (3, 3), ((0, 1), (1, 2)), 1),
+    (2, 3, (40,), 4, (3,), ((1, 0),), 2),
+    (2, 2, (4, 5, 20), 9, (2, 3, 3), ((0, 1), (1, 0), (1, 2)), 1),
+    (1, 1, (5, 5), 1, (5, 5), 0, 1),
+]
+POOLS: list[tuple[tuple[int, ...], dict[str, Any]]] = [
+    ((8, 10), {"kernel": 2}),
+    ((9, 9), {"kernel": 3, "strides": 2}),
+    ((12,), {"kernel": 2, "dilation": 2, "strides": 1}),
+    ((6, 5, 4), {"kernel": 2}),
+]
+
+
+def compare(op: Op, arrays: list[np.ndarray], **attributes: Any) -> None:
+    from dataflow_llvm.running.runner import LlvmRunner
+
+    graph = Graph("g", dtype=arrays[0].dtype.name)
+    inputs = [graph.input(f"x{i}", array.shape) for i, array in enumerate(arrays)]
+    graph.node("out", op(*inputs, **attributes))
+    plan = make_plan(graph, ["out"], {value.name: graph.spec(value.name) for value in inputs})
+    runner = LlvmRunner(plan, 1)
+    assert runner.program.is_whole
+    with np.errstate(all="ignore"):
+        expected = np.asarray(op(*(array.astype("float64") for array in arrays), **attributes))
+    (result,) = runner.run(arrays)
+    epsilon = np.finfo(arrays[0].dtype).eps
+    largest = np.max(np.abs(expected[np.isfinite(expected)]), initial=1)
+    np.testing.assert_allclose(result, expected, rtol=0, atol=200 * epsilon * largest)
+    (shared,) = LlvmRunner(plan, 2).run(arrays)
+    assert shared.tobytes() == result.tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", PRODUCTS, ids=[str(case[2]) for case in PRODUCTS])
+def test_products_of_convolutions(case: Any, dtype: str) -> None:
+    examples, channels, sizes, results, kernel, padding, dilation = case
+    rng = np.random.default_rng(0)
+    attributes = {"strides": 1, "padding": padding, "dilation": dilation, "groups": 1}
+    x, weights = (rng.normal(size=shape) for shape in ((examples, channels, *sizes), (results, channels, *kernel)))
+    y = rng.normal(size=correlate(x, weights, **attributes).shape)
+    x, weights, y = (array.astype(dtype) for array in (x, weights, y))
+    compare(correlate_kernel, [x, y], kernel=kernel, **attributes)
+    for weight in (weights.flat[0], np.inf):  # what lies in the padding is no 0 times infinity
+        weights.flat[0] = weight
+        compare(correlate, [x, weights], **attributes)
+        compare(correlate_transpose, [y, weights], size=sizes, **attributes)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", POOLS, ids=[str(case[0]) for case in POOLS])
+def test_pooling_by_the_largest_entry(case: Any, dtype: str) -> None:
+    sizes, attributes = case
+    rng = np.random.default_rng(0)
+    x = np.round(rng.normal(size=(2, 3, *sizes)), 1).astype(dtype)  # some are equal
+    x.flat[5] = np.nan
+    compare(max_pool, [x], **attributes)
+    cotangents = rng.normal(size=max_pool(x, **attributes).shape).astype(dtype)
+    compare(max_pool_spread, [cotangents, x], **attributes)
+
+
+@pytest.mark.parametrize("attributes", [{"strides": 2}, {"groups": 2}], ids=["strides", "groups"])
+def test_other_windows_are_left_to_numpy(attributes: dict[str, int]) -> None:
+    graph = Graph("g", dtype="float32")
+    x, weights = graph.input("x", (2, 2, 8)), graph.input("W", (2, 2 // attributes.get("groups", 1), 3))
+    graph.node("out", correlate(x, weights, **attributes))
+    plan = make_plan(graph, ["out"], {name: graph.spec(name) for name in ("x", "W")})
+    from dataflow_llvm.running.runner import LlvmRunner
+
+    arrays = [np.random.default_rng(0).normal(size=graph.spec(name).shape).astype("float32") for name in ("x", "W")]
+    runner = LlvmRunner(plan, 1)
+    assert not runner.program.is_whole
+    np.testing.assert_allclose(runner.run(arrays)[0], correlate(*arrays, **attributes), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["convolutional", "transformer", "recurrent"])
+def test_the_training_loop_of_the_benchmark_stays_inside(name: str) -> None:
+    from checkout import ROOT
+
+    import dataflow
+
+    model = dataflow.load(ROOT / "tools" / "benchmark" / "models" / f"{name}.toml")
+    rng = np.random.default_rng(0)
+    data = {
+        key: rng.normal(size=(4, *(int(size) for size in model.graph.spec(key).shape[1:]))).astype("float32") * 0.1
+        for key in ("x", "y")
+    }
+    trained = {}
+    for backend in ("numpy", "llvm"):
+        trainer = dataflow.Trainer(
+            model, data, batch_size=2, optimizer={"name": "sgd", "learning_rate": 1e-6}, backend=backend
+        )
+        trainer.run(4)
+        trained[backend] = trainer
+    assert trained["llvm"]._inside is not None
+    assert trained["numpy"]._inside is None
+    for key, array in trained["numpy"].parameters.items():
+        np.testing.assert_allclose(trained["llvm"].parameters[key], array, rtol=1e-4, atol=1e-5)

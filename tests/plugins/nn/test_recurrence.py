@@ -1,0 +1,98 @@
+"""Recurrent layers against torch's, whose gates stand in another order, and what they refuse."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dataflow import Graph, Model, ShapeError, ops
+
+RNG = np.random.default_rng(2)
+STEPS, EXAMPLES, INPUTS, WIDTH = 4, 3, 2, 5
+ORDER = {"rnn": [0], "gru": [1, 0, 2], "lstm": [0, 3, 1, 2]}
+"""Which of torch's gates each of ONNX's is."""
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("name", ORDER)
+def test_values_and_gradients_are_those_of_torch(name: str, count: int) -> None:
+    torch = pytest.importorskip("torch")
+    kind = {"rnn": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}[name]
+    layer = kind(INPUTS, WIDTH, bidirectional=count == 2, dtype=torch.float64)
+    states = ["h0", "c0"] if name == "lstm" else ["h0"]
+    given = {"x": RNG.normal(size=(STEPS, EXAMPLES, INPUTS))}
+    for state in states:
+        given[state] = RNG.normal(size=(count, EXAMPLES, WIDTH))
+    theirs = {key: torch.tensor(value, requires_grad=True) for key, value in given.items()}
+    first = tuple(theirs[state] for state in states)
+    y, lasts = layer(theirs["x"], first if name == "lstm" else first[0])
+    lasts = lasts if name == "lstm" else (lasts,)
+
+    def reordered(array: np.ndarray) -> np.ndarray:
+        parts = np.split(array, len(ORDER[name]))
+        return np.concatenate([parts[i] for i in ORDER[name]])
+
+    def stacked(part: str, of=lambda weight: weight) -> np.ndarray:
+        ends = ["", "_reverse"][:count]
+        return np.stack([reordered(of(getattr(layer, f"{part}_l0{end}")).detach().numpy()) for end in ends])
+
+    given |= {"W": stacked("weight_ih"), "R": stacked("weight_hh")}
+    given["b"] = np.concatenate([stacked("bias_ih"), stacked("bias_hh")], axis=1)
+    graph = Graph("g")
+    values = {key: graph.input(key, value.shape) for key, value in given.items()}
+    attributes = {"direction": "bidirectional" if count == 2 else "forward"}
+    if name == "gru":
+        attributes["linear_before_reset"] = True
+    op = getattr(ops, name)
+    outputs = op(*(values[key] for key in ("x", "W", "R", "b", *states)), **attributes)
+    graph.node("r", outputs)
+    total = sum(ops.sum(output * output) for output in outputs)
+    graph.node("f", total)
+    model = Model(graph, ["f"])
+    found = model.run(**given)
+    np.testing.assert_allclose(
+        found["r:y"].transpose(0, 2, 1, 3).reshape(STEPS, EXAMPLES, -1), y.detach().numpy(), rtol=1e-10, atol=1e-12
+    )
+    for output, last in zip(["h", "c"], lasts, strict=False):
+        np.testing.assert_allclose(found[f"r:{output}"], last.detach().numpy(), rtol=1e-10, atol=1e-12)
+    ((y * y).sum() + sum((last * last).sum() for last in lasts)).backward()
+    mine = model.gradients(of="f", wrt=list(given), **given)
+    expected = {key: tensor.grad.numpy() for key, tensor in theirs.items()}
+    expected |= {"W": stacked("weight_ih", lambda w: w.grad), "R": stacked("weight_hh", lambda w: w.grad)}
+    for key, gradient in expected.items():
+        np.testing.assert_allclose(mine[key], gradient, rtol=1e-10, atol=1e-12)
+    _, compiled = model.compile(gradients=list(given), of="f", backend="numpy")(**given)
+    for key, gradient in expected.items():
+        np.testing.assert_allclose(compiled[key], gradient, rtol=1e-10, atol=1e-12)
+
+
+def test_the_reverse_direction_reads_from_the_end_and_the_gru_of_onnx_resets_first() -> None:
+    x = RNG.normal(size=(STEPS, EXAMPLES, INPUTS))
+    W, R = RNG.normal(size=(1, 3 * WIDTH, INPUTS)), RNG.normal(size=(1, 3 * WIDTH, WIDTH))
+    b = RNG.normal(size=(1, 6 * WIDTH))
+    y, h = ops.gru(x, W, R, b, direction="reverse")
+    np.testing.assert_array_equal(y[::-1], ops.gru(x[::-1], W, R, b).y)
+    np.testing.assert_array_equal(h[0], y[0, 0])
+    state = np.zeros((EXAMPLES, WIDTH))
+    for step in x[::-1]:  # the formulas of ONNX's specification of GRU
+        a, c = np.split(step @ W[0].T + b[0, : 3 * WIDTH], 3, -1), np.split(b[0, 3 * WIDTH :], 3)
+        Rz, Rr, Rn = np.split(R[0], 3)
+        z = 1 / (1 + np.exp(-(a[0] + state @ Rz.T + c[0])))
+        r = 1 / (1 + np.exp(-(a[1] + state @ Rr.T + c[1])))
+        state = (1 - z) * np.tanh(a[2] + (r * state) @ Rn.T + c[2]) + z * state
+    np.testing.assert_allclose(h[0], state, rtol=1e-12)
+
+
+def test_what_does_not_fit() -> None:
+    x, W, R = RNG.normal(size=(2, 3, 2)), RNG.normal(size=(1, 4, 2)), RNG.normal(size=(1, 4, 1))
+    assert ops.lstm(x, W, R).c.shape == (1, 3, 1)
+    for call in (
+        lambda: ops.lstm(x, W, R, direction="bidirectional"),
+        lambda: ops.lstm(x[:0], W, R),
+        lambda: ops.lstm(x[0], W, R),
+        lambda: ops.gru(x, W, R),
+        lambda: ops.lstm(x, W, R, RNG.normal(size=(1, 4))),
+        lambda: ops.lstm(Graph("g").input("x", ("n", 3, 2)), W, R),
+    ):
+        with pytest.raises(ShapeError, match=r"takes x of \(steps, examples, inputs\) with a number of steps"):
+            call()

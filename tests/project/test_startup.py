@@ -1,0 +1,102 @@
+"""What starting costs: which packages a process imports, and how long a command takes until its output."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from checkout import ROOT
+
+XOR = str(ROOT / "models" / "xor.toml")
+
+ENGINE = {"dataflow", "msgpack", "networkx", "numpy", "pluggy"}
+PLUGINS = {"dataflow_ops", "dataflow_nn", "dataflow_llvm", "dataflow_onnx"}
+
+IMPORTED = """
+import sys
+before = set(sys.modules)
+{code}
+names = {{name.partition(".")[0] for name in set(sys.modules) - before}}
+print("\\n" + " ".join(sorted(names - set(sys.stdlib_module_names))))
+"""
+
+
+def imported(code: str) -> set[str]:
+    """The packages outside the standard library that a fresh process imports, but for those by which an installer finds
+    an editable package, and for the names under which Cython's compiled modules know each other."""
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTED.format(code=code)], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    names = set(done.stdout.splitlines()[-1].split())
+    return {name for name in names if not name.startswith(("__editable__", "_cython_")) and name != "cython_runtime"}
+
+
+def command(*words: str) -> str:
+    return f"""
+from dataflow.cli import main
+main({list(words)!r}, standalone_mode=False)
+"""
+
+
+def test_importing_dataflow_imports_what_the_engine_needs() -> None:
+    assert imported("import dataflow") == ENGINE
+
+
+def test_a_model_runs_without_any_optional_package() -> None:
+    code = f"import dataflow; model = dataflow.load({XOR!r}); model.run(); model.gradients()"
+    assert imported(code) == ENGINE | PLUGINS
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(("run", XOR), marks=pytest.mark.slow),
+        pytest.param(("run", XOR, "--json"), marks=pytest.mark.slow),
+        pytest.param(("jacobian", XOR, "--of", "yhat", "--wrt", "W1"), marks=pytest.mark.slow),
+        pytest.param(("gradients", XOR, "--mode", "hessian", "--wrt", "b1"), marks=pytest.mark.slow),
+        pytest.param(("explain", XOR, "--wrt", "W1", "--example", "3"), marks=pytest.mark.slow),
+        pytest.param(("check", XOR), marks=pytest.mark.slow),
+        pytest.param(("ops", "relu"), marks=pytest.mark.slow),
+        ("train", XOR, "--epochs", "2", "--json"),
+    ],
+    ids=lambda words: " ".join(word for word in words if word != XOR),
+)
+def test_a_command_imports_click_and_no_more(words: tuple[str, ...]) -> None:
+    assert imported(command(*words)) <= ENGINE | PLUGINS | {"click"} | ({"mpmath"} if words[0] == "check" else set())
+
+
+def test_help_imports_no_command() -> None:
+    code = "import sys" + command("--help") + "print([name for name in sys.modules if 'training' in name])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "explain" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+NAMES_TWICE = """
+import importlib, pkgutil, dataflow
+first = {name: getattr(dataflow, name) for name in dataflow.__all__}
+for module in pkgutil.walk_packages(dataflow.__path__, "dataflow."):
+    if not module.name.endswith(("__main__", "_process")):
+        importlib.import_module(module.name)
+print([name for name in dataflow.__all__ if name[0] != "_" and getattr(dataflow, name) is not first[name]])
+print([name for name in dataflow.__all__ if type(getattr(dataflow, name)) is type(dataflow)])
+"""
+
+
+def test_public_names_stay_what_they_are_whatever_is_imported() -> None:
+    """A module that is called like a public name would take its place when it is imported."""
+    done = subprocess.run([sys.executable, "-c", NAMES_TWICE], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n['ops']\n"
+
+
+@pytest.mark.slow
+def test_the_time_from_a_command_to_its_output() -> None:
+    """Under 1.5 times what importing numpy, networkx and click alone takes, side by side; the best of three tries, as
+    other processes may be busy."""
+    for _ in range(3):
+        measure = [sys.executable, ROOT / "tools" / "startup.py", "9"]
+        done = subprocess.run(measure, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return
+    pytest.fail(done.stdout)

@@ -1,0 +1,227 @@
+"""The benchmark: everyone does the same work, ratios are what they are called, and the page is made of the numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from checkout import ROOT
+
+TOOLS = ROOT / "tools"
+
+
+@pytest.fixture(scope="module")
+def tools() -> Iterator[Any]:
+    """The modules of the benchmark, which are no part of the package."""
+    sys.path.insert(0, str(TOOLS))
+    try:
+        import benchmark
+        from benchmark import by_hand, judge, ours, page, peers, pictures, report, steps, workloads  # noqa: F401
+
+        yield benchmark
+    finally:
+        sys.path.remove(str(TOOLS))
+
+
+def small(tools: Any) -> list[Any]:
+    net = tools.workloads.Net
+    return [
+        tools.workloads.WORKLOADS["a32"],
+        net("squares", "", (5, 4, 3), 6, "mse"),
+        net("classes", "", (5, 4, 4, 3), 6, "ce"),
+        tools.workloads.Wave("wave", "", 50, 3),
+        tools.workloads.Chain("chain", "", 7),
+    ]
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_by_hand_and_ours_do_the_same_work(tools: Any, number: int) -> None:
+    work = small(tools)[number]
+    results = []
+    for peer in (tools.by_hand.Numpy(work, 1), tools.ours.Ours(work, 1, "numpy")):
+        peer.run(3)
+        results.append(peer.result())
+    start = work.data().start() if hasattr(work, "sizes") else np.zeros_like(results[0])
+    change = np.linalg.norm(results[0] - start)
+    assert change > 1e-3
+    assert np.linalg.norm(results[0] - results[1]) < 1e-5 * change
+
+
+@pytest.mark.parametrize(
+    ("peer", "package"), [("torch", "torch"), ("jax.jit", "jax"), ("jax loop", "jax")], ids=["torch", "jax", "jax loop"]
+)
+def test_frameworks_do_the_same_work(tools: Any, peer: str, package: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"{package} is not installed; it comes with the extra [bench]")
+    for work in small(tools)[: 3 if peer == "jax loop" else 5]:
+        by_hand, other = tools.by_hand.Numpy(work, 1), tools.peers.PEERS[peer].make(work, 1)
+        by_hand.run(3)
+        other.run(3)
+        np.testing.assert_allclose(other.result(), by_hand.result(), rtol=1e-4, atol=1e-6)
+
+
+LAYERS = ("conv", "transformer", "lstm")
+
+
+def test_models_of_layers_have_the_parameters_that_everyone_begins_with(tools: Any) -> None:
+    for name in LAYERS:
+        work = tools.workloads.WORKLOADS[name]
+        model = tools.ours.dataflow.load(work.path)
+        assert {key: array.shape for key, array in model.parameters.items()} == dict(work.shapes)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("peer", "package"), [("torch", "torch"), ("jax.jit", "jax"), ("jax loop", "jax")], ids=["torch", "jax", "jax loop"]
+)
+def test_frameworks_do_the_same_work_with_layers(tools: Any, peer: str, package: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"{package} is not installed; it comes with the extra [bench]")
+    for name in LAYERS:
+        work = dataclasses.replace(tools.workloads.WORKLOADS[name], batch=2)
+        ours, other = tools.ours.Ours(work, 1, "numpy"), tools.peers.PEERS[peer].make(work, 1)
+        ours.run(3)
+        other.run(3)
+        change = np.linalg.norm(ours.result() - work.data().start())
+        assert change > 0
+        assert np.linalg.norm(other.result() - ours.result()) < 1e-3 * change
+
+
+def test_the_ratio_is_of_medians_and_its_interval_holds_it(tools: Any) -> None:
+    assert tools.judge.ratio([2.0, 4.0, 6.0], [1.0, 2.0, 3.0]).value == 2
+    together = tools.judge.ratio([2.0, 4.0, 6.0], [1.0, 2.0, 3.0])
+    assert (together.low, together.high) == (2, 2)  # a round that is slow for one is slow for both
+    apart = tools.judge.ratio([2.0, 4.0, 6.0], [2.0, 2.0, 2.0])
+    assert (apart.value, apart.low, apart.high) == (2, 1, 3)
+
+
+@pytest.mark.slow
+def test_the_interval_holds_the_truth_about_as_often_as_it_says(tools: Any) -> None:
+    rng = np.random.default_rng(1)
+    held = 0
+    for _ in range(200):  # both times of a round share what the machine does in it
+        busy = rng.lognormal(sigma=0.2, size=20)
+        found = tools.judge.ratio(
+            (3.0 * busy * rng.lognormal(sigma=0.05, size=20)).tolist(),
+            (2.0 * busy * rng.lognormal(sigma=0.05, size=20)).tolist(),
+        )
+        held += found.low <= 1.5 <= found.high
+    assert held >= 180
+
+
+def times(seconds: float) -> dict[str, Any]:
+    return {"seconds": [seconds * (1 + 0.001 * i) for i in range(20)], "memory": 50.0}
+
+
+def test_bounds_are_judged_by_the_whole_interval(tools: Any) -> None:
+    steps = {
+        "c32": {
+            "dataflow numpy@1": times(1.2),
+            "dataflow llvm@1": times(0.95),
+            "numpy by hand@1": times(1.0),
+            "torch@1": {"error": "broken"},
+            "jax loop@1": times(0.9),
+        },
+        "a32": {"dataflow numpy@1": times(2.0), "numpy by hand@1": times(1.0)},
+    }
+    verdicts = {
+        (row["ours"], row["workload"], row["peer"], row["bound"], row["threads"]): row["verdict"]
+        for row in tools.judge.judged(steps)
+    }
+    assert verdicts["dataflow numpy", "c32", "numpy by hand", 1.1, 1] == "missed"
+    assert verdicts["dataflow numpy", "a32", "numpy by hand", 1.1, 1] == "goal, not reached"
+    assert verdicts["dataflow llvm", "c32", "jax loop", 1.1, 1] == "met"
+    assert verdicts["dataflow llvm", "c32", "jax loop", 1.0, 1] == "goal, not reached"
+    assert verdicts["dataflow llvm", "c32", "dataflow numpy", 1.25, 1] == "met"
+    assert verdicts["dataflow numpy", "c32", "torch", 0.75, 1] == "not measured"
+    assert verdicts["dataflow llvm", "d", "the fastest peer", 1.05, 2] == "not measured"
+    assert len(verdicts) == len(tools.judge.BOUNDS)
+
+
+def test_the_fastest_peer_is_not_one_of_ours(tools: Any) -> None:
+    found = {"dataflow numpy@1": times(0.1), "torch@1": times(1), "jax loop@1": times(0.5), "torch@2": times(0.01)}
+    assert tools.judge.fastest(found, 1, loop=True) == "jax loop@1"
+    assert tools.judge.fastest(found, 1, loop=False) == "torch@1"
+    assert tools.judge.fastest({}, 1, loop=True) is None
+
+
+def test_limits_on_plans_and_starts(tools: Any) -> None:
+    plans = [{"size": 10**k, "seconds": 2e-5 * 10**k, "memory": 3e-3 * 10**k} for k in (3, 4, 5)]
+    start = {"a32": {"dataflow numpy": {"warm": [0.5, 0.6, 0.7]}, "dataflow llvm": {"warm": [1.0, 1.1, 1.2]}}}
+    rows = {row["what"]: (row["measured"], row["verdict"]) for row in tools.judge.limits(start, plans)}
+    assert rows["a plan of 100,000 ops"] == ("2.00 s", "met")
+    assert rows["its memory, the graph's apart"] == ("300 MiB", "met")
+    assert rows["its time grows with the ops to the power"] == ("1.00", "met")
+    assert [found for what, found in rows.items() if what.startswith("a32")] == [("0.50 s", "missed")]
+    assert {row["verdict"] for row in tools.judge.limits({}, [])} == {"not measured"}
+
+
+def test_results_that_differ_are_told(tools: Any, tmp_path: Path) -> None:
+    found = {f"{name}@1": times(1.0) for name in ("numpy by hand", "torch", "jax.jit")}
+    start = tools.workloads.WORKLOADS["a32"].data().start()
+    for key, change in (("numpy-by-hand@1", 1e-2), ("torch@1", 1.000001e-2), ("jax.jit@1", 1.1e-2)):
+        np.save(tmp_path / f"a32-{key}.npy", start + change)
+    (line,) = tools.steps.disagreements("a32", found, tmp_path)
+    assert line == "a32: after the same steps, jax.jit@1 differs from numpy by hand@1 by 0.1 of the change"
+    assert math.isclose(found["torch@1"]["distance"], 1e-6, rel_tol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(3.81e-8, "0.0381 µs"), (1.234e-5, "12.3 µs"), (0.0456, "45.6 ms"), (7.0, "7 s"), (74.2, "74.2 s")],
+)
+def test_durations_are_written_with_their_units(tools: Any, seconds: float, text: str) -> None:
+    assert tools.report.duration(seconds) == text
+
+
+@pytest.mark.slow
+def test_the_page_is_made_of_the_numbers(tools: Any) -> None:
+    result = json.loads((ROOT / "docs" / "performance.json").read_text(encoding="utf-8"))
+    pictures = sorted(path.name for path in (ROOT / "docs").glob("performance-*.svg"))
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    assert pictures
+    assert page == tools.page.page(result, sorted(pictures, key=page.index)), "run tools/bench.py --document"
+    assert result["bounds"] == list(tools.judge.judged(result["steps"]))
+    assert result["limits"] == list(tools.judge.limits(result["start"], result["plans"]))
+
+
+@pytest.mark.slow
+def test_a_quick_run_measures_everything(tmp_path: Path) -> None:
+    result, picture = tmp_path / "result.json", tmp_path / "result.png"
+    done = subprocess.run(
+        [sys.executable, TOOLS / "bench.py", "--quick", "-p", "numpy by hand", "-o", result, "--picture", picture],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(result.read_text(encoding="utf-8"))
+    assert set(found["steps"]) == {"a32", "c32", "f"}
+    for steps in found["steps"].values():
+        for key in ("dataflow numpy@1", "numpy by hand@1"):
+            assert len(steps[key]["seconds"]) == 3
+            assert min(steps[key]["seconds"]) > 0
+            assert steps[key]["memory"] > 10
+            assert steps[key]["distance"] <= 1e-3
+    assert found["start"]["c32"]["dataflow numpy"]["cold"] > 0
+    assert [one["size"] for one in found["growth"]["depth"]["dataflow numpy"]] == [1, 4, 16, 64]
+    assert found["plans"][0]["size"] == 1000
+    assert {path.name for path in tmp_path.glob("*.png")} == {"result-steps-1.png", "result-growth.png"}
+    assert "What has to come out" in done.stdout
+
+
+def test_names_are_checked(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, TOOLS / "bench.py", "-w", "c33"], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 2
+    assert "unknown name 'c33'; available: a32, b" in done.stderr
