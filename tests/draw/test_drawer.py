@@ -342,7 +342,7 @@ def test_a_large_graph_is_folded_by_layer(options):
     model = chain(1200)
     picture = dataflow.draw(model, **options).picture
     assert len(picture.nodes) < 60
-    assert any("folded by layers" in note for note in picture.notes)
+    assert any("layers were folded" in note for note in picture.notes)
     assert_once(picture, *expected(model, options))
     folded = nx.DiGraph((edge.source, edge.target) for edge in picture.edges)
     assert nx.is_directed_acyclic_graph(folded)

@@ -221,7 +221,7 @@ def test_answers_are_judged(context, text, value, largest, verdict):
 @pytest.mark.slow
 def test_500_nodes_are_stepped_through_by_layers(opened):
     page = opened(large(), **LARGE)
-    assert "folded by layers" in page.locator("#about").text_content()
+    assert "layers were folded" in page.locator("#about").text_content()
     last = int(page.get_attribute("#slider", "max"))
     assert 30 < last < 100
     seen = set()

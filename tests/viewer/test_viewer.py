@@ -254,7 +254,7 @@ def test_a_deep_model_is_folded_and_goes_forward_and_back_by_groups() -> None:
         value = graph.node(f"n{i}", tanh(value * w))
     found = view(Model(graph, ["n4999"]), x=0.5)
     assert len(found.html) < 1_500_000
-    assert any("folded by layers" in note for note in found.notes)
+    assert any("layers were folded" in note for note in found.notes)
     assert found.content["why_not"] == ""
     assert 1 < len(found.content["factors"]) <= 40
     assert len(found.content["layouts"][0]["nodes"]) <= 40

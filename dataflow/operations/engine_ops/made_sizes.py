@@ -19,9 +19,9 @@ def shaped_like(x, like):
 
 @shaped_like.shape
 def _(x, like):
-    for ours, theirs in zip(x.shape, like.shape, strict=False):
-        if ours != theirs and not made_names([ours, theirs]):
-            raise ShapeError(f"{format_shape(x.shape)} is not shaped like {format_shape(like.shape)}")
+    sizes = zip(x.shape, like.shape, strict=False)
+    if len(x.shape) != len(like.shape) or any(a != b and not made_names([a, b]) for a, b in sizes):
+        raise ShapeError(f"{format_shape(x.shape)} is not shaped like {format_shape(like.shape)}")
     return TensorSpec(like.shape, x.dtype)
 
 
