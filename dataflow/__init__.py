@@ -14,47 +14,50 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from dataflow import files, ops, shapes
-from dataflow.backends import numpy_backend
-from dataflow.backends.interface import Backend, Runner
-from dataflow.backends.optimizer import Optimizer
-from dataflow.backends.schedule import Schedule
-from dataflow.errors import (
-    ArgumentError,
-    BackendError,
-    DataError,
-    DataflowError,
-    DataflowWarning,
-    DtypeError,
-    ExpressionError,
-    FileFormatError,
-    GraphError,
-    MissingExtraError,
-    NonFiniteError,
-    OpError,
-    PluginError,
-    RuleError,
-    ShapeError,
-    TrainingError,
-    WorkLimitError,
-)
-from dataflow.execution.initializers import Initializer, initializer
-from dataflow.files import load, save
-from dataflow.files.file_format import FileFormat
-from dataflow.graph.graph import Graph
-from dataflow.graph.value import Value
-from dataflow.limits import Limits
-from dataflow.metrics.metric import Metric, metric
-from dataflow.model.model import Evaluation, Model
-from dataflow.model.train_settings import TrainSettings
-from dataflow.operations.elementwise import elementwise
-from dataflow.operations.jacobians import Dense, Jacobian, Kronecker
-from dataflow.operations.op import Op, Sample, op, ops_in, primitive, sample
-from dataflow.operations.operation_cost import Cost
-from dataflow.registry import builtin_ops, registry
-from dataflow.registry.hookspecs import hookimpl
-from dataflow.shapes import DTYPES, Shape, Size, TensorSpec, parse_dtype
-from dataflow.support.arguments import checked
+from dataflow.support.gc_pause import collector_paused
+
+with collector_paused():  # nothing of what is imported is garbage
+    from dataflow import files, ops, shapes
+    from dataflow.backends import numpy_backend
+    from dataflow.backends.interface import Backend, Runner
+    from dataflow.backends.optimizer import Optimizer
+    from dataflow.backends.schedule import Schedule
+    from dataflow.errors import (
+        ArgumentError,
+        BackendError,
+        DataError,
+        DataflowError,
+        DataflowWarning,
+        DtypeError,
+        ExpressionError,
+        FileFormatError,
+        GraphError,
+        MissingExtraError,
+        NonFiniteError,
+        OpError,
+        PluginError,
+        RuleError,
+        ShapeError,
+        TrainingError,
+        WorkLimitError,
+    )
+    from dataflow.execution.initializers import Initializer, initializer
+    from dataflow.files import load, save
+    from dataflow.files.file_format import FileFormat
+    from dataflow.graph.graph import Graph
+    from dataflow.graph.value import Value
+    from dataflow.limits import Limits
+    from dataflow.metrics.metric import Metric, metric
+    from dataflow.model.model import Evaluation, Model
+    from dataflow.model.train_settings import TrainSettings
+    from dataflow.operations.elementwise import elementwise
+    from dataflow.operations.jacobians import Dense, Jacobian, Kronecker
+    from dataflow.operations.op import Op, Sample, op, ops_in, primitive, sample
+    from dataflow.operations.operation_cost import Cost
+    from dataflow.registry import builtin_ops, registry
+    from dataflow.registry.hookspecs import hookimpl
+    from dataflow.shapes import DTYPES, Shape, Size, TensorSpec, parse_dtype
+    from dataflow.support.arguments import checked
 
 if TYPE_CHECKING:
     from dataflow.draw.drawer import draw

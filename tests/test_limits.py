@@ -171,7 +171,7 @@ def test_too_little_memory_is_an_error_of_the_model(monkeypatch: pytest.MonkeyPa
         dataflow.Model(graph, loss="l").gradients()
     step = dataflow.Model(graph, loss="l").compile(values=["l"], gradients=["w"], backend="numpy")
     with monkeypatch.context() as patch, pytest.raises(DataflowError, match="there is not enough memory"):
-        patch.setattr("dataflow.backends.numpy_backend.np.empty", none_left)
+        patch.setattr("dataflow.backends.numpy_runner.np.empty", none_left)
         step()
 
 

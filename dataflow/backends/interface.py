@@ -6,13 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 
 from dataflow.backends.optimizer import Optimizer
-from dataflow.plan import Plan
 from dataflow.registry.registry import declare_kind
+
+if TYPE_CHECKING:
+    from dataflow.plan import Plan
 
 
 class Runner(ABC):

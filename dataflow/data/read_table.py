@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from dataflow.data.raw_table import RawTable
-from dataflow.data.readers.arrow import read_arrow, read_parquet
-from dataflow.data.readers.csv import read_csv
 from dataflow.data.readers.dialect import Dialect
 from dataflow.data.readers.frames import is_frame, read_frame
 from dataflow.data.readers.json_files import read_json
@@ -49,6 +47,9 @@ def read_table(
 
 def read_file(origin: Origin, columns: Choose, kinds: Mapping[str, str], dialect: Dialect) -> RawTable:
     """The wanted columns of a table in a file."""
+    from dataflow.data.readers.arrow import read_arrow, read_parquet  # only where there is a table
+    from dataflow.data.readers.csv import read_csv
+
     kind = origin.format
     if kind == "csv":
         return read_csv(origin, columns, kinds, dialect)

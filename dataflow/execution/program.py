@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
@@ -15,10 +15,11 @@ from dataflow.execution.forward import forward
 from dataflow.graph.graph import Graph
 from dataflow.graph.node import INPUT, PARAMETER
 from dataflow.limits import is_limited, spend
-from dataflow.plan import Plan, make_plan
-from dataflow.plan.run_work import steps_of
 from dataflow.registry import registry
 from dataflow.shapes import TensorSpec, bind, made_names
+
+if TYPE_CHECKING:
+    from dataflow.plan import Plan
 
 T = TypeVar("T")
 
@@ -47,6 +48,8 @@ class PlanByShape(Generic[T]):
 
     def plan(self, arrays: Sequence[np.ndarray], sizes: Mapping[str, int] | None = None) -> Plan:
         """The plan for arrays like these. ``sizes`` says what symbolic sizes stand for that no array has."""
+        from dataflow.plan import make_plan  # not before it is asked for, so that a command starts quickly
+
         named = zip(self._arguments, arrays, strict=True)
         specs = {name: TensorSpec(array.shape, array.dtype) for name, array in named}
         return make_plan(self._graph, self._outputs, specs | self._fixed, sizes, self._memory_limit)
@@ -93,6 +96,8 @@ class Program:
         runs_on: Backend = registry.backend(backend) if isinstance(backend, str) else backend
 
         def prepare(plan: Plan) -> tuple[Runner, int]:
+            from dataflow.plan.run_work import steps_of
+
             return runs_on.prepare(plan, threads), steps_of(plan) if is_limited() else 0
 
         self._order = [name for name in graph.schedule() if name in needed] if graph.makes_sizes else []

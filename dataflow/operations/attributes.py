@@ -18,6 +18,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import numpy as np
 
 from dataflow.errors import DataflowError, OpError, PluginError, ShapeError, nearest
+from dataflow.operations.rule_parameters import parameters_of
 from dataflow.shapes import Size, parse_shape
 
 REQUIRED: Any = inspect.Parameter.empty
@@ -82,9 +83,9 @@ class Attribute:
 
 def declared(function: Callable[..., Any], owner: str) -> dict[str, Attribute]:
     """The attributes that ``function`` declares by its keyword-only parameters; ``owner`` is named in errors."""
-    parameters = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    if not parameters:
+    if not parameters_of(function).keywords:
         return {}
+    parameters = [p for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
     try:
         # only of the attributes: other annotations may name what is expensive to import
         written = {p.name: p.annotation for p in parameters if p.annotation is not p.empty}

@@ -30,6 +30,7 @@ import numpy as np
 from dataflow.errors import DtypeError, OpError, PluginError, RuleError
 from dataflow.operations import attributes as attribute_module
 from dataflow.operations.outputs import Outputs, is_output_name, list_outputs, no_output, several_outputs
+from dataflow.operations.rule_parameters import RuleParameters, parameters_of
 from dataflow.shapes import DTYPES, Shape, TensorSpec, broadcast_shapes, format_shape
 from dataflow.support.arguments import checked, describe
 from dataflow.support.arrays import masked_types
@@ -377,8 +378,9 @@ class Op:
 
     def _declared_outputs(self, outputs: Sequence[str] | Rule) -> tuple[str, ...] | Rule:
         if callable(outputs):
-            parameters = self._parameters(outputs, "outputs")
-            if unknown := parameters.keys() - self.attributes.keys():
+            own = self._parameters(outputs, "outputs")
+            parameters = own.positional | own.keywords
+            if unknown := parameters - self.attributes.keys():
                 message = f"its outputs rule takes '{min(unknown)}', which is not an attribute of the op"
                 raise PluginError(f"op '{self.name}': {message}")
             rule = outputs
@@ -550,9 +552,9 @@ class Op:
                 missing = f"number {i + 1}" if self.variadic else f"'{self.inputs[i]}'"
                 raise OpError(f"op '{self.name}': input {missing} is None; only an optional input may be left out")
 
-    def _parameters(self, rule: Rule, kind: str) -> Mapping[str, inspect.Parameter]:
+    def _parameters(self, rule: Rule, kind: str) -> RuleParameters:
         try:
-            return inspect.signature(rule).parameters
+            return parameters_of(rule)
         except (TypeError, ValueError):
             raise PluginError(f"op '{self.name}': its {kind} rule is a function, not {describe(rule)}") from None
 
@@ -560,9 +562,7 @@ class Op:
         """Check a rule's parameters when it is declared, and hand it the attributes that it takes."""
         if self.has_outputs and kind.split(maxsplit=1)[0] not in ("vjp", "shape", "batch", "cost", "kink"):
             raise PluginError(f"op '{self.name}' has several outputs, for which there is no {kind} rule")
-        parameters = self._parameters(rule, kind).values()
-        positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        takes_any = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        positional, keywords, takes_any, takes_any_keyword = self._parameters(rule, kind)
         wanted = leading + (0 if self.variadic else len(self.inputs))
         if (len(positional) > wanted) if takes_any else (len(positional) != wanted or self.variadic):
             first = {"batch": "batched", "symbolic": "sympy", "into": "out", "training": "random"}.get(kind)
@@ -571,12 +571,11 @@ class Op:
             raise PluginError(
                 f"op '{self.name}': its {kind} rule takes ({', '.join(names)}), then attributes by keyword"
             )
-        keywords = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
         if unknown := keywords - self.attributes.keys():
             raise PluginError(
                 f"op '{self.name}': its {kind} rule takes '{min(unknown)}', which is not an attribute of the op"
             )
-        if any(p.kind is p.VAR_KEYWORD for p in parameters) or keywords == self.attributes.keys():
+        if takes_any_keyword or keywords == self.attributes.keys():
             return rule
 
         def with_own_attributes(*arguments: Any, **attributes: Any) -> Any:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from dataflow.backends.interface import Backend, Runner, TrainingLoop, TrainingTask
-from dataflow.plan import Plan
+
+if TYPE_CHECKING:
+    from dataflow.plan import Plan
 
 
 class LlvmBackend(Backend):

@@ -1,0 +1,154 @@
+"""The numpy backend: a plan's instructions bound to arrays beforehand, one function after the other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from dataflow.backends.interface import Runner
+from dataflow.backends.kernels import REFUSALS, bind_instruction, bind_region, refusal
+from dataflow.backends.memory import aligned, empty
+from dataflow.backends.threads import PRODUCT_THREADS, thread_count
+from dataflow.backends.unreadable_arrays import Step, Storage, opened
+from dataflow.operations.engine_ops import matmul
+from dataflow.plan import Instruction, Plan, Region, concrete
+
+SMALL = 2**16
+"""Arguments of at most this many bytes are copied to where the plan reads them; for larger ones that are not the last
+run's, the plan is bound again."""
+LARGE = 2**26
+"""Outputs of more bytes than this together are handed out rather than copied."""
+TINY_PRODUCT, SMALL_PRODUCT = 2**13, 2**23
+"""Multiplications up to which any BLAS stays on one thread by itself, and up to which one thread is faster."""
+
+
+class NumpyRunner(Runner):
+    """A plan with its arena. One run at a time."""
+
+    def __init__(self, plan: Plan, threads: int | None = None) -> None:
+        self._plan = plan
+        self._threads = thread_count(threads)
+        self._product_threads = _product_threads(plan, self._threads)
+        self._memory: np.ndarray | None = None
+        self._scratch: list[np.ndarray] = []
+        self._lock = Lock()
+        self._bound: tuple[list[np.ndarray], list[np.ndarray], list[Step]] | None = None
+
+    def run(self, arguments: Sequence[np.ndarray]) -> list[np.ndarray]:
+        with self._lock, PRODUCT_THREADS.scope(), np.errstate(all="ignore"):
+            _, outputs, steps = self._fitting(arguments)
+            self._run(steps)
+            if sum(array.nbytes for array in outputs) > LARGE:
+                self._bound = None
+                return outputs
+            return [array.copy() for array in outputs]
+
+    def bind(self, arguments: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> Callable[[], object]:
+        return partial(self._run, self._steps(arguments, outputs))
+
+    def pieces(self, arguments: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> Sequence[tuple[int, int, Step]]:
+        return self._pieces(arguments, outputs)
+
+    def _run(self, steps: Sequence[Step]) -> None:
+        if self._product_threads is not None and self._product_threads != PRODUCT_THREADS.now:
+            PRODUCT_THREADS.use(self._product_threads)
+        try:
+            for step in steps:
+                step()
+        except REFUSALS as error:
+            raise refusal(error) from error
+
+    # -------------------------------------------------------------------------------------------- arrays
+
+    def _fitting(self, arguments: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray], list[Step]]:
+        """What was bound last time if it can be used again, with the arguments in place; else bound anew."""
+        if self._bound is not None:
+            places = self._bound[0]
+            if all(array is place or place.nbytes <= SMALL for array, place in zip(arguments, places, strict=True)):
+                for array, place in zip(arguments, places, strict=True):
+                    if array is not place:
+                        place[...] = array
+                return self._bound
+        places = [
+            array.copy() if array.nbytes <= SMALL or not array.flags.c_contiguous else array for array in arguments
+        ]
+        outputs = [empty(self._plan.spec(slot)) for slot in self._plan.output_slots]
+        self._bound = (places, outputs, self._steps(places, outputs))
+        return self._bound
+
+    def _steps(self, arguments: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> list[Step]:
+        return [step for _, _, step in self._pieces(arguments, outputs)]
+
+    def _pieces(self, arguments: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> list[tuple[int, int, Step]]:
+        """Each function with the instructions that it runs. Those of a region come tile by tile, one after the other;
+        a function for several threads runs the whole region."""
+        plan = self._plan
+        known: dict[int, Any] = {**plan.constants, **dict(enumerate(map(Storage, arguments)))}
+        made = {instruction.output for instruction in plan.instructions}
+        copies: list[tuple[np.ndarray, int]] = []
+        for output, slot in zip(outputs, plan.output_slots, strict=True):
+            if slot in made and slot not in known and output.flags.c_contiguous:
+                known[slot] = Storage(output)
+            else:
+                copies.append((output, slot))
+
+        def arrays(slot: int) -> Any:
+            if slot not in known:
+                known[slot] = self._array(slot, arrays)
+            return known[slot]
+
+        pieces: list[tuple[int, int, Step]] = []
+        position = 0
+        for stretch in plan.stretches():
+            if isinstance(stretch, Region):
+                steps = bind_region(plan, stretch, arrays, self._registers(), self._threads)
+                count = stretch.stop - stretch.start
+                each = count if len(steps) == 1 else 1
+                pieces += [(start := position + i % count, start + each, step) for i, step in enumerate(steps)]
+                position = stretch.stop
+            else:
+                inputs = [arrays(slot) for slot in stretch.inputs]
+                pieces.append((position, position + 1, bind_instruction(stretch, inputs, arrays(stretch.output))))
+                position += 1
+        copied = [(position, position, partial(np.copyto, output, opened(arrays(slot)))) for output, slot in copies]
+        return pieces + copied
+
+    def _array(self, slot: int, arrays: Callable[[int], Any]) -> Storage | np.ndarray:
+        """The storage of a result; a view of a constant is an array, as constants are."""
+        plan = self._plan
+        spec = plan.spec(slot)
+        if (view := plan.views.get(slot)) is not None:
+            base = arrays(view.base)
+            window = view.of(opened(base), spec)
+            return Storage(window) if isinstance(base, Storage) else window
+        if slot not in plan.offsets:
+            return Storage(empty(spec))
+        if self._memory is None:
+            self._memory = aligned(plan.arena_bytes)
+        return Storage(np.ndarray(concrete(spec), spec.dtype, self._memory, plan.offsets[slot]))
+
+    def _registers(self) -> list[np.ndarray]:
+        if not self._scratch:
+            size = max(region.scratch_bytes for region in self._plan.regions)
+            self._scratch = [aligned(size) for _ in range(self._threads)]
+        return self._scratch
+
+
+def _product_threads(plan: Plan, threads: int) -> int | None:
+    """The threads for matrix products; ``None`` where they are too small for it to matter."""
+    largest = max(
+        (_multiplications(plan, instruction) for instruction in plan.instructions if instruction.op is matmul),
+        default=0,
+    )
+    if largest <= TINY_PRODUCT:
+        return None
+    return 1 if largest <= SMALL_PRODUCT else threads
+
+
+def _multiplications(plan: Plan, product: Instruction) -> int:
+    return math.prod(concrete(plan.spec(product.output))) * concrete(plan.spec(product.inputs[0]))[-1]
