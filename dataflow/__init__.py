@@ -50,10 +50,12 @@ with collector_paused():  # nothing of what is imported is garbage
     from dataflow.metrics.metric import Metric, metric
     from dataflow.model.model import Evaluation, Model
     from dataflow.model.train_settings import TrainSettings
+    from dataflow.operations.declare_ops import op, ops_in, primitive
     from dataflow.operations.elementwise import elementwise
     from dataflow.operations.jacobians import Dense, Jacobian, Kronecker
-    from dataflow.operations.op import Op, Sample, op, ops_in, primitive, sample
+    from dataflow.operations.op import Op
     from dataflow.operations.operation_cost import Cost
+    from dataflow.operations.rules import Sample, sample
     from dataflow.registry import builtin_ops, registry
     from dataflow.registry.hookspecs import hookimpl
     from dataflow.shapes import DTYPES, Shape, Size, TensorSpec, parse_dtype

@@ -17,7 +17,7 @@ from dataflow.graph.cost import cost_of
 from dataflow.graph.graph import Graph
 from dataflow.graph.node import OP, concrete_attributes
 from dataflow.limits import spend
-from dataflow.operations.op import literals_of, with_literals
+from dataflow.operations.operands import literals_of, with_literals
 from dataflow.shapes import TensorSpec, substitute
 
 DIGITS = 50

@@ -16,7 +16,8 @@ from dataflow.graph.graph import trace_op
 from dataflow.graph.node import Node, concrete_attributes
 from dataflow.graph.node_graph import NodeGraph
 from dataflow.graph.walk import constant_of, walk
-from dataflow.operations.op import Op, literals_of, specs_of
+from dataflow.operations.op import Op
+from dataflow.operations.operands import literals_of, specs_of
 
 
 class Interpretation:

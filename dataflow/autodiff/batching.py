@@ -16,7 +16,8 @@ from dataflow.graph.node import CONSTANT, Node, concrete_attributes
 from dataflow.graph.value import Value
 from dataflow.graph.walk import constant_of, walk
 from dataflow.operations.engine_ops import broadcast_to, expand_dims
-from dataflow.operations.op import Op, literals_of
+from dataflow.operations.op import Op
+from dataflow.operations.operands import literals_of
 from dataflow.shapes import Dim, TensorSpec
 
 Flagged: TypeAlias = "tuple[Any, bool]"

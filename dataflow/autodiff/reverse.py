@@ -20,7 +20,8 @@ from dataflow.graph.node import concrete_attributes
 from dataflow.graph.value import Value
 from dataflow.limits import spend
 from dataflow.operations.engine_ops import broadcast_to, cast, matmul, reshape, shaped_like, sum_to, where
-from dataflow.operations.op import Op, literals_of, specs_of
+from dataflow.operations.op import Op
+from dataflow.operations.operands import literals_of, specs_of
 from dataflow.operations.outputs import Outputs
 from dataflow.shapes import TensorSpec, element_count, format_shape, made_names
 from dataflow.support.gc_pause import collector_paused

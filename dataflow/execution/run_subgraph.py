@@ -9,7 +9,7 @@ import numpy as np
 
 from dataflow.execution.forward import Forward
 from dataflow.graph.subgraph import Placed, Subgraph
-from dataflow.operations.op import specs_of
+from dataflow.operations.operands import specs_of
 
 
 class SubgraphRun:

@@ -22,7 +22,8 @@ from dataflow.operations.jacobians import (
     Sum,
     identity,
 )
-from dataflow.operations.op import Op, literals_of, specs_of
+from dataflow.operations.op import Op
+from dataflow.operations.operands import literals_of, specs_of
 
 Local = Callable[[str, int], Jacobian]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataflow.graph.graph import Graph, trace_op
 from dataflow.graph.node import OP
 from dataflow.operations.engine_ops import add, cast, identity, negative
-from dataflow.operations.op import literals_of
+from dataflow.operations.operands import literals_of
 
 
 def is_bias(graph: Graph, name: str) -> bool:

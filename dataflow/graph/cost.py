@@ -18,7 +18,8 @@ from dataflow.graph.graph import infer, trace_op
 from dataflow.graph.node import Node
 from dataflow.graph.walk import walk
 from dataflow.limits import is_limited, spend
-from dataflow.operations.op import Literal, Op, literals_of, specs_of, with_literals
+from dataflow.operations.op import Op
+from dataflow.operations.operands import Literal, literals_of, specs_of, with_literals
 from dataflow.operations.operation_cost import Cost
 from dataflow.shapes import TensorSpec, element_count
 

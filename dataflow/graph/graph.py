@@ -21,7 +21,8 @@ from dataflow.graph.walk import replay
 from dataflow.graph.widths import check_parameter_shapes, names_in
 from dataflow.limits import spend
 from dataflow.operations.engine_ops import identity
-from dataflow.operations.op import Literal, Op, literals_of, refuse_outputs, with_literals
+from dataflow.operations.op import Op
+from dataflow.operations.operands import Literal, literals_of, refuse_outputs, with_literals
 from dataflow.operations.outputs import Outputs
 from dataflow.shapes import (
     MADE,

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from dataflow.operations.op import Literal, Op
+from dataflow.operations.op import Op
+from dataflow.operations.operands import Literal
 from dataflow.shapes import Shape, substitute
 
 INPUT, PARAMETER, CONSTANT, OP = "input", "parameter", "constant", "op"

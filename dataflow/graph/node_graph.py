@@ -13,7 +13,8 @@ import numpy as np
 from dataflow.errors import GraphError, nearest
 from dataflow.graph.node import Node
 from dataflow.operations.attributes import plain
-from dataflow.operations.op import Literal, Op
+from dataflow.operations.op import Op
+from dataflow.operations.operands import Literal
 from dataflow.operations.outputs import several_outputs
 from dataflow.shapes import TensorSpec, format_shape
 from dataflow.support.arguments import checked, describe

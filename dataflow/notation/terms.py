@@ -16,7 +16,8 @@ from dataflow.errors import DataflowError
 from dataflow.graph.graph import infer
 from dataflow.operations import engine_ops
 from dataflow.operations.indexing import format_key
-from dataflow.operations.op import Op, Traced, literals_of
+from dataflow.operations.op import Op, Traced
+from dataflow.operations.operands import literals_of
 from dataflow.shapes import Shape, Size, TensorSpec
 
 Number: TypeAlias = int | float | bool

@@ -9,7 +9,9 @@ from typing import Any, Literal
 import numpy as np
 
 from dataflow.errors import PluginError
-from dataflow.operations.op import Op, Operation, Rule, Sample, primitive, sample
+from dataflow.operations.declare_ops import primitive
+from dataflow.operations.op import Op, Operation
+from dataflow.operations.rules import Rule, Sample, sample
 from dataflow.support.arguments import checked
 
 

@@ -6,7 +6,7 @@ import math
 
 from dataflow.errors import DataflowError
 from dataflow.graph.cost import ENTRIES_A_STEP, OPERATIONS_A_STEP, primitive_cost
-from dataflow.operations.op import literals_of, with_literals
+from dataflow.operations.operands import literals_of, with_literals
 from dataflow.plan.structure import Instruction, Plan, concrete
 from dataflow.shapes import TensorSpec
 

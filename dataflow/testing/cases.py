@@ -13,7 +13,9 @@ from dataflow.errors import DataflowError, PluginError
 from dataflow.graph.graph import Graph, infer, trace_op
 from dataflow.graph.node import CONSTANT, OP
 from dataflow.graph.value import Value
-from dataflow.operations.op import Literal, Op, Sample, literals_of, specs_of, with_literals
+from dataflow.operations.op import Op
+from dataflow.operations.operands import Literal, literals_of, specs_of, with_literals
+from dataflow.operations.rules import Sample
 from dataflow.registry import registry
 from dataflow.shapes import TensorSpec, format_shape
 

@@ -14,7 +14,7 @@ from dataflow.graph.subgraph import Subgraph
 from dataflow.graph.value import Value
 from dataflow.limits import hold, spend
 from dataflow.operations.engine_ops import index, stack, where
-from dataflow.operations.op import literals_of, specs_of, with_literals
+from dataflow.operations.operands import literals_of, specs_of, with_literals
 from dataflow.shapes import TensorSpec, made_names, made_size
 
 # ------------------------------------------------------------------------------------------------ if

@@ -13,7 +13,7 @@ import dataflow
 from dataflow.analysis.high_precision import DIGITS, Precise
 from dataflow.errors import RuleError
 from dataflow.execution.inputs import feed
-from dataflow.operations.op import primitive
+from dataflow.operations.declare_ops import primitive
 from dataflow.registry import registry
 from dataflow.testing.cases import cases_of, every_op
 

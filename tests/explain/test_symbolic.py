@@ -13,7 +13,7 @@ from dataflow.explain import symbolic
 from dataflow.explain.derivation_forms import derivation_text
 from dataflow.explain.symbolic import derive
 from dataflow.files.toml.read import loads_toml
-from dataflow.operations.op import primitive
+from dataflow.operations.declare_ops import primitive
 
 sympy = Later("sympy")
 

@@ -21,7 +21,7 @@ from dataflow.analysis.counting import Counted, counting_run
 from dataflow.graph.cost import cost_of, says_its_cost
 from dataflow.graph.graph import trace_op
 from dataflow.graph.node import CONSTANT
-from dataflow.operations.op import specs_of
+from dataflow.operations.operands import specs_of
 from dataflow.ops import exp
 from dataflow.registry import registry
 from dataflow.testing import check_op

@@ -22,7 +22,7 @@ from dataflow.execution.program import Program
 from dataflow.faults.answers import Answer
 from dataflow.faults.diagnosis import diagnose
 from dataflow.files.toml.read import loads_toml
-from dataflow.operations.op import op
+from dataflow.operations.declare_ops import op
 from dataflow.ops import batch_norm, dropout, random_uniform
 from dataflow.training import StopTraining, Trainer, train
 from dataflow.training.saving.saved_state import newest_state

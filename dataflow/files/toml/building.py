@@ -21,7 +21,7 @@ from dataflow.graph.value import Value
 from dataflow.limits import advice, current, spend
 from dataflow.operations.attributes import plain
 from dataflow.operations.engine_ops import identity
-from dataflow.operations.op import refuse_outputs
+from dataflow.operations.operands import refuse_outputs
 from dataflow.operations.outputs import Outputs, several_outputs
 from dataflow.registry import registry
 from dataflow.support.texts import shorten

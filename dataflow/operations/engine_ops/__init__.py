@@ -3,6 +3,7 @@ which gradients, batches and plans are built. All other ops come from plugins.""
 
 from __future__ import annotations
 
+from dataflow.operations.declare_ops import ops_in
 from dataflow.operations.engine_ops import arithmetic, comparison_ops, linalg, made_sizes, random_numbers, shaping
 from dataflow.operations.engine_ops.arithmetic import (
     abs_,
@@ -38,7 +39,7 @@ from dataflow.operations.engine_ops.shaping import (
     stack,
     sum_to,
 )
-from dataflow.operations.op import Op, ops_in
+from dataflow.operations.op import Op
 
 __all__ = [
     "abs_",

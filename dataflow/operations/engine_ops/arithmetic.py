@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from dataflow.operations.declare_ops import primitive
 from dataflow.operations.elementwise import elementwise
 from dataflow.operations.engine_ops.comparison_ops import cast
 from dataflow.operations.engine_ops.into_kernels import chosen_into, masked_into
-from dataflow.operations.op import primitive, sample
+from dataflow.operations.rules import sample
 
 add = elementwise(np.add, "Sum, a + b, elementwise.", operation="additions", vjp=lambda g, y, a, b: (g, g))
 

@@ -7,8 +7,9 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from dataflow.operations.declare_ops import primitive
 from dataflow.operations.elementwise import elementwise
-from dataflow.operations.op import primitive, sample
+from dataflow.operations.rules import sample
 from dataflow.shapes import TensorSpec, parse_dtype
 
 Dtype: TypeAlias = Literal[

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from dataflow.errors import ShapeError
-from dataflow.operations.op import primitive, sample
+from dataflow.operations.declare_ops import primitive
+from dataflow.operations.rules import sample
 from dataflow.shapes import TensorSpec, format_shape, made_names
 
 

@@ -8,7 +8,8 @@ from typing import Any, Literal
 import numpy as np
 
 from dataflow.errors import OpError
-from dataflow.operations.op import primitive, sample
+from dataflow.operations.declare_ops import primitive
+from dataflow.operations.rules import sample
 from dataflow.shapes import Shape, TensorSpec, format_shape, parse_dtype
 
 WHOLE = 2**64

@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import numpy as np
 
+from dataflow.operations.declare_ops import primitive
 from dataflow.operations.engine_ops import place
 from dataflow.operations.indexing import parse_key
-from dataflow.operations.op import primitive
 from dataflow.plan.passes.rewriting import Rewriting, rewritten
 from dataflow.plan.structure import Instruction, Plan, concrete
 from dataflow.shapes import Shape

@@ -12,7 +12,8 @@ import numpy as np
 from dataflow.errors import FileFormatError
 from dataflow.graph.graph import Graph, trace_op
 from dataflow.graph.node import CONSTANT, OP
-from dataflow.operations.op import Op, with_literals
+from dataflow.operations.op import Op
+from dataflow.operations.operands import with_literals
 from dataflow.shapes import TensorSpec
 from dataflow_onnx.saving.emitter import Emitter
 from dataflow_onnx.tensors import TYPES

@@ -11,7 +11,7 @@ import pytest
 from plan_checks import check_all, interpreted, same
 
 from dataflow import Graph, ops
-from dataflow.operations.op import primitive
+from dataflow.operations.declare_ops import primitive
 from dataflow.plan import Plan, concrete, make_plan, stages
 from dataflow.plan.lower import lower
 from dataflow.plan.memory_reuse import _Memory
