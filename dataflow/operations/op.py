@@ -111,11 +111,6 @@ class Op(Rules):
     # -------------------------------------------------------------------------------------------- several outputs
 
     @property
-    def has_outputs(self) -> bool:
-        """Whether it has several named outputs, each of which is an op: a node's op is one of these."""
-        return self._outputs is not None and self.family is None
-
-    @property
     def family_name(self) -> str:
         """What files call it: the name of the op with several outputs of which it gives one, else its own."""
         return self.name if self.family is None else self.family.name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, overload
@@ -41,7 +40,7 @@ class Kink:
     derivative: float | None = None
 
 
-class Rules(ABC):
+class Rules:
     """What an op may declare beside its body. A rule takes the op's inputs, then its attributes by keyword; it need
     take no more of these than it uses."""
 
@@ -51,6 +50,8 @@ class Rules(ABC):
     variadic: bool
     """Whether it takes any number of inputs."""
     attributes: dict[str, Attribute]
+    family: Rules | None
+    _outputs: tuple[str, ...] | Rule | None
 
     def __init__(self) -> None:
         self.shape_rule: Rule | None = None
@@ -74,9 +75,9 @@ class Rules(ABC):
         self.samples_rule: Callable[[np.random.Generator], Iterable[Sample]] | None = None
 
     @property
-    @abstractmethod
     def has_outputs(self) -> bool:
         """Whether it has several named outputs, each of which is an op: a node's op is one of these."""
+        return self._outputs is not None and self.family is None
 
     @overload
     def vjp(self, rule: Rule) -> Rule: ...
