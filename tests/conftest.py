@@ -26,13 +26,15 @@ from dataflow.draw.layout.engines import LAY_OUT, PYGRAPHVIZ, Engine, environmen
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-hypothesis.settings.register_profile("default run", max_examples=50)
+ON_ANY_MACHINE = {"deadline": None, "suppress_health_check": list(hypothesis.HealthCheck)}
+"""How long an example takes says nothing of what is tested, and much of what else the machine does."""
+hypothesis.settings.register_profile("slow run", **ON_ANY_MACHINE)
+hypothesis.settings.register_profile("default run", max_examples=50, **ON_ANY_MACHINE)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Properties have half of hypothesis' examples, unless the slow tests are asked for."""
-    if config.option.markexpr == "not slow":
-        hypothesis.settings.load_profile("default run")
+    hypothesis.settings.load_profile("default run" if config.option.markexpr == "not slow" else "slow run")
 
 
 def pytest_collection_finish() -> None:

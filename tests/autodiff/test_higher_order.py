@@ -156,7 +156,7 @@ def nets(draw: st.DrawFn) -> Model:
 
 @pytest.mark.slow
 @given(nets(), st.randoms(use_true_random=False))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_one_order_has_one_count_whichever_way_it_is_asked_for(model: Model, random) -> None:
     x = np.arange(1.0, 1 + model.graph.spec("x").shape[0])
     found = dataflow.explain(model, wrt="x", x=x)

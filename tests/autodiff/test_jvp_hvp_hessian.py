@@ -94,7 +94,7 @@ def dags(draw: st.DrawFn) -> tuple[Model, dict[str, np.ndarray]]:
 
 
 @given(dags())
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_every_mode_on_random_graphs(case: tuple[Model, dict[str, np.ndarray]]) -> None:
     model, data = case
     (of,) = model.outputs

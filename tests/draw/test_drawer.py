@@ -11,7 +11,7 @@ import networkx as nx
 import numpy as np
 import pytest
 from checkout import ROOT
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dataflow
@@ -117,7 +117,7 @@ def test_dot_and_svg_hold_the_picture(name, options):
         assert all(line.text.strip() in text for line, text in zip(node.lines, texts, strict=True))
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30)
 @given(any_graph.graphs(), st.sampled_from(VIEWS), st.booleans(), st.sampled_from([3, 999]))
 def test_any_graph_is_drawn_whole(model, options, inner, most):
     model.graph.node("end", dataflow.ops.sum(model.graph.value(model.outputs[0]) * 1.0))
@@ -130,7 +130,7 @@ def test_any_graph_is_drawn_whole(model, options, inner, most):
     assert_once(picture, *expected(model, options))
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15)
 @given(any_graph.texts(), st.sampled_from([(), ("layer",), ("deep",)]), st.booleans())
 def test_any_file_with_blocks_is_drawn_whole(text, collapse, inner):
     try:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from checkout import ROOT
 from click.testing import CliRunner
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dataflow
@@ -279,7 +279,7 @@ def test_nothing_lies_on_anything_in_the_models(name, options):
 
 
 @pytest.mark.slow
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10)
 @given(st.lists(st.integers(1, 14), min_size=2, max_size=4), st.booleans(), st.booleans(), st.booleans())
 def test_nothing_lies_on_anything_for_any_widths(widths, both, backward, values):
     model, data = net(*widths)

@@ -352,7 +352,7 @@ def dags(draw: st.DrawFn) -> tuple[dict[str, int], list[tuple[str, str]]]:
 
 
 @given(dags(), st.randoms(use_true_random=False))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_every_order_gives_the_same_and_none_is_cheaper_than_the_best(dag, random) -> None:
     sizes, edges = dag
     names = list(sizes)

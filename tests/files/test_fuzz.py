@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from checkout import CORPUS, ROOT
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import dataflow
@@ -184,7 +184,6 @@ def test_50_000_hostile_files(fuzz: ModuleType, tmp_path: Path, capsys: pytest.C
 
 # ------------------------------------------------------------------------------------------------ hypothesis
 
-one_folder = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 WORDS = st.sampled_from(
     [
         *("dataflow", "=", "1", "[inputs]", "[nodes]", "[parameters]", "[model]", "[blocks.b]", "[data]", "[train]"),
@@ -195,7 +194,6 @@ WORDS = st.sampled_from(
 )
 
 
-@one_folder
 @given(st.lists(WORDS, max_size=40))
 @example(["dataflow", "=", "1", "\n", "[inputs]", "\n", "x", "=", "{", "}"])
 def test_any_words_as_toml(words: list[str]) -> None:
@@ -219,7 +217,6 @@ PLAIN = st.recursive(
 )
 
 
-@one_folder
 @given(data=st.data())
 def test_any_value_anywhere_in_a_header(data: st.DataObject, tmp_path: Path, fuzz: ModuleType) -> None:
     """One value of a sound header is replaced by any other; whoever reads it says so, or takes it."""

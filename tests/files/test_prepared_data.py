@@ -64,7 +64,7 @@ def model_of(source: DataSource) -> dataflow.Model:
     return dataflow.Model(graph, ["x"], data=source)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(source=sources())
 def test_both_formats_keep_it(tmp_path_factory: pytest.TempPathFactory, source: DataSource) -> None:
     model, folder = model_of(source), tmp_path_factory.mktemp("m")

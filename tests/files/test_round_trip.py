@@ -141,7 +141,7 @@ def models(draw: st.DrawFn) -> Model:
 
 
 @given(models())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_random_graphs_come_back(tmp_path_factory: pytest.TempPathFactory, model: Model) -> None:
     folder = tmp_path_factory.mktemp("random")
     x = np.linspace(-1, 1, 6).reshape(3, 2)

@@ -228,7 +228,7 @@ KEYS = st.lists(
 
 
 @given(KEYS, st.booleans())
-@settings(max_examples=75, deadline=None)
+@settings(max_examples=75)
 def test_index_is_numpys(key: list, dots: bool) -> None:
     x = np.arange(27.0).reshape(3, 3, 3)
     items = (*key, Ellipsis) if dots else tuple(key)

@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import pytest
 from any_graph import graphs
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from plan_checks import check_all, gradient_plans
 
 import dataflow
@@ -29,7 +29,7 @@ def test_every_pass_keeps_the_results_of_models(name: str) -> None:
 
 
 @given(graphs())
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25)
 def test_every_pass_keeps_the_results_of_random_graphs(model: Model) -> None:
     rng = np.random.default_rng(int(hashlib.sha256(repr(list(model.graph)).encode()).hexdigest()[:8], 16))
     for count in (4, 0):

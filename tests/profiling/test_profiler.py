@@ -11,7 +11,7 @@ import pytest
 from any_graph import graphs
 from checkout import ROOT
 from click.testing import CliRunner
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from nets import classifier, xor
 
 import dataflow
@@ -80,7 +80,7 @@ def test_every_model_costs_what_a_counting_run_counts(path) -> None:
 
 
 @given(graphs())
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30)
 def test_random_graphs_cost_what_a_counting_run_counts(model) -> None:
     data = {"x": np.random.default_rng(0).normal(size=(4, 3))}
     compared(model, data=data)

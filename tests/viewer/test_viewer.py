@@ -175,7 +175,7 @@ def test_examples_and_the_batch() -> None:
 
 
 @given(graphs())
-@hypothesis.settings(max_examples=4, deadline=None)
+@hypothesis.settings(max_examples=4)
 def test_any_graph_has_a_page(model: Model) -> None:
     x = np.array([[0.5, -1.25, 2.0], [1.0, 0.0, -3.5]])
     found = view(model, x=x)

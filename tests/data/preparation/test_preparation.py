@@ -305,7 +305,7 @@ def test_what_was_learned_belongs_to_the_rules_of_then():
 NUMBERS = st.floats(-1e6, 1e6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     cells=st.lists(
         st.tuples(st.none() | NUMBERS, st.none() | st.sampled_from(["u", "v", "w"])), min_size=2, max_size=9

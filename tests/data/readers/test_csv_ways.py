@@ -56,7 +56,7 @@ def read_in_way(path: Path, way: str) -> RawTable | str:
             return str(error)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(rows=tables(), blank=st.booleans())
 def test_all_ways_give_the_same(rows, blank):
     with tempfile.TemporaryDirectory() as folder:

@@ -9,7 +9,7 @@ import any_graph
 import numpy as np
 import pytest
 from checkout import MODELS
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dataflow
@@ -89,7 +89,7 @@ def test_models_in_all_views(name, engine, fonts, monkeypatch, tmp_path):
         assert faults(picture, lay_out(picture, find_engine("json0", engine))) == [], view
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10)
 @given(any_graph.graphs(), st.booleans(), st.booleans())
 def test_any_graph(model, inner, down):
     """A label may be left out, and no other fault may be."""

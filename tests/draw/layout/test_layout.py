@@ -6,7 +6,7 @@ import any_graph
 import numpy as np
 import pytest
 from checkout import MODELS
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dataflow
@@ -54,7 +54,7 @@ def test_saved_values_cross_without_touching_a_node(name, direction):
     assert crossing >= 3
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12)
 @given(any_graph.graphs(), st.booleans(), st.booleans())
 def test_the_forward_pass_comes_first(model, inner, down):
     model.graph.node("end", dataflow.ops.sum(model.graph.value(model.outputs[0]) * 1.0))

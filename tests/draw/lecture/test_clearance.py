@@ -8,7 +8,7 @@ import any_graph
 import numpy as np
 import pytest
 from checkout import MODELS
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from svg_geometry import faults
 
@@ -71,7 +71,7 @@ def chains(draw):
     return dataflow.Model(graph, [], "f")
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12)
 @given(chains(), st.sampled_from(["right", "down"]), st.booleans())
 def test_chains_with_skips(model, direction, values):
     data = {"x": [0.5, -1.5], "y": [0.0, 1.0]} if values else None
@@ -85,7 +85,7 @@ def test_chains_with_skips(model, direction, values):
     assert faults(drawing.render("svg")) == []
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10)
 @given(any_graph.graphs(), st.sampled_from(["right", "down"]), st.booleans())
 def test_any_graph(model, direction, both):
     model.graph.node("end", ops.sum(model.graph.value(model.outputs[0]) * 1.0))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from any_graph import graphs
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 import dataflow
 from dataflow import ops
@@ -463,7 +463,7 @@ def test_an_optimizer_that_is_not_installed_does_not_hinder_running(content: Any
 # ------------------------------------------------------------------------------------------------ any graph
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30)
 @given(model=graphs())
 def test_any_graph_comes_back(model: dataflow.Model, tmp_path: Path) -> None:
     first = saved(model, tmp_path / "a.msgpack")

@@ -17,7 +17,7 @@ import hypothesis.extra.numpy as hnp
 import msgpack
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataflow.errors import FileFormatError
@@ -40,7 +40,6 @@ ARRAYS = st.sampled_from(ANY_ORDER).flatmap(
     lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5))
 )
 TENSORS = st.dictionaries(TEXT, ARRAYS, max_size=5)
-one_folder = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 posix = pytest.mark.skipif(os.name == "nt", reason="POSIX")
 
 HEADER = {"name": "xor", "nodes": [{"op": "add", "rate": 0.1}]}
@@ -128,7 +127,6 @@ def crafted(tensors):
 # Round trips
 
 
-@one_folder
 @given(header=HEADERS, tensors=TENSORS)
 def test_round_trip(tmp_path, header, tensors):
     path = tmp_path / "model.msgpack"
@@ -221,7 +219,6 @@ def stream(path):
         return [(unpacker.tell(), value) for value in unpacker]
 
 
-@one_folder
 @given(header=HEADERS, tensors=TENSORS)
 def test_any_msgpack_reader_reads_it(tmp_path, header, tensors):
     path = tmp_path / "model.msgpack"

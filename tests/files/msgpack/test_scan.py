@@ -29,13 +29,13 @@ def array(items: list[bytes]) -> bytes:
     return b"\xdd" + len(items).to_bytes(4, "big") + b"".join(items)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.dictionaries(TEXT, VALUES))
 def test_what_msgpack_packs_comes_back(value):
     assert decode(msgpack.packb(value), memory=PLENTY) == value
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(VALUES)
 def test_every_prefix_and_every_suffix_is_refused(value):
     data = msgpack.packb({"value": value})
@@ -46,7 +46,7 @@ def test_every_prefix_and_every_suffix_is_refused(value):
         decode(data + b"\xc0", memory=PLENTY)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_scanned_as_msgpack_reads_them(data):
     """Whatever the scan lets pass is one whole object to msgpack; what msgpack cannot read never passes."""

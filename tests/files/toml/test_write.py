@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from any_graph import graphs, texts
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -344,7 +344,7 @@ def test_strings_come_back(text: str) -> None:
         assert tomllib.loads(written.replace("\r", "")) == {text: text, "long": text + "x"}
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50)
 @given(graphs())
 def test_any_graph_keeps_its_meaning(model: dataflow.Model) -> None:
     text = quietly(model)
@@ -360,7 +360,7 @@ def test_any_graph_keeps_its_meaning(model: dataflow.Model) -> None:
     assert np.array_equal(np.isnan(left[old]), np.isnan(right[new]))
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15)
 @given(texts())
 def test_any_file_comes_back_node_by_node(text: str) -> None:
     try:

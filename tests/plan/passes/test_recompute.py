@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from any_graph import graphs
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from plan_checks import check_arena, gradient_plans, interpreted, same
 
@@ -126,7 +126,7 @@ def test_segments_that_read_each_other(segments: int) -> None:
 
 
 @given(graphs(), st.integers(2, 6))
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=30)
 def test_random_graphs_in_segments(model: Model, segments: int) -> None:
     known, _ = model.feed({"x": np.random.default_rng(1).normal(size=(4, 3))})
     needed = model.graph.needed_for(model.outputs)

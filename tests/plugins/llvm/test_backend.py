@@ -12,7 +12,7 @@ import mpmath
 import numpy as np
 import pytest
 from checkout import MODELS
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nets import classifier, xor
 from op_graphs import IN_PLANS
@@ -364,7 +364,7 @@ def test_every_model_has_numpys_gradients(path: Path) -> None:
     assert_as_good(model, data, model.loss, str(model.graph.dtype))
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=8)
 @given(data=st.data(), dtype=st.sampled_from(FLOATS))
 def test_random_chains_that_are_well_conditioned(data: st.DataObject, dtype: str) -> None:
     rows, columns = data.draw(st.integers(1, 50)), data.draw(st.integers(1, 40))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from any_graph import graphs
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataflow import Graph, Model, Value, ops
@@ -142,7 +142,7 @@ def test_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
             np.testing.assert_array_equal(found, expected)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15)
 @given(model=graphs(), rows=st.integers(1, 300), seed=st.integers(0, 99))
 def test_random_graphs_and_their_gradients(model: Model, rows: int, seed: int) -> None:
     x = np.random.default_rng(seed).normal(size=(rows, 3)).astype(model.graph.dtype)
