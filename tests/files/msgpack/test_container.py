@@ -419,7 +419,7 @@ def test_every_flipped_byte_is_noticed(small, flip):
                 read()
 
 
-@settings(one_folder, max_examples=150)
+@settings(max_examples=150)
 @given(change=st.data())
 def test_mutated_files(tmp_path, change):
     """Any change: refused, or (where it changes nothing) read as before; mapped, what is read may differ in values."""
@@ -454,7 +454,7 @@ HEADER_OBJECTS = st.recursive(
 )
 
 
-@settings(one_folder, max_examples=60)
+@settings(max_examples=60)
 @given(
     table=st.dictionaries(
         TEXT, st.fixed_dictionaries(dict.fromkeys(row(), HEADER_OBJECTS)) | HEADER_OBJECTS, max_size=3
