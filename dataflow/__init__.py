@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from dataflow.support.gc_pause import collector_paused
 
-with collector_paused():  # nothing of what is imported is garbage
+with collector_paused(stays=True):
     from dataflow import files, ops, shapes
     from dataflow.backends import numpy_backend
     from dataflow.backends.interface import Backend, Runner

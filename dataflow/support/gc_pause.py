@@ -8,16 +8,17 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def collector_paused() -> Iterator[None]:
+def collector_paused(*, stays: bool = False) -> Iterator[None]:
     """For imports, large graphs, plans and headers: the collector would look through all of it again and again, find no
-    circle, and take half the time. What was made counts as old afterwards, so that it is not looked through at once."""
+    circle, and take half the time. With ``stays``, what was made counts as old afterwards, and is not looked through
+    at once."""
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if enabled:
-            if not gc.get_freeze_count():  # else a program has objects of its own there
+            if stays and not gc.get_freeze_count():  # else a program has objects of its own there
                 gc.freeze()
                 gc.unfreeze()  # moves all objects to the oldest generation
             gc.enable()
