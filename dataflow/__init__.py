@@ -54,8 +54,8 @@ with collector_paused(stays=True):
     from dataflow.operations.elementwise import elementwise
     from dataflow.operations.jacobians import Dense, Jacobian, Kronecker
     from dataflow.operations.op import Op
+    from dataflow.operations.op_rules import Sample, sample
     from dataflow.operations.operation_cost import Cost
-    from dataflow.operations.rules import Sample, sample
     from dataflow.registry import builtin_ops, registry
     from dataflow.registry.hookspecs import hookimpl
     from dataflow.shapes import DTYPES, Shape, Size, TensorSpec, parse_dtype

@@ -11,7 +11,7 @@ import numpy as np
 
 from dataflow.errors import PluginError
 from dataflow.operations.op import OPERATIONS, Compares, Op, Operation, Structure, ViewKind
-from dataflow.operations.rules import Rule
+from dataflow.operations.op_rules import Rule
 from dataflow.support.arguments import checked
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from dataflow.errors import PluginError
 from dataflow.operations.declare_ops import primitive
 from dataflow.operations.op import Op, Operation
-from dataflow.operations.rules import Rule, Sample, sample
+from dataflow.operations.op_rules import Rule, Sample, sample
 from dataflow.support.arguments import checked
 
 

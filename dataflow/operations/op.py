@@ -28,10 +28,10 @@ import numpy as np
 
 from dataflow.errors import DtypeError, OpError, PluginError, RuleError
 from dataflow.operations import attributes as attribute_module
+from dataflow.operations.op_rules import Rule, Rules, Sample
 from dataflow.operations.operands import Literal, as_array, as_operand, literals_of, specs_of
 from dataflow.operations.outputs import Outputs, is_output_name, list_outputs, no_output
 from dataflow.operations.rule_parameters import declared_inputs
-from dataflow.operations.rules import Rule, Rules, Sample
 from dataflow.shapes import DTYPES, Shape, TensorSpec, broadcast_shapes, format_shape
 from dataflow.support.arguments import describe
 from dataflow.support.docstrings import doc_of

@@ -14,8 +14,8 @@ from dataflow.graph.graph import Graph, infer, trace_op
 from dataflow.graph.node import CONSTANT, OP
 from dataflow.graph.value import Value
 from dataflow.operations.op import Op
+from dataflow.operations.op_rules import Sample
 from dataflow.operations.operands import Literal, literals_of, specs_of, with_literals
-from dataflow.operations.rules import Sample
 from dataflow.registry import registry
 from dataflow.shapes import TensorSpec, format_shape
 

@@ -9,7 +9,7 @@ from dataflow.operations.declare_ops import primitive
 from dataflow.operations.elementwise import elementwise
 from dataflow.operations.engine_ops.comparison_ops import cast
 from dataflow.operations.engine_ops.into_kernels import chosen_into, masked_into
-from dataflow.operations.rules import sample
+from dataflow.operations.op_rules import sample
 
 add = elementwise(np.add, "Sum, a + b, elementwise.", operation="additions", vjp=lambda g, y, a, b: (g, g))
 

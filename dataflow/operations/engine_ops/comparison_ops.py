@@ -9,7 +9,7 @@ import numpy as np
 
 from dataflow.operations.declare_ops import primitive
 from dataflow.operations.elementwise import elementwise
-from dataflow.operations.rules import sample
+from dataflow.operations.op_rules import sample
 from dataflow.shapes import TensorSpec, parse_dtype
 
 Dtype: TypeAlias = Literal[

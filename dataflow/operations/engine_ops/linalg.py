@@ -11,8 +11,8 @@ from dataflow.errors import ShapeError
 from dataflow.operations.declare_ops import primitive
 from dataflow.operations.engine_ops.shaping import expand_dims, index, reshape, sum_to
 from dataflow.operations.jacobians import Dense, Kronecker
+from dataflow.operations.op_rules import sample
 from dataflow.operations.operation_cost import Cost
-from dataflow.operations.rules import sample
 from dataflow.shapes import broadcast_shapes, element_count, format_shape, normalize_axis
 
 

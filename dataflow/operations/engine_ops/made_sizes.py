@@ -6,7 +6,7 @@ import numpy as np
 
 from dataflow.errors import ShapeError
 from dataflow.operations.declare_ops import primitive
-from dataflow.operations.rules import sample
+from dataflow.operations.op_rules import sample
 from dataflow.shapes import TensorSpec, format_shape, made_names
 
 

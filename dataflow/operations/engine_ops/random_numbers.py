@@ -9,7 +9,7 @@ import numpy as np
 
 from dataflow.errors import OpError
 from dataflow.operations.declare_ops import primitive
-from dataflow.operations.rules import sample
+from dataflow.operations.op_rules import sample
 from dataflow.shapes import Shape, TensorSpec, format_shape, parse_dtype
 
 WHOLE = 2**64

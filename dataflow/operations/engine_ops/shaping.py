@@ -10,7 +10,7 @@ from dataflow.errors import ShapeError
 from dataflow.operations.declare_ops import primitive
 from dataflow.operations.engine_ops.into_kernels import total_into
 from dataflow.operations.indexing import indexed_shape, parse_key
-from dataflow.operations.rules import sample
+from dataflow.operations.op_rules import sample
 from dataflow.shapes import Shape, Size, broadcast_shapes, element_count, format_shape, normalize_axis
 
 
