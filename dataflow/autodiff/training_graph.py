@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from itertools import count
 from typing import Any
 
-from dataflow.autodiff.rewriting import body_of, free_name, rewrite, rewrite_body
+from dataflow.autodiff.rewrite_ops import body_of, free_name, rewrite, rewrite_body
 from dataflow.errors import RuleError
 from dataflow.graph.graph import Graph, Trace, call_rule
 from dataflow.graph.node import OP, PARAMETER, Node

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dataflow.autodiff.rewriting import body_of, free_name, rewrite, rewrite_body
+from dataflow.autodiff.rewrite_ops import body_of, free_name, rewrite, rewrite_body
 from dataflow.errors import TrainingError
 from dataflow.execution.inputs import batch_symbol
 from dataflow.graph.graph import Graph

@@ -15,7 +15,7 @@ from dataflow.graph.walk import constant_of, walk
 from dataflow.limits import spend
 from dataflow.operations.op import Op
 from dataflow.operations.operands import Literal, literals_of, with_literals
-from dataflow.plan.passes.rewriting import key_of
+from dataflow.plan.passes.rewrite_plan import key_of
 from dataflow.plan.structure import Instruction, Plan
 from dataflow.shapes import Shape, TensorSpec, bind, format_shape, made_names, substitute
 

@@ -28,9 +28,9 @@ from dataflow.support.arrays import frozen
 from dataflow.support.conversion import whole
 from dataflow.training.history import History
 from dataflow.training.minibatches.backend_loop import Inside
+from dataflow.training.minibatches.batch_gradients import Gradients
 from dataflow.training.minibatches.batches import Minibatches
 from dataflow.training.minibatches.examples import checked_arrays, given_examples, split_inputs, weighed_minibatches
-from dataflow.training.minibatches.gradients import Gradients
 from dataflow.training.minibatches.updates import Updates
 from dataflow.training.minibatches.vectors import Vectors
 from dataflow.training.nonfinite_origin import non_finite_error, parameter_error

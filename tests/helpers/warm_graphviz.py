@@ -43,7 +43,7 @@ class WarmGraphviz:
         assert process.stdout is not None
         try:
             write(process.stdin, json.dumps([source, form, program]).encode())
-            if not select.select([process.stdout], [], [], seconds)[0]:
+            if not select.select([process.stdout], [], [], min(seconds, 600))[0]:
                 process.kill()
                 return None
             return read(process.stdout)

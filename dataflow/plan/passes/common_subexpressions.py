@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dataflow.plan.passes.rewriting import Rewriting, key_of, rewritten
+from dataflow.plan.passes.rewrite_plan import Rewriting, key_of, rewritten
 from dataflow.plan.structure import Instruction, Plan
 
 SMALL = 1024

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dataflow.errors import DataflowError
-from dataflow.plan.passes.rewriting import Rewriting, rewritten
+from dataflow.plan.passes.rewrite_plan import Rewriting, rewritten
 from dataflow.plan.structure import Instruction, Plan, concrete, stand_in
 from dataflow.shapes import byte_count
 

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 
 from dataflow.operations.engine_ops import matmul, multiply, reshape, sum_to, transpose
-from dataflow.plan.passes.rewriting import Rewriting, rewritten
+from dataflow.plan.passes.rewrite_plan import Rewriting, rewritten
 from dataflow.plan.structure import Instruction, Plan, concrete
 from dataflow.shapes import TensorSpec, element_count
 

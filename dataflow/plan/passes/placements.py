@@ -12,7 +12,7 @@ import numpy as np
 from dataflow.operations.declare_ops import primitive
 from dataflow.operations.engine_ops import place
 from dataflow.operations.indexing import parse_key
-from dataflow.plan.passes.rewriting import Rewriting, rewritten
+from dataflow.plan.passes.rewrite_plan import Rewriting, rewritten
 from dataflow.plan.structure import Instruction, Plan, concrete
 from dataflow.shapes import Shape
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 
 from dataflow.errors import MemoryLimitError
-from dataflow.plan.passes.rewriting import with_inputs
+from dataflow.plan.passes.rewrite_plan import with_inputs
 from dataflow.plan.structure import Instruction, Plan, View
 from dataflow.support.byte_sizes import format_bytes
 

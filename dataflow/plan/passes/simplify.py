@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 
 from dataflow.operations.engine_ops import add, cast, masked, multiply, negative, subtract, sum_to, where
-from dataflow.plan.passes.rewriting import Replacement, Rewriting, rewritten, with_inputs, with_op
+from dataflow.plan.passes.rewrite_plan import Replacement, Rewriting, rewritten, with_inputs, with_op
 from dataflow.plan.structure import Instruction, Plan
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dataflow.plan.passes.rewriting import with_inputs
+from dataflow.plan.passes.rewrite_plan import with_inputs
 from dataflow.plan.structure import Instruction, Plan, View, concrete, contiguous, stand_in
 from dataflow.shapes import TensorSpec
 from dataflow.support.arrays import address

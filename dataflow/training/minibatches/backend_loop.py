@@ -9,8 +9,8 @@ import numpy as np
 
 from dataflow.backends.interface import TrainingLoop, TrainingTask
 from dataflow.plan import Plan
+from dataflow.training.minibatches.batch_gradients import Gradients
 from dataflow.training.minibatches.batches import ArrayMinibatches, Minibatches
-from dataflow.training.minibatches.gradients import Gradients
 from dataflow.training.minibatches.updates import Updates
 from dataflow.training.minibatches.vectors import Vectors
 from dataflow.training.settings import Settings
