@@ -127,7 +127,7 @@ class Backend(ABC):
 
     def scope(self) -> AbstractContextManager[object]:
         """What holds while bound functions are called again and again, such as the number of threads that products
-        use; entered once around them."""
+        use; entered once around them. The caller ignores numpy's warnings of NaN and infinity there."""
         return nullcontext()
 
     def training(self, task: TrainingTask) -> TrainingLoop | None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from dataflow.backends.interface import Backend, Runner
 from dataflow.backends.threads import PRODUCT_THREADS
@@ -27,10 +25,8 @@ class NumpyBackend(Backend):
 
         return NumpyRunner(plan, threads)
 
-    @contextmanager
-    def scope(self) -> Iterator[None]:
-        with PRODUCT_THREADS.scope(), np.errstate(all="ignore"):
-            yield
+    def scope(self) -> AbstractContextManager[object]:
+        return PRODUCT_THREADS
 
 
 @hookimpl

@@ -40,7 +40,7 @@ class NumpyRunner(Runner):
         self._bound: tuple[list[np.ndarray], list[np.ndarray], list[Step]] | None = None
 
     def run(self, arguments: Sequence[np.ndarray]) -> list[np.ndarray]:
-        with self._lock, PRODUCT_THREADS.scope(), np.errstate(all="ignore"):
+        with self._lock, PRODUCT_THREADS, np.errstate(all="ignore"):
             _, outputs, steps = self._fitting(arguments)
             self._run(steps)
             if sum(array.nbytes for array in outputs) > LARGE:

@@ -10,7 +10,6 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from functools import lru_cache
 from threading import Lock
 from typing import Any, TypeVar
@@ -42,36 +41,35 @@ def thread_count(asked: int | None = None) -> int:
 
 
 class ProductThreads:
-    """The number of threads that the BLAS uses, which belongs to the whole process: it is changed inside ``scope`` and
-    put back at its end."""
+    """The number of threads that the BLAS uses, which belongs to the whole process: it is changed inside a ``with``
+    block and put back at its end."""
 
     def __init__(self) -> None:
         self.now: int | None = None
-        """The last count asked for inside a scope."""
+        """The last count asked for inside a block."""
         self._depth = 0
         self._before: list[tuple[Any, int]] = []
         self._lock = Lock()
 
-    @contextmanager
-    def scope(self) -> Iterator[None]:
-        """Put back at the end what the BLAS used before."""
+    def __enter__(self) -> None:
         with self._lock:
             self._depth += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._depth -= 1
-                if self._depth == 0:
-                    for library, count in self._before:
-                        library.set_num_threads(count)
-                    self.now, self._before = None, []
+
+    def __exit__(self, *raised: object) -> None:
+        """Put back what the BLAS used before."""
+        with self._lock:
+            self._depth -= 1
+            if self._depth == 0 and self.now is not None:
+                for library, count in self._before:
+                    library.set_num_threads(count)
+                self.now, self._before = None, []
 
     def use(self, count: int) -> None:
         """Use at most ``count`` threads from now on."""
         with self._lock:
             if self.now is None:
                 self._before = [(library, library.num_threads) for library in _libraries()]
+                self._before = [(library, most) for library, most in self._before if most > 1]
             self.now = count
             for library, most in self._before:
                 library.set_num_threads(min(count, most))

@@ -35,6 +35,8 @@ class Parameters(MutableMapping[str, np.ndarray]):
         self._graph = graph
         self._seed = seed
         self._values: dict[str, np.ndarray] = {}
+        self.changes = 0
+        """How often a parameter was given another array."""
         self.guard: Callable[[], None] | None = None
         """Where arrays lie in a file that may change under them: an error if it has."""
 
@@ -62,6 +64,7 @@ class Parameters(MutableMapping[str, np.ndarray]):
     def redraw(self, seed: int) -> None:
         """Forget what was drawn, trained and set, and draw from another seed when next asked."""
         self._seed = seed
+        self.changes += 1
         self._values.clear()
 
     def current(self, name: str) -> np.ndarray:
@@ -83,7 +86,7 @@ class Parameters(MutableMapping[str, np.ndarray]):
         if array.shape != spec.shape:
             found, declared = format_shape(array.shape), format_shape(spec.shape)
             raise DataError(f"parameter '{name}' has the shape {declared}, not {found}", node=name)
-        self._values[name] = fixed(array)
+        self.adopt(name, fixed(array))
 
     def __delitem__(self, name: str) -> None:
         raise GraphError(f"parameter '{name}' is part of the graph and cannot be deleted")
@@ -107,11 +110,13 @@ class Parameters(MutableMapping[str, np.ndarray]):
         if value is not None and value.tobytes() != self._first_value(name).tobytes():
             shape = format_shape(value.shape)
             raise DataError(f"parameter '{name}' was set in the shape {shape}, which does not fit the data", node=name)
+        self.changes += 1
         self._values.pop(name, None)
 
     def adopt(self, name: str, array: np.ndarray) -> None:
         """Let the parameter be this very array, which has its shape and dtype: a file's, or a part of a trainer's
         vector."""
+        self.changes += 1
         self._values[name] = array
 
     def _check_name(self, name: object) -> None:

@@ -219,8 +219,8 @@ class Trainer:
         return self._some(most)
 
     def _some(self, most: int) -> tuple[int, float]:
-        self.vectors.refresh()
         if self._inside is not None:
+            self.vectors.refresh()
             position = self.batches.position
             done, loss = self._inside.run(most, self.optimizer_start.updates + self.steps)
             self.steps += self._updates.made(position, done)
@@ -341,10 +341,10 @@ class Trainer:
         """So many minibatches, or fewer where it is asked to end, each step of them taken here. Returns how many they
         were, and the loss of the last."""
         self.vectors.refresh()
-        done, loss, interrupt = 0, math.nan, interrupt or Interrupt()
+        done, loss = 0, math.nan
         batches, gradients = self.batches, self._gradients
         with gradients.scope(), np.errstate(all="ignore"):
-            while done < steps and not interrupt.requested:
+            while done < steps and not (interrupt is not None and interrupt.requested):
                 batch = batches.current()
                 loss = gradients(batch, batches.position)
                 made = self._updates.take(loss, batches.batch, self.steps)

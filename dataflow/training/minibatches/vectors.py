@@ -68,14 +68,19 @@ class Vectors:
         """What a step reads: the trained parameters, then the held ones."""
         for name, array in self.read.items():
             parameters.adopt(name, array)
+        self._changes = parameters.changes
 
     def refresh(self) -> None:
         """Take in parameters that were set since, and let the model's be the vectors' again."""
+        self._parameters.check_unchanged()
+        if self._changes == self._parameters.changes:
+            return
         for name, view in self.read.items():
             value = self._parameters.current(name)
             if value is not view:
                 view[...] = value
                 self._parameters.adopt(name, view)
+        self._changes = self._parameters.changes
 
     def give_up(self) -> None:
         """Leave the parameters to the model as they are, for good: nothing can be written to the vectors any more."""
