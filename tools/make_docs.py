@@ -18,11 +18,15 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import click
+
 import dataflow
 from dataflow import Limits, faults
 from dataflow import shapes as shape_rules
 from dataflow.cli.block_texts import block_document
 from dataflow.cli.commands.ops import rules
+from dataflow.cli.group import COMMANDS
+from dataflow.cli.group import main as command_line
 from dataflow.data.preparation.rules import CLASSES_LIMIT
 from dataflow.data.preparation.without_columns import ENTRIES_LIMIT
 from dataflow.data.readers import csv as tables
@@ -119,6 +123,18 @@ def one_op(op: Op) -> str:
     if op.kink_rule is not None:
         lines_of += ["", f"Kink: {escaped(op.kink_rule.convention)}."]
     return "\n".join(lines_of)
+
+
+def commands() -> str:
+    """The help of every command of dataflow's own."""
+    sections = []
+    with click.Context(command_line, info_name="dataflow", terminal_width=100) as group:
+        for name in COMMANDS:
+            command = command_line.get_command(group, name)
+            assert command is not None
+            with click.Context(command, group, name, terminal_width=100) as context:
+                sections.append(f"## {name}\n\n```text\n{command.get_help(context)}\n```")
+    return "\n\n".join(sections)
 
 
 def ready_blocks() -> str:
@@ -492,6 +508,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "interface": interface,
     "dtypes": dtypes,
     "backends": backends,
+    "commands": commands,
     "checks": checks_of_ops,
     "faults": mistakes,
 }
