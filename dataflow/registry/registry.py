@@ -206,7 +206,7 @@ def _is_being_imported(point: EntryPoint) -> bool:
     where the entry point names no module."""
     try:
         module = point.module
-    except (AttributeError, ValueError):
+    except (AssertionError, AttributeError, ValueError):  # one or the other, as Python's version has it
         raise PluginError(f'its entry point is {point.value!r}; it names a module, as in "dataflow_mine"') from None
     spec = getattr(sys.modules.get(module), "__spec__", None)
     return bool(getattr(spec, "_initializing", False))
