@@ -17,6 +17,7 @@ from dataflow.execution.forward import Forward, kink_warnings
 from dataflow.execution.inputs import batch_axis, batch_symbol
 from dataflow.graph.graph import Graph
 from dataflow.graph.node import INPUT, Node
+from dataflow.graph.subgraph import Subgraph
 from dataflow.graph.value import Value
 from dataflow.graph.walk import walk
 from dataflow.limits import spend, work_left
@@ -212,27 +213,40 @@ def drawn_examples(graph: Graph) -> dict[str, np.ndarray]:
 
 
 def in_float64(model: Model) -> Model:
-    """The same model with float64 in place of float32; the model itself where there is nothing to replace."""
-    graph = model.graph
-    if not any(node.dtype == np.float32 for _, node in graph.node_items()):
+    """The same model with float64 in place of floats of fewer bits; the model itself where there is nothing to
+    replace."""
+    if not any(node.dtype.name in _FEWER_BITS for _, node in model.graph.node_items()):
         return model
+    return Model(_graph_in_float64(model.graph, model.parameters), model.outputs, model.loss)
+
+
+_FEWER_BITS = ("float32", "float16")
+
+
+def _graph_in_float64(graph: Graph, parameters: Mapping[str, np.ndarray]) -> Graph:
     result = Graph(graph.name, "float64")
 
     def leaf(name: str, node: Node) -> Value:
-        dtype = np.dtype("float64") if node.dtype == np.float32 else node.dtype
+        dtype = np.dtype("float64") if node.dtype.name in _FEWER_BITS else node.dtype
         match node.kind:
             case "input":
                 return result.input(name, node.shape, dtype)
             case "parameter":
-                return result.parameter(name, value=model.parameters[name], dtype=dtype)
+                return result.parameter(name, value=parameters[name], dtype=dtype)
         return result.constant(name, node.value, dtype)
 
+    def attribute(value: Any) -> Any:
+        if isinstance(value, Subgraph):
+            nodes = dict(zip(value.outputs, value.nodes, strict=True))
+            return Subgraph(_graph_in_float64(value.graph, {}), value.inputs, nodes, name=value.name)
+        return "float64" if isinstance(value, str) and value in _FEWER_BITS else value
+
     def apply(name: str, op: Op, node: Node, arguments: Sequence[Any]) -> Value:
-        attributes = {key: "float64" if x == "float32" else x for key, x in node.attributes.items()}
+        attributes = {key: attribute(x) for key, x in node.attributes.items()}
         return result.apply(op, arguments, attributes, name=name)
 
     walk(graph, graph.schedule(), {}, apply, leaf)
-    return Model(result, model.outputs, model.loss)
+    return result
 
 
 # ------------------------------------------------------------------------------------------------ internals

@@ -7,6 +7,7 @@ than what it stands for is broadcast.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -103,7 +104,10 @@ def _itself(found: Mapping[str, Any], term: Term) -> Any:
 
 
 def _indicated(found: Mapping[str, Any], term: Term) -> Any:
-    return found["x"] * _indicator(found["c"], term)
+    condition = found["c"]
+    if isinstance(condition, Term) and condition.op is greater and condition.arguments[1] == -math.inf:
+        return found["x"] if isinstance(found["x"], Term) and found["x"].shape == term.shape else None
+    return found["x"] * _indicator(condition, term)
 
 
 def _indicated_otherwise(found: Mapping[str, Any], term: Term) -> Any:
@@ -233,8 +237,8 @@ RULES: tuple[Rule, ...] = (
     Rule((y * x) * x, y * x**2, "a square in a product"),
     Rule(a * (x / y), (a * x) / y, "one fraction"),
     Rule((x / y) / c, x / (y * c), "one fraction"),
-    Rule(any_of(masked, x, c, y), _indicated, "g where z > 0, else 0, is g · 1[z > 0]"),
-    Rule(any_of(where, c, x, 0), _indicated, "g where z > 0, else 0, is g · 1[z > 0]"),
+    Rule(any_of(masked, x, c, y), _indicated, "g where z > 0, else 0, is g · 1[z > 0]; z > −∞ always holds"),
+    Rule(any_of(where, c, x, 0), _indicated, "g where z > 0, else 0, is g · 1[z > 0]; z > −∞ always holds"),
     Rule(any_of(where, c, 0, x), _indicated_otherwise, "0 where z ≤ 0, else g, is g · 1[z > 0]"),
     Rule(any_of(identity, x), _itself, "a second name"),
     Rule(any_of(cast, x), _itself, "a cast between floats"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from dataflow import op
 from dataflow.operations.engine_ops import abs_, log, masked
 from dataflow_ops.arithmetic import exp, maximum, minimum
@@ -50,19 +52,28 @@ def _(g, y, x):
 
 @op(over_one_entry=1)
 def softmax(x, *, axis: int = -1):
-    """eˣ divided by its sum along an axis; the largest x is subtracted first, which changes nothing but overflow."""
+    """eˣ divided by its sum along an axis; the largest x is subtracted first, which changes nothing but overflow. Where
+    all x are −∞ it is NaN, and its derivative is taken as 0."""
     raised = exp(x - max_(x, axis=axis, keepdims=True))
     return raised / sum_(raised, axis=axis, keepdims=True)
 
 
 @softmax.vjp
 def _(g, y, x, *, axis):
-    return y * (g - sum_(g * y, axis=axis, keepdims=True))
+    return _where_possible(y * (g - sum_(g * y, axis=axis, keepdims=True)), x, axis)
+
+
+def _where_possible(share, x, axis):
+    """A cotangent of x, and 0 where all x along an axis are −∞: whoever masks so has the result replaced, and no step
+    changes it."""
+    top = max_(x, axis=axis, keepdims=True)
+    return masked(share, top > -math.inf, top)
 
 
 @op(over_one_entry=0)
 def log_softmax(x, *, axis: int = -1):
-    """The logarithm of softmax along an axis, exact also where softmax underflows."""
+    """The logarithm of softmax along an axis, exact also where softmax underflows. Where all x are −∞ it is NaN, and
+    its derivative is taken as 0."""
     shifted = x - max_(x, axis=axis, keepdims=True)
     return shifted - log(sum_(exp(shifted), axis=axis, keepdims=True))
 
@@ -74,4 +85,4 @@ def _(x, *, axis):
 
 @log_softmax.vjp
 def _(g, y, x, *, axis):
-    return g - exp(y) * sum_(g, axis=axis, keepdims=True)
+    return _where_possible(g - exp(y) * sum_(g, axis=axis, keepdims=True), x, axis)

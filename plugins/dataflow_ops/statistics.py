@@ -109,6 +109,7 @@ def _(x, *, axis, keepdims):
 
 @logsumexp.vjp
 def _(g, y, x, *, axis, keepdims):
+    y = where(y == -math.inf, 0, y)  # all x are −∞: exp(x) is 0, and −∞ − −∞ is not
     return spread(g, x, axis, keepdims) * exp(x - spread(y, x, axis, keepdims))
 
 

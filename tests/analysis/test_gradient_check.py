@@ -10,12 +10,13 @@ import pytest
 from click.testing import CliRunner
 from nets import XOR, classifier, xor
 
-from dataflow import DataError, Graph, Model, load, op, save
+from dataflow import DataError, Graph, Model, TensorSpec, load, op, save
 from dataflow.analysis.finite_differences import central_difference, has_kink
 from dataflow.analysis.gradient_check import ENTRIES, check_gradients, in_float64, some_examples
 from dataflow.cli import main
+from dataflow.graph.subgraph import Subgraph
 from dataflow.model.digests import graph_digest, parameter_digest
-from dataflow.ops import cast, log, maximum, relu, tanh, where
+from dataflow.ops import cast, log, maximum, relu, scan, tanh, where
 from dataflow.ops import sum as sum_
 
 PARAMETERS = ["W1", "b1", "W2", "b2"]
@@ -97,6 +98,18 @@ def test_an_op_that_is_cast_to_float32_is_checked_in_float64() -> None:
     twin = in_float64(Model(graph, ["y"]))
     assert {node.dtype.name for _, node in twin.graph.node_items()} == {"float64"}
     assert check_gradients(Model(graph, ["y"]), "y", ["x"], {"x": [0.1, 0.2, 0.3]}).ok
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_inputs_of_fewer_bits_and_graphs_in_attributes_are_checked_in_float64(dtype: str) -> None:
+    spec = TensorSpec((), np.dtype(dtype))
+    body = Subgraph.traced(lambda h, x: [cast(tanh(h * x), dtype=dtype)], {"h": spec, "x": spec}, ["h"], "cell")
+    graph = Graph("cell", dtype)
+    graph.node("y", scan(graph.input("h", ()), graph.input("x", (3,)), body=body)["h"])
+    report = check_gradients(Model(graph, ["y"]), "y", ["h", "x"], {"h": 0.5, "x": [0.25, 0.5, 2.0]})
+    assert report.ok
+    assert [check.checked for check in report.checks] == [1, 3]
+    assert min(check.digits for check in report.checks) > 8
 
 
 # ------------------------------------------------------------------------------------------------ kinks

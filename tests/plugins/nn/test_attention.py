@@ -62,3 +62,28 @@ def test_rotary_is_a_product_with_complex_numbers_and_sees_distances_alone() -> 
 def test_what_does_not_fit(call, message) -> None:
     with pytest.raises(ShapeError, match=message):
         call()
+
+
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
+def test_a_row_of_minus_infinity_has_a_gradient_of_0_and_leaves_the_others_alone(name: str, backend: str) -> None:
+    def slope(rows: np.ndarray) -> np.ndarray:
+        graph = Graph("g")
+        y = getattr(ops, name)(graph.input("x", rows.shape), axis=-1)
+        known = ops.where(ops.abs(y) < np.inf, y, 0)
+        graph.node("f", ops.sum(known * known))
+        return Model(graph, ["f"]).compile(gradients=["x"], of="f", backend=backend)(x=rows)[1]["x"]
+
+    rows = Q[0, 0].copy()
+    rows[1] = -np.inf
+    np.testing.assert_allclose(slope(rows)[[0, 2]], slope(rows[[0, 2]]))
+    assert slope(rows)[1].tolist() == [0, 0]
+    rows[1] = np.nan
+    assert np.isnan(slope(rows)[1]).all()
+
+
+def test_an_ignored_example_of_no_possible_class_has_a_gradient_of_0() -> None:
+    graph = Graph("g")
+    graph.node("loss", ops.cross_entropy(graph.input("x", (2, 2)), np.array([1, -1]), ignore_index=-1))
+    x = np.array([[0.0, 0.0], [-np.inf, -np.inf]])
+    assert Model(graph, [], "loss").gradients(wrt=["x"], x=x)["x"].tolist() == [[0.5, -0.5], [0, 0]]
