@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import numpy as np
 
 from dataflow.backends.interface import Backend, Runner
+from dataflow.errors import GraphError
 from dataflow.execution.forward import forward
 from dataflow.graph.graph import Graph
 from dataflow.graph.node import INPUT, PARAMETER
 from dataflow.limits import is_limited, spend
 from dataflow.registry import registry
-from dataflow.shapes import TensorSpec, bind, made_names
+from dataflow.shapes import TensorSpec, bind, format_shape, made_names
 
 if TYPE_CHECKING:
     from dataflow.plan import Plan
@@ -101,13 +102,22 @@ class Program:
             return runs_on.prepare(plan, threads), steps_of(plan) if is_limited() else 0
 
         self._order = [name for name in graph.schedule() if name in needed] if graph.makes_sizes else []
-        self._makes_sizes = graph.makes_sizes and any(made_names(graph.node_of(name).shape) for name in needed)
+        makers = [name for name in self._order if made_names(graph.node_of(name).shape)]
+        self.node_by_node = bool(makers)
+        """Whether there is no plan: shapes depend on values."""
+        if makers and memory_limit is not None:
+            shape = format_shape(graph.spec(makers[0]).shape)
+            raise GraphError(
+                f"a memory limit bounds plans, and there is none: the shape {shape} of node '{makers[0]}' depends on "
+                f"values; leave the limit out",
+                node=makers[0],
+            )
         self._runners = PlanByShape(graph, self.outputs, self.arguments, prepare, memory_limit=memory_limit)
 
     def run(self, known: Mapping[str, np.ndarray], sizes: Mapping[str, int] | None = None) -> list[np.ndarray]:
         """The outputs, which belong to the caller. ``sizes`` says what symbolic sizes stand for that no
         argument has."""
-        if self._makes_sizes:  # no plan knows the shapes beforehand
+        if self.node_by_node:  # no plan knows the shapes beforehand
             values = forward(self.graph, self._order, known, self._sizes_of(known) | dict(sizes or {}))
             return [np.array(values[name]) for name in self.outputs]
         arrays = [known[name] for name in self.arguments]

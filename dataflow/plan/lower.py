@@ -64,8 +64,8 @@ def _refuse_made_sizes(graph: Graph, outputs: Sequence[str]) -> None:
         if made_names(node.shape):
             raise GraphError(
                 f"the shape {format_shape(node.shape)} of node '{name}' ({node.op}) depends on values, and "
-                "training takes shapes that are known before; run, gradients and compile work; to train it, use ops of "
-                "fixed shapes, such as where, or a scan in place of a loop",
+                "a plan has shapes that are known before; run, gradients, compile and train work; for a plan, use ops "
+                "of fixed shapes, such as where, or a scan in place of a loop",
                 node=name,
             )
 

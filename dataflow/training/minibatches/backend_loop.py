@@ -44,7 +44,7 @@ class Inside:
         cls, gradients: Gradients, batches: Minibatches, vectors: Vectors, updates: Updates, settings: Settings
     ) -> Inside | None:
         """``None`` where the backend does not run minibatches by itself, or not these."""
-        if type(batches) is not ArrayMinibatches:
+        if type(batches) is not ArrayMinibatches or gradients.node_by_node:
             return None
         data = {name: batches.arrays[name] for name in gradients.inputs}
         split = [name for name in gradients.inputs if name in batches.split]

@@ -1,4 +1,5 @@
-"""The gradient of a minibatch: the gradient graph, compiled once to a plan for each shape that minibatches have."""
+"""The gradient of a minibatch: the gradient graph, compiled once to a plan for each shape that minibatches have, or run
+node by node where shapes depend on values."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import numpy as np
 from dataflow.autodiff.reverse import GradientGraph
 from dataflow.autodiff.training_graph import TrainingGraph
 from dataflow.backends.interface import Runner
-from dataflow.execution.program import PlanByShape
+from dataflow.execution.program import PlanByShape, Program
 from dataflow.graph.node import INPUT
 from dataflow.plan import Plan
 from dataflow.shapes import TensorSpec
@@ -44,6 +45,9 @@ class Gradients:
         self._bound = PlanByShape(
             gradient.graph, outputs, self.inputs, bind, fixed=self.fixed, memory_limit=settings.memory_limit
         )
+        self._program = Program(gradient.graph, outputs, settings.runs_on, memory_limit=settings.memory_limit)
+        self.node_by_node = self._program.node_by_node
+        """Whether there is no plan, because shapes depend on values."""
         self._last: _Bound | None = None
         self.plan = self._bound.plan
         """The plan for minibatches like these arrays: its arguments are the inputs and then what is ``fixed``, its
@@ -52,6 +56,11 @@ class Gradients:
     def __call__(self, batch: Mapping[str, np.ndarray], number: int) -> float:
         if self.number is not None:
             self.number[...] = number
+        if self.node_by_node:
+            loss, *written = self._program.run({**{name: batch[name] for name in self.inputs}, **self.fixed})
+            for place, result in zip(self.written, written, strict=True):
+                place[...] = result
+            return float(loss)
         last = self._last
         if last is None or [id(batch[name]) for name in self.inputs] != last.identities:
             arrays = [batch[name] for name in self.inputs]

@@ -7,7 +7,7 @@ import dataflow
 from dataflow.errors import DataflowError
 from dataflow.graph.subgraph import MAX_DEPTH, Subgraph
 from dataflow.model.comparison import same_model
-from dataflow.ops import loop, scan, tanh
+from dataflow.ops import loop, mse, scan, tanh
 from dataflow.ops import sum as sum_of
 from dataflow.shapes import TensorSpec, parse_shape
 
@@ -150,7 +150,8 @@ def test_a_loop_stops_when_values_say_so():
     assert len(model.run(x=np.array([20.0, 0.0]))["y:all"]) == 1  # the same model, another number of steps
 
 
-def test_what_a_loop_makes_is_in_files_and_is_not_trained(tmp_path):
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
+def test_what_a_loop_makes_is_in_files_and_is_trained(backend, tmp_path):
     model = squares()
     dataflow.save(model, tmp_path / "squares.msgpack")
     again = dataflow.load(tmp_path / "squares.msgpack")
@@ -158,8 +159,38 @@ def test_what_a_loop_makes_is_in_files_and_is_not_trained(tmp_path):
     graph = again.graph.copy()
     graph.node("loss", graph.value("f") * graph.parameter("w", (), init="ones"))
     trained = dataflow.Model(graph, [], loss="loss")
+    x = np.array([1.5, 2.0])
+    dataflow.train(trained, data={"x": x}, epochs=2, backend=backend, optimizer={"name": "sgd", "learning_rate": 0.01})
+    slope = np.sum(x**8 + x + x**2 + x**4)  # of the loss by w
+    assert np.isclose(trained.parameters["w"], 1 - 2 * 0.01 * slope, rtol=1e-12)
+    with pytest.raises(DataflowError, match=r"a memory limit bounds plans.*of node 'y:all' depends on values"):
+        dataflow.train(trained, data={"x": x}, memory_limit="1MB")
     with pytest.raises(DataflowError, match=r"node 'y:all' \(loop:all\) depends on values.*a scan in place of a loop"):
-        dataflow.train(trained, data={"x": np.array([1.0, 2.0])}, epochs=1)
+        dataflow.profile(trained, data={"x": x})
+
+
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
+def test_a_parameter_in_a_loop_is_trained_whatever_the_number_of_steps_is(backend):
+    graph = dataflow.Graph("power")
+    steps, x, y = graph.input("steps", (), "int64"), graph.input("x", ("n",)), graph.input("y", ("n",))
+    w = graph.parameter("w", value=1.1)
+    specs = {"i": spec(dtype="int64"), "h": spec("n"), "w": spec()}
+    body = Subgraph.traced(lambda i, h, w: [i >= 0, h * w], specs, ["more", "h"], "times")
+    graph.node("h", loop(steps, graph.constant("begin", True), x, w, body=body)["h"])
+    graph.node("loss", mse(graph.value("h"), y))
+    model = dataflow.Model(graph, ["h"], loss="loss")
+    for count in (3, 1, 0):
+        before = float(model.parameters["w"])
+        data = {"steps": np.array(count), "x": np.array([1.0, 2.0, -1.0]), "y": np.array([2.0, 1.0, 0.5])}
+        # ½ Σ (wᵏ x − y)² has the slope Σ (wᵏ x − y) k wᵏ⁻¹ x, which each of two minibatches adds a part of
+        first, second = (data["x"][:2], data["y"][:2]), (data["x"][2:], data["y"][2:])
+        expected = before
+        for part_x, part_y in (first, second):
+            slope = np.sum((expected**count * part_x - part_y) * count * expected ** (count - 1) * part_x)
+            expected -= 0.01 * slope
+        optimizer = {"name": "sgd", "learning_rate": 0.01}
+        dataflow.train(model, data=data, epochs=1, batch_size=2, shuffle=False, backend=backend, optimizer=optimizer)
+        assert np.isclose(model.parameters["w"], expected, rtol=1e-12), count
 
 
 @pytest.mark.parametrize(
