@@ -128,11 +128,12 @@ def one_op(op: Op) -> str:
 def commands() -> str:
     """The help of every command of dataflow's own."""
     sections = []
-    with click.Context(command_line, info_name="dataflow", terminal_width=100) as group:
+    settings = {"terminal_width": 100, **command_line.context_settings}
+    with click.Context(command_line, info_name="dataflow", **settings) as group:
         for name in COMMANDS:
             command = command_line.get_command(group, name)
             assert command is not None
-            with click.Context(command, group, name, terminal_width=100) as context:
+            with click.Context(command, group, name, **settings) as context:
                 sections.append(f"## {name}\n\n```text\n{command.get_help(context)}\n```")
     return "\n\n".join(sections)
 

@@ -96,6 +96,7 @@ def test_every_block_is_of_a_kind_that_is_tested(name: str) -> None:
     found = {language for _, language, _ in FENCE.findall(read(name))}
     # blocks without a language hold commands of a shell, which test_readme.py looks at; py is quoted from the source
     known = {"python", "py", "toml", "text"} if name.startswith("docs/") else {"python", "toml", ""}
+    known |= {""} if name == "docs/commands.md" else set()
     assert found <= known
     assert "```" not in FENCE.sub("", read(name))
 
@@ -187,7 +188,14 @@ def test_the_commands_of_the_page_on_pictures_run(checkout: Path) -> None:
 
 def test_the_pages_with_python_are_all_tested() -> None:
     # tour.md in test_developer_docs.py, README.md in test_readme.py, docs/lecture in test_lecture.py
-    elsewhere = {"CONTRIBUTING.md", "docs/developer/tour.md", "docs/onnx.md", "docs/plugins.md", "README.md"}
+    elsewhere = {
+        "CONTRIBUTING.md",
+        "docs/commands.md",
+        "docs/developer/tour.md",
+        "docs/onnx.md",
+        "docs/plugins.md",
+        "README.md",
+    }
     elsewhere |= {"docs/examples/shakespeare.md", "docs/real_models.md"}  # tests/models
     elsewhere |= {name for name in NAMES if name.startswith("docs/lecture/") and blocks(name, "python")}
     assert {name for name in NAMES if blocks(name, "python")} == elsewhere | PYTHON.keys()
