@@ -190,7 +190,6 @@ def test_the_pages_with_python_are_all_tested() -> None:
     # tour.md in test_developer_docs.py, README.md in test_readme.py, docs/lecture in test_lecture.py
     elsewhere = {
         "CONTRIBUTING.md",
-        "docs/commands.md",
         "docs/developer/tour.md",
         "docs/onnx.md",
         "docs/plugins.md",
