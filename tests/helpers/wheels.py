@@ -11,7 +11,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 FOLDERS = ("dataflow", "plugins", "models", "docs", "tests", "tools")
-FILES = ("pyproject.toml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "MANIFEST.in")
+FILES = (
+    "pyproject.toml",
+    "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "CITATION.cff",
+    "SECURITY.md",
+    "LICENSE",
+    "MANIFEST.in",
+)
 
 
 def run(

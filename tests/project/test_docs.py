@@ -34,7 +34,7 @@ INSIDE = sorted(path for folder in ("dataflow", "plugins") for path in (ROOT / f
 PAGES = [
     *DOCS,
     *INSIDE,
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "models/README.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "models/README.md")),
 ]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
