@@ -133,9 +133,9 @@ def test_an_op_is_found_whatever_its_case():
 
 def test_an_option_is_found_whatever_its_case():
     result = CliRunner().invoke(main, ["run", "m.toml", "--DATA", "x.csv"])
-    assert "Did you mean '--data'?" in result.stderr
+    assert "--data" in result.stderr.partition("Did you mean")[2]
     result = CliRunner().invoke(main, ["run", "m.toml", "--OF", "x"])
-    assert "Did you mean '--of'?" in result.stderr
+    assert "--of" in result.stderr.partition("Did you mean")[2]
 
 
 UNSET = {

@@ -531,7 +531,7 @@ def test_tables_of_any_kind_mean_the_same(tmp_path):
     model = dataflow.load(tmp_path / "m.toml")
     dataflow.train(model, epochs=1)
     own = model.data.load(model.graph)
-    frame = pd.read_csv(tmp_path / "d.csv")[["kind", "id", "y", "a", "w"]]
+    frame = pd.read_csv(tmp_path / "d.csv", float_precision="round_trip")[["kind", "id", "y", "a", "w"]]
     rows = [{key: None if value != value else value for key, value in row.items()} for row in frame.to_dict("records")]
     frame.to_parquet(tmp_path / "d.parquet")
     for origin in (frame, rows, tmp_path / "d.parquet", tmp_path / "d.csv"):
