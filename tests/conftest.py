@@ -25,6 +25,8 @@ from dataflow.draw.layout.engines import LAY_OUT, PYGRAPHVIZ, Engine, environmen
 # Python is started some hundred times, and each worker reads all tests: what is compiled for that is kept.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+# Output is as wide as without a terminal, unless a test asks for a width.
+os.environ.pop("COLUMNS", None)
 
 ON_ANY_MACHINE = {"deadline": None, "suppress_health_check": list(hypothesis.HealthCheck)}
 """How long an example takes says nothing of what is tested, and much of what else the machine does."""

@@ -65,7 +65,7 @@ def closest_text(closest: Closest) -> str:
         return "no known mistake gives these numbers"
     at = f" at {list(closest.place)}" if closest.place else ""
     what = f"those of '{closest.fault}' ({closest.mistake})" if closest.fault else "the right ones"
-    entries = f", {counted(closest.entries, 'entry')[:-1]}ies differ" if closest.entries > 1 else ""
+    entries = f", {counted(closest.entries, 'entry')[:-2]}ies differ" if closest.entries > 1 else ""
     return (
         f"no known mistake gives these numbers; closest are {what}, from which they are off by "
         f"{number_text(closest.off, 3)}{at}{entries}"

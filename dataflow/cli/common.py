@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
@@ -10,8 +11,10 @@ from typing import Any, TypeVar
 
 import click
 
+from dataflow.cli.completing import complete_model_files
 from dataflow.cli.group import Session
 from dataflow.cli.parameters_option import take_given_parameters
+from dataflow.cli.terminal_text import clean
 from dataflow.cli.train_options import declared_option
 from dataflow.data.allowed_folders import OPTION, allow
 from dataflow.data.write_results import dump
@@ -28,25 +31,22 @@ F = TypeVar("F", bound=Callable[..., Any])
 FILE = click.Path(path_type=Path)
 
 
-def example_text(*lines: str) -> str:
-    """Format the examples at the end of a command's help, one on each line."""
-    return "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)
-
-
 def model_argument(function: F) -> F:
     """Add the argument MODEL."""
-    return click.argument("model_file", metavar="MODEL", type=FILE)(function)
+    return click.argument("model_file", metavar="MODEL", type=FILE, shell_complete=complete_model_files)(function)
 
 
 def output_options(function: F) -> F:
     """Add ``--json``, ``--debug`` and ``--quiet``."""
-    function = click.option("--quiet", is_flag=True, help="Print nothing but errors and the document of --json.")(
-        function
-    )
-    function = click.option(
-        "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error, for a report."
-    )(function)
+    quiet = click.option("--quiet", is_flag=True, help="Print nothing but errors and the document of --json.")
+    function = debug_option(quiet(function))
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON document, and nothing else.")(function)
+
+
+def debug_option(function: F) -> F:
+    """Add ``--debug``."""
+    text = "Show the traceback of an error, for a report."
+    return click.option("--debug", is_flag=True, expose_value=False, help=text)(function)
 
 
 def data_root_option(function: F) -> F:
@@ -79,7 +79,7 @@ def data_options(function: F) -> F:
         multiple=True,
         metavar="NAME=JSON",
         callback=parse_settings,
-        help="The value of an input, parameter or constant, as in 'x=[[0, 1]]'; can be repeated.",
+        help="The value of an input, parameter or constant, as in 'x=[[0, 1]]'.",
     )(function)
     function = data_root_option(function)
     return click.option(
@@ -99,7 +99,7 @@ def table_options(function: F) -> F:
         multiple=True,
         metavar="NAME=JSON",
         callback=parse_settings,
-        help="The value of an input, in the place of the table's, as in 'scale=2'; can be repeated.",
+        help="The value of an input, in the place of the table's, as in 'scale=2'.",
     )(function)
     return click.option(
         "--data", "data_file", type=FILE, metavar="FILE", help="The table, or arrays by input; - is standard input."
@@ -161,7 +161,7 @@ def wrt_option(text: str, *, required: bool = False) -> Callable[[F], F]:
         required=required,
         metavar="NAME,...",
         callback=split_names,
-        help=f"{text}; can be repeated.",
+        help=f"{text}.",
     )
 
 
@@ -280,14 +280,12 @@ def _some_inputs(model: Model) -> str:
 def parse_settings(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
     """Parse ``NAME=JSON`` settings to values by name."""
     try:
-        return dict(gathering.parse_setting(text) for text in values)
+        settings = [gathering.parse_setting(text) for text in values]
     except DataError as error:
         raise click.BadParameter(error.message, ctx, option) from None
-
-
-def split_columns(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> list[str]:
-    """Split the values of ``--columns`` at their commas."""
-    return list(dict.fromkeys(name.strip() for text in values for name in text.split(",") if name.strip()))
+    if twice := [name for name, count in Counter(name for name, _ in settings).items() if count > 1]:
+        raise click.BadParameter(f"'{clean(twice[0])}' is given twice; give it once.", ctx, option)
+    return dict(settings)
 
 
 def split_names(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> list[str] | None:

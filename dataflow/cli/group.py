@@ -14,14 +14,17 @@ from importlib import import_module
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
+from dataflow.cli.completing import is_asked
 from dataflow.cli.streams import settle_streams
-from dataflow.cli.terminal_text import clean, clean_lines
+from dataflow.cli.terminal_text import clean, clean_lines, command_width, message_text
+from dataflow.data.write_results import dump
 from dataflow.errors import DataflowError, DataflowWarning, PluginError, closest, cut, nearest
 from dataflow.limits import allowance
 from dataflow.registry import registry
+from dataflow.support.text_tables import fit_lines, lines_within
 
-DISTRIBUTION = "dataflow-autodiff"
 INTERRUPTED = 130
 
 COMMANDS = {
@@ -42,6 +45,7 @@ COMMANDS = {
     "profile": "Count what a step costs, then time each op.",
     "ops": "List the registered ops, or show all about one.",
     "plugins": "List the installed plugins: what each brings, what failed and why.",
+    "completion": "Print what lets a shell complete commands, options and names.",
 }
 """dataflow's own commands. ``NAME`` is ``command`` in the module ``dataflow.cli.commands.NAME``, imported when it is
 called for."""
@@ -72,23 +76,23 @@ class Session:
         """Print the warnings so far."""
         for text in self.take():
             if not self.quiet:
-                click.echo(f"Warning: {text}", err=True)
+                click.echo(message_text(f"Warning: {text}"), err=True)
 
     def note(self, text: str) -> None:
         """Tell how to read what was printed."""
         if not self.quiet:
-            click.echo(f"Note: {clean(text)}.", err=True)
+            click.echo(message_text(f"Note: {clean(text)}."), err=True)
 
     def say(self, text: str) -> None:
         """Print on standard output, unless the user wants quiet."""
         if not self.quiet:
-            click.echo(clean_lines(text))
+            click.echo(fit_lines(clean_lines(text)))
 
     def fail(self, message: str, error: BaseException | None = None) -> None:
         """Print an error on one line, after its traceback if the user asked for it."""
         if self.debug and error is not None:
             click.echo(clean_lines("".join(traceback.format_exception(error))), err=True, nl=False)
-        click.echo(f"Error: {clean(message)}", err=True)
+        click.echo(message_text(f"Error: {clean(message)}"), err=True)
 
 
 class LazyGroup(click.Group):
@@ -121,8 +125,13 @@ class LazyGroup(click.Group):
 
     def main(self, *args: Any, **extra: Any) -> Any:
         gc.freeze()  # what is imported stays: the collector need not look through it again
-        with settle_streams():
+        with settle_streams(), _unheard() if is_asked() else nullcontext():
             return super().main(*args, **extra)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        helps = COMMANDS | {name: plugin.get_short_help_str() for name, plugin in _plugin_commands().items()}
+        found = [CompletionItem(name, help=text) for name, text in helps.items() if name.startswith(incomplete)]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.obj = Session(debug="--debug" in args, quiet="--quiet" in args)
@@ -134,7 +143,7 @@ class LazyGroup(click.Group):
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="replace")
         with _guarded(ctx):
-            with _limited(ctx):
+            with _limited(ctx), lines_within(command_width()):
                 result = super().invoke(ctx)
             sys.stdout.flush()  # an error of writing is told here, not when Python ends
             return result
@@ -159,7 +168,7 @@ def _guarded(ctx: click.Context) -> Iterator[None]:
             finally:
                 session.flush()
     except click.ClickException as error:
-        if isinstance(error, click.NoSuchOption) and error.ctx is not None and not error.possibilities:
+        if isinstance(error, click.NoSuchOption) and error.ctx is not None:
             options = [name for option in error.ctx.command.get_params(error.ctx) for name in option.opts]
             setattr(error, "possibilities", closest(error.option_name, options))  # noqa: B010 (click calls it final)
         setattr(error, "message", clean(error.message))  # noqa: B010 (it may quote a file's name, as in "run *")
@@ -209,12 +218,31 @@ def _plugin_commands() -> dict[str, click.Command]:
     return commands
 
 
-def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
-    if value and not ctx.resilient_parsing:
-        from importlib.metadata import version
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Whatever goes wrong, nothing is told in the midst of a command line that is being written."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        except Exception:  # noqa: BLE001 (there is nothing to complete)
+            sys.exit(1)
 
-        click.echo(f"dataflow {version(DISTRIBUTION)}")
-        ctx.exit()
+
+def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    from dataflow.cli.versions import version_document, version_text
+
+    document = version_document()
+    ctx.obj.take()  # what is broken is said
+    click.echo(dump(document) if "--json" in ctx.meta["dataflow.arguments"] else version_text(document))
+    ctx.exit()
+
+
+def _refuse_json(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value and "--version" not in ctx.meta["dataflow.arguments"] and not ctx.resilient_parsing:
+        raise click.UsageError("--json stands after the command: dataflow COMMAND --json", ctx)
 
 
 @click.group(
@@ -223,6 +251,14 @@ def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     epilog="\b\nExample:\n  dataflow run models/xor.toml\n  dataflow train models/digits.toml -o digits.msgpack\n\n"
     "Exit status: 0 done, 1 the input was wrong, 2 wrong usage. 'dataflow COMMAND -h' shows examples of each command.",
 )
-@click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_show_version, help="The version.")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_version,
+    help="The version, and that of each plugin; with --json as a document.",
+)
+@click.option("--json", is_flag=True, expose_value=False, hidden=True, callback=_refuse_json)
 def main() -> None:
     """Run, differentiate and train models that are declared in files."""

@@ -48,13 +48,13 @@ def provenance_lines(manifest: Mapping[str, Any]) -> list[str]:
     for plugin, parts in plugins.items() if isinstance(plugins, Mapping) else ():
         took_part = ", ".join(map(_word, parts)) if isinstance(parts, list) else _word(parts)
         lines.append(f"            {shorten(plugin, 80)}: {shorten(took_part, 200)}")
-    lines.append(f"  data      sha256 {_word(manifest.get('data'))}")
+    lines.append(f"  data      {_word(manifest.get('data'))}")
     if manifest.get("held_out") is not None:
-        lines.append(f"  held out  sha256 {_word(manifest['held_out'])}")
+        lines.append(f"  held out  {_word(manifest['held_out'])}")
     for what in ("graph", "parameters"):
         if not manifest[f"same_{what}"]:
             verb = "was" if what == "graph" else "were"
-            lines.append(f"  {what} {verb} changed since: sha256 {_word(manifest.get(what))}")
+            lines.append(f"  {what} {verb} changed since; then it was {_word(manifest.get(what))}")
     return lines
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,21 +13,25 @@ import numpy as np
 from dataflow.errors import printable
 from dataflow.execution import forward as evaluate
 from dataflow.support.number_texts import current_format, number_text, without_negligible
-from dataflow.support.text_tables import align, pad, widths
+from dataflow.support.text_tables import align, columns_text, fit_lines, line_width, pad, widths
 
 NARROWEST = 24
 """The least room for a table's last column; with less, it stands on a line of its own."""
 
 
 def width() -> int:
-    """Return the columns of the terminal, at least 60; 80 if the output is no terminal."""
-    return max(60, shutil.get_terminal_size().columns) if sys.stdout.isatty() else 80
+    """Return the columns of the terminal, or those that ``COLUMNS`` asks for, at least 60; else 80."""
+    return max(60, shutil.get_terminal_size().columns) if _has_width() else 80
 
 
-def line_width() -> int:
-    """Return how wide a table may be: as the terminal; where there is none, as wide as its cells, for programs and
-    files."""
-    return width() if sys.stdout.isatty() else sys.maxsize
+def command_width() -> int:
+    """Return how wide the lines of a command may be: as the terminal, or as ``COLUMNS`` says; where there is neither,
+    as wide as they are, for programs and files."""
+    return width() if _has_width() else sys.maxsize
+
+
+def _has_width() -> bool:
+    return sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal()
 
 
 def clean(text: object) -> str:
@@ -39,14 +44,22 @@ def clean_lines(text: str) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
+def message_text(text: str) -> str:
+    """Break a message on a terminal between words; elsewhere it is one line, for programs."""
+    return fit_lines(text, max(60, shutil.get_terminal_size().columns)) if sys.stderr.isatty() else text
+
+
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, indent: str = "") -> str:
     """Align rows in columns. Only cells of the last column may have several lines."""
     start = _last_column(headers, rows, indent)
+    if start > line_width() + 2 and not any("\n" in cells[-1] for cells in rows):
+        return columns_text([headers, *rows], len(headers))
     below = line_width() - start < NARROWEST and any(cells[-1] for cells in rows)
     texts = align([cells[:-1] for cells in (headers, *rows)], len(headers))
     lines = []
     for cells, text in zip((headers, *rows), texts, strict=True):
-        left, last = indent + text, cells[-1].split("\n")
+        left = indent + text
+        last = fit_lines(cells[-1], max(NARROWEST, line_width() - (len(indent) + 4 if below else start))).split("\n")
         if below and cells is not headers:
             lines += [left.rstrip(), *(f"{indent}    {line}" for line in last if line)]
         else:
@@ -87,16 +100,7 @@ def matrix_text(matrix: np.ndarray, rows: Sequence[str], columns: Sequence[str])
     shown = without_negligible(matrix)
     cells = [["", *columns]]
     cells += [[name, *map(number_text, line)] for name, line in zip(rows, shown.tolist(), strict=True)]
-    sizes = widths(cells)
-    parts: list[list[int]] = [[]]
-    used = sizes[0]
-    for j, size in enumerate(sizes[1:], 1):
-        if parts[-1] and used + 2 + size > line_width():
-            parts.append([])
-            used = sizes[0]
-        parts[-1].append(j)
-        used += 2 + size
-    return "\n\n".join("\n".join(align([[row[0], *(row[j] for j in part)] for row in cells], 1)) for part in parts)
+    return columns_text(cells, 1)
 
 
 def counted(count: int, what: str) -> str:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast
 import click
 from click.core import ParameterSource
 
+from dataflow.cli.command import Command
 from dataflow.errors import DataflowError
 from dataflow.model.option_kinds import Flag, Names, Number, OptionKind, Share, Text, Whole
 from dataflow.model.table_kinds import Changes, Choice, Table, TableKind, ValueOrTable
@@ -29,7 +30,7 @@ _DOTTED = re.compile(r"--(?P<option>[a-z][a-z-]*)\.(?P<key>[a-z][a-z0-9_-]*)(?:=
 _KEY = re.compile(r"(?P<key>[a-z][a-z0-9_]*)=(?P<value>.*)", re.DOTALL)
 
 
-class DottedCommand(click.Command):
+class DottedCommand(Command):
     """A command whose options that are tables may be given key by key."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -11,10 +11,13 @@ from dataflow.explain.explanation import ChosenOrder, Explanation, NodeExplanati
 from dataflow.explain.factor_texts import expression_of, formula_of, structure_of
 from dataflow.notation.names import Names
 from dataflow.support.number_texts import NOTE, number_text, number_texts, watched_numbers, without_negligible
-from dataflow.support.text_tables import align
+from dataflow.support.text_tables import align, line_width, pad, widths
 
 WIDEST = 8
 """Matrices with more columns, or with more than twice as many rows, are shortened."""
+
+INDENT = 4
+"""The blanks before a matrix, at most."""
 
 
 def text(explanation: Explanation) -> str:
@@ -40,8 +43,19 @@ def frames(explanation: Explanation) -> Iterator[str]:
 
 
 def matrix_lines(matrix: np.ndarray) -> list[str]:
-    """Format a matrix in brackets with aligned columns; a large one is shortened in the middle."""
-    return [f"[ {line} ]" for line in align(cells(matrix), 0)]
+    """Format a matrix in brackets with aligned columns; a large one is shortened in the middle. A row that is wider
+    than a line goes on below."""
+    rows = cells(matrix)
+    sizes = widths(rows)
+    across = max(1, (line_width() - INDENT - 4) // (max(sizes, default=0) + 2))
+    if sum(sizes) + 2 * len(sizes) + INDENT + 2 <= line_width() or across >= len(sizes):
+        return [f"[ {line} ]" for line in align(rows, 0)]
+    lines = []
+    for row in rows:
+        padded = [pad(cell, max(sizes), right=True) for cell in row]
+        parts = ["  ".join(padded[start : start + across]) for start in range(0, len(padded), across)]
+        lines += [f"{'  ' if i else '[ '}{part}{'' if i + 1 < len(parts) else ' ]'}" for i, part in enumerate(parts)]
+    return lines
 
 
 def cells(matrix: np.ndarray) -> list[list[str]]:

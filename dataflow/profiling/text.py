@@ -6,7 +6,7 @@ from dataflow.errors import cut
 from dataflow.operations.operation_cost import Cost
 from dataflow.profiling.plan_listing import listing
 from dataflow.profiling.step_costs import Row, StepCosts
-from dataflow.support.text_tables import align
+from dataflow.support.text_tables import column_parts, columns_text
 
 MOST_ROWS = 40
 NODE = 20
@@ -37,8 +37,11 @@ def rows_text(profile: StepCosts, by: str, most: int) -> str:
             lines.append(phase := row.phase)
         cells.append([*(_name(row, name) for name in names), *_numbers(row, profile, timed)])
         lines.append(None)
-    texts = iter(align(cells, len(names)))
-    table = [next(texts), *(line if line is not None else next(texts) for line in lines)]
+    table: list[str] = []
+    for part in column_parts(cells, len(names)):
+        texts = iter(part)
+        table += ["", next(texts), *(line if line is not None else next(texts) for line in lines)]
+    table = table[1:]
     if len(rows) > len(shown):
         what = "take longest" if timed else "do most"
         table.append(
@@ -54,7 +57,7 @@ def phases_text(profile: StepCosts) -> str:
     cells = [["", *kinds]]
     for name, row in (*((row.phase, row) for row in rows), ("together", profile.total)):
         cells.append([name, *(f"{count:,}" for count in row.cost.plain().values())])
-    return "\n".join(align(cells, 1))
+    return columns_text(cells, 1)
 
 
 def memory_text(profile: StepCosts) -> str:
@@ -71,7 +74,7 @@ def passes_text(profile: StepCosts, most: int = MOST_ROWS) -> str:
         numbers = summary.plain()
         counts = [f"{numbers[name]:,}" for name in ("instructions", "views", "regions")]
         cells.append([summary.name, *counts, size_text(numbers["bytes"])])
-    parts = ["\n".join(align(cells, 1))]
+    parts = [columns_text(cells, 1)]
     for title, summary in (("before the passes", profile.passes[0]), ("after", profile.passes[-1])):
         lines = list(listing(summary.plan))
         more = [f"  ... and {len(lines) - most:,} more"] if len(lines) > most else []

@@ -25,6 +25,14 @@ def describe(point: EntryPoint) -> str:
     return f"plugin '{point.name}'{distribution}"
 
 
+def distribution_of(point: EntryPoint) -> tuple[str | None, str | None]:
+    """The distribution's name and version, as far as they can be read."""
+    try:
+        return (None, None) if point.dist is None else (point.dist.name, point.dist.version)
+    except Exception:  # noqa: BLE001 (metadata that cannot be read)
+        return None, None
+
+
 def reason(error: BaseException) -> str:
     """The error that a plugin raised, on one line."""
     return " ".join(f"{type(error).__name__}: {_told(lambda: str(error)) or 'without a message'}".split())

@@ -16,7 +16,7 @@ from dataflow.cli.group import COMMANDS, main
 from dataflow.support.number_texts import number_format
 from dataflow.viewer.numbers import matrix
 
-WITHOUT = {"new", "convert", "profile", "ops", "plugins", "plot"}
+WITHOUT = {"new", "convert", "profile", "ops", "plugins", "plot", "completion", "new-plugin"}
 """These print no numbers of a model."""
 XOR = str(MODELS / "xor.toml")
 LINES = [

@@ -143,6 +143,8 @@ def test_what_an_interrupted_command_keeps_and_says(
         assert f" {kept}. Go on with: " in line
         assert Path(kept).is_file()
     again = shlex.split(re.sub(r" \(the order .*", "", line.partition(": dataflow ")[2]))
+    if "--epochs" in again:
+        del again[(at := again.index("--epochs")) : at + 2]
     done = call(*again, "--epochs", 5, "--json")  # what it says to type works
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["epochs"] == 5

@@ -36,6 +36,7 @@ COMMAND_LINES = {
     "profile": ["profile", XOR, "--rounds", "1"],
     "ops": ["ops"],
     "plugins": ["plugins"],
+    "completion": ["completion", "bash"],
 }
 FILES = {"train": "trained.msgpack", "draw": "xor.dot", "view": "xor.html", "convert": "xor.msgpack", "new": "new.toml"}
 STREAMS = {  # redirection: status, standard error
@@ -52,7 +53,7 @@ ALL = [
     (name, stream)
     for name in COMMAND_LINES
     for stream in STREAMS
-    if name in ("train", "run") or stream in (">/dev/full", "| true")
+    if name in ("train", "run") or stream in (">&-", "2>&-", ">/dev/full", "| true")
 ]
 
 

@@ -20,6 +20,7 @@ FILES = (
     "SECURITY.md",
     "LICENSE",
     "MANIFEST.in",
+    "dataflow_start.py",
 )
 
 

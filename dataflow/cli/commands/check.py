@@ -19,7 +19,8 @@ from dataflow.analysis.gradient_check import (
     some_examples,
 )
 from dataflow.cli import common
-from dataflow.cli.common import FILE, about, example_text, gather
+from dataflow.cli.command import Command, example_text
+from dataflow.cli.common import FILE, about, gather
 from dataflow.cli.gradient_report import agreement, check_document, fault_text, gradient_table
 from dataflow.cli.group import Session
 from dataflow.cli.learned_text import learned_text
@@ -43,6 +44,7 @@ DRAWN = "The model is checked on three examples of numbers that are drawn."
 
 @click.command(
     "check",
+    cls=Command,
     epilog=example_text(
         "dataflow check models/xor.toml",
         "dataflow check models/jacobian.toml --of f --wrt x",
@@ -218,8 +220,8 @@ def _summary(model: Model, path: Path, container: Report | None) -> str:
         lines.append(
             f"container   version {container.version}, {container.size:,} bytes, {tensors}: checksums are right"
         )
-    lines.append(f"graph       sha256 {graph_digest(model)}")
-    lines.append(f"parameters  sha256 {parameter_digest(model)}")
+    lines.append(f"graph       {graph_digest(model)}")
+    lines.append(f"parameters  {parameter_digest(model)}")
     if (manifest := provenance(model)) is not None:
         lines += provenance_lines(manifest)
     return "\n".join(lines)

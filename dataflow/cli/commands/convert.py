@@ -10,7 +10,8 @@ from pathlib import Path
 import click
 
 from dataflow.cli import common
-from dataflow.cli.common import FILE, about, example_text
+from dataflow.cli.command import Command, example_text
+from dataflow.cli.common import FILE, about
 from dataflow.cli.group import Session
 from dataflow.cli.parameters_option import parameters_option
 from dataflow.cli.terminal_text import clean, counted
@@ -24,6 +25,7 @@ SHAPE_HELP = "The shape of an input of an ONNX file that leaves sizes open, such
 
 @click.command(
     "convert",
+    cls=Command,
     epilog=example_text(
         "dataflow convert models/xor.toml xor.msgpack",
         "dataflow convert trained.msgpack trained.toml",

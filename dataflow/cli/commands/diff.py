@@ -11,7 +11,8 @@ import click
 import numpy as np
 
 from dataflow.cli import common
-from dataflow.cli.common import FILE, about, example_text
+from dataflow.cli.command import Command, example_text
+from dataflow.cli.common import FILE, about
 from dataflow.cli.group import Session
 from dataflow.cli.terminal_text import clean, counted
 from dataflow.data.readers.opening import STANDARD_INPUT, Origin
@@ -30,7 +31,7 @@ from dataflow.model.gathering import gather_weighed
 from dataflow.model.model import Model
 from dataflow.shapes import format_shape
 from dataflow.support.number_texts import number_text
-from dataflow.support.text_tables import align
+from dataflow.support.text_tables import columns_text
 from dataflow.support.texts import shorten
 
 ROWS = 40
@@ -45,6 +46,7 @@ NO_FILE = "/dev/null"
 
 @click.command(
     "diff",
+    cls=Command,
     epilog=example_text(
         "dataflow diff models/xor.toml xor.msgpack",
         "dataflow diff before.msgpack after.msgpack --data test.csv",
@@ -216,7 +218,7 @@ def _cells_of(x: ArrayDifference) -> tuple[str, ...]:
 def _cut_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     more = len(rows) - ROWS
     cells = [headers, *(tuple(map(clean, row)) for row in rows[:ROWS])]
-    return "\n".join(align(cells, len(headers))) + (
+    return columns_text(cells, len(headers)) + (
         f"\n... and {counted(more, 'more row')}; --json has all" if more > 0 else ""
     )
 

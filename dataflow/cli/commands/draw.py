@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from dataflow.cli import common
-from dataflow.cli.common import FILE, about, example_text, gather
+from dataflow.cli.command import Command, example_text
+from dataflow.cli.common import FILE, about, gather
 from dataflow.cli.group import Session
 from dataflow.cli.layout_options import layout_options
 from dataflow.cli.parameters_option import parameters_option
@@ -27,6 +28,7 @@ from dataflow.draw.step_frames import DELAY
 
 @click.command(
     "draw",
+    cls=Command,
     epilog=example_text(
         "dataflow draw models/xor.toml -o xor.svg",
         "dataflow draw models/xor.toml --both --values --example 3 -o xor.svg",
@@ -61,7 +63,7 @@ from dataflow.draw.step_frames import DELAY
 )
 @click.option("--values", is_flag=True, help="Put the numbers in: --labels values.")
 @click.option("--inner", is_flag=True, help="Show the nodes inside expressions, too.")
-@click.option("--collapse", multiple=True, metavar="BLOCK", help="Fold a block, or one call of it; can be repeated.")
+@click.option("--collapse", multiple=True, metavar="BLOCK", help="Fold a block, or one call of it.")
 @click.option("--no-repeats", is_flag=True, help="Draw each repetition of a block and each node of a wide fan.")
 @click.option(
     "--theme",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 import click
 
 from dataflow.cli import common
-from dataflow.cli.common import FILE, about, example_text, gather
+from dataflow.cli.command import Command, example_text
+from dataflow.cli.common import FILE, about, gather
 from dataflow.cli.group import Session
 from dataflow.cli.parameters_option import parameters_option
 from dataflow.cli.terminal_text import clean, clean_lines
@@ -28,6 +30,7 @@ from dataflow.explain.symbolic import Derivation, derive
 from dataflow.explain.text import frames, text
 from dataflow.support.atomic import replace_file
 from dataflow.support.lengths import parse_length
+from dataflow.support.text_tables import fit_lines, line_width, lines_within
 from dataflow.support.texts import shorten
 
 SHORTEST = 80
@@ -50,6 +53,7 @@ def _parse_width(ctx: click.Context, option: click.Parameter, value: str | None)
 
 @click.command(
     "explain",
+    cls=Command,
     epilog=example_text(
         "dataflow explain models/xor.toml --wrt W1 --example 3",
         "dataflow explain models/xor.toml --example 3               every parameter, and what they share",
@@ -126,7 +130,7 @@ def command(
             if wrt is None or len(wrt) != 1:
                 raise DataError("a derivation in symbols is with respect to one name; say which with --wrt")
             written = _symbolic(derive(model, of=of, wrt=wrt[0], example=example, data=inputs), form, line)
-            _give(session, latex.document(written) if standalone else written, output)
+            _give(session, latex.document(written) if standalone else written, form, output)
             return
         explanation = explain(
             model, of=of, wrt=wrt, example=example, inner=inner, order=order, dense=dense, data=inputs
@@ -140,14 +144,15 @@ def command(
         elif form == "html":
             written = page(explanation)
         else:
-            written = text(explanation)
+            with lines_within(line_width() if output is None else sys.maxsize):
+                written = text(explanation)
     if form == "text" and step and output is None and not quiet:
         _walk(session, explanation)
         return
     if form == "text" and output is None:
         _show(session, written)
         return
-    _give(session, written, output)
+    _give(session, written, form, output)
 
 
 def _form(
@@ -179,9 +184,10 @@ def _symbolic(derivation: Derivation, form: str, line: float) -> str:
     return f"% {forms.where(derivation)}\n{forms.derivation_latex(derivation, line)}"
 
 
-def _give(session: Session, written: str, output: Path | None) -> None:
+def _give(session: Session, written: str, form: str, output: Path | None) -> None:
     if output is None:
-        click.echo(clean_lines(written), nl=False)
+        written = clean_lines(written)
+        click.echo(fit_lines(written) if form == "text" else written, nl=False)
         return
     replace_file(output, [written.encode()])
     session.say(f"Wrote it to {clean(output)}.")
@@ -199,8 +205,8 @@ def _show(session: Session, written: str) -> None:
     """Print with headings and derivatives in colour on a terminal, plain elsewhere."""
     if session.quiet:
         return
-    written = clean_lines(written)
-    if not sys.stdout.isatty():
+    written = fit_lines(clean_lines(written))
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
         click.echo(written, nl=False)
         return
     from rich.console import Console

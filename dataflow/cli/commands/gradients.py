@@ -11,10 +11,11 @@ import numpy as np
 
 from dataflow.autodiff.derivatives import MOST_ORDERS
 from dataflow.cli import common
-from dataflow.cli.common import about, example_text, gather, targets
+from dataflow.cli.command import Command, example_text
+from dataflow.cli.common import about, gather, targets
 from dataflow.cli.group import Session
 from dataflow.cli.parameters_option import parameters_option
-from dataflow.cli.terminal_text import array_text, matrix_text, table
+from dataflow.cli.terminal_text import array_text, matrix_text, room, table
 from dataflow.data.write_results import labels, plain_numbers
 from dataflow.errors import DataError
 from dataflow.shapes import format_shape
@@ -24,6 +25,7 @@ MODES = ("vjp", "jvp", "hvp", "hessian", "per-example")
 
 @click.command(
     "gradients",
+    cls=Command,
     epilog=example_text(
         "dataflow gradients models/xor.toml --mode per-example --wrt b1",
         "dataflow gradients models/xor.toml --mode jvp --of yhat --wrt b1 --tangent 'b1=[1, 0]'",
@@ -127,8 +129,10 @@ def command(
         else:
             session.say(matrix_text(derivatives["hessian"], across, across))
         return
-    rows_of_text = [[name, format_shape(array.shape), array_text(array, 60)] for name, array in derivatives.items()]
-    session.say(table(["of" if mode == "jvp" else "wrt", "shape", "value"], rows_of_text))
+    headers = ("of" if mode == "jvp" else "wrt", "shape", "value")
+    columns = min(60, room(headers, [(name, format_shape(array.shape), "") for name, array in derivatives.items()]))
+    texts = [(name, format_shape(array.shape), array_text(array, columns)) for name, array in derivatives.items()]
+    session.say(table(headers, texts))
 
 
 def _title(mode: str) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from dataflow.cli import common
-from dataflow.cli.common import FILE, about, example_text, gather
+from dataflow.cli.command import Command, example_text
+from dataflow.cli.common import FILE, about, gather
 from dataflow.cli.group import Session
 from dataflow.cli.parameters_option import parameters_option
 from dataflow.cli.terminal_text import clean, matrix_text
@@ -28,6 +29,7 @@ LIMIT = 2**33
 
 @click.command(
     "jacobian",
+    cls=Command,
     epilog=example_text(
         "dataflow jacobian models/jacobian.toml --of f --wrt x",
         "dataflow jacobian models/xor.toml --of yhat --wrt W1,b1 --example 3 --json",

@@ -10,7 +10,8 @@ from pathlib import Path
 import click
 
 from dataflow.cli import common
-from dataflow.cli.common import FILE, about, example_text
+from dataflow.cli.command import Command, example_text
+from dataflow.cli.common import FILE, about
 from dataflow.cli.group import Session
 from dataflow.cli.terminal_text import clean, counted
 from dataflow.data.allowed_folders import split_upwards
@@ -22,6 +23,7 @@ from dataflow.support.atomic import replace_file
 
 @click.command(
     "new",
+    cls=Command,
     epilog=example_text(
         "dataflow new houses.toml --data houses.csv --target price",
         "dataflow train houses.toml -o houses.msgpack",

@@ -11,7 +11,8 @@ import click
 
 from dataflow.cli import common
 from dataflow.cli.block_texts import all_about_block, block_document, blocks_list
-from dataflow.cli.common import example_text
+from dataflow.cli.command import Command, example_text
+from dataflow.cli.completing import complete_ops
 from dataflow.cli.group import Session
 from dataflow.cli.terminal_text import counted, room, table, width
 from dataflow.errors import OpError, listed
@@ -27,6 +28,7 @@ SIGNATURE = 30
 
 @click.command(
     "ops",
+    cls=Command,
     epilog=example_text(
         "dataflow ops",
         "dataflow ops relu",
@@ -34,7 +36,7 @@ SIGNATURE = 30
         "dataflow ops --check                 everything that is installed",
     ),
 )
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_ops)
 @click.option("--check", "checked", is_flag=True, help="Check that the op (that each) is what it says.")
 @common.output_options
 @click.pass_obj

@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from dataflow.cli import common
-from dataflow.cli.common import FILE, about, example_text, gather
+from dataflow.cli.command import Command, example_text
+from dataflow.cli.common import FILE, about, gather
 from dataflow.cli.group import Session
 from dataflow.cli.progress import show_progress
 from dataflow.cli.terminal_text import clean, counted
@@ -26,6 +27,7 @@ from dataflow.training.sweeps.runs import TRAINED
 
 @click.command(
     "plot",
+    cls=Command,
     epilog=example_text(
         "dataflow plot trained.msgpack --loss -o loss.pdf",
         "dataflow plot run1 --loss -o loss.svg                         the folder of --checkpoint",

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import textwrap
-from importlib.metadata import EntryPoint
 from typing import Any
 
 import click
 
 from dataflow.cli import common
-from dataflow.cli.common import example_text
+from dataflow.cli.command import Command, example_text
 from dataflow.cli.group import Session
 from dataflow.cli.terminal_text import clean, width
 from dataflow.registry import registry
-from dataflow.registry.owners import Owner
+from dataflow.registry.owners import Owner, distribution_of
 
 
-@click.command("plugins", epilog=example_text("dataflow plugins", "dataflow plugins --json"))
+@click.command("plugins", cls=Command, epilog=example_text("dataflow plugins", "dataflow plugins --json"))
 @common.output_options
 @click.pass_obj
 def command(session: Session, as_json: bool, quiet: bool) -> None:
@@ -44,7 +43,7 @@ def command(session: Session, as_json: bool, quiet: bool) -> None:
 
 def _document(plugins: registry.Registry, owner: Owner) -> dict[str, Any]:
     point = owner.point
-    name, version = _distribution(point)
+    name, version = (None, None) if point is None else distribution_of(point)
     return {
         "name": owner.name,
         "entry_point": None if point is None else point.value,
@@ -54,13 +53,6 @@ def _document(plugins: registry.Registry, owner: Owner) -> dict[str, Any]:
         "error": plugins.broken.get(owner),
         "warnings": [text for plugin, text in plugins.notes if plugin is owner],
     }
-
-
-def _distribution(point: EntryPoint | None) -> tuple[str | None, str | None]:
-    try:
-        return (None, None) if point is None or point.dist is None else (point.dist.name, point.dist.version)
-    except Exception:  # noqa: BLE001 (metadata that cannot be read)
-        return None, None
 
 
 def _lines(document: dict[str, Any]) -> list[str]:

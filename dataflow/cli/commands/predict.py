@@ -10,7 +10,8 @@ import click
 import numpy as np
 
 from dataflow.cli import common
-from dataflow.cli.common import FILE, about, example_text
+from dataflow.cli.command import Command, example_text
+from dataflow.cli.common import FILE, about
 from dataflow.cli.group import Session
 from dataflow.cli.parameters_option import parameters_option
 from dataflow.cli.terminal_text import clean, counted, table
@@ -22,8 +23,14 @@ ROWS = 20
 """So many rows are printed."""
 
 
+def _split_columns(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> list[str]:
+    """Split the values of ``--columns`` at their commas."""
+    return list(dict.fromkeys(name.strip() for text in values for name in text.split(",") if name.strip()))
+
+
 @click.command(
     "predict",
+    cls=Command,
     epilog=example_text(
         "dataflow predict houses.msgpack --data new.csv -o predictions.csv",
         "dataflow predict houses.msgpack --data new.csv --columns id,street",
@@ -38,8 +45,8 @@ ROWS = 20
     "--columns",
     multiple=True,
     metavar="COLUMN,...",
-    callback=common.split_columns,
-    help="Columns of the table that are carried over; can be repeated.",
+    callback=_split_columns,
+    help="Columns of the table that are carried over.",
 )
 @common.backend_option
 @common.number_options

@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 from dataflow.cli import common
-from dataflow.cli.common import FILE, about, example_text, gather
+from dataflow.cli.command import Command, example_text
+from dataflow.cli.common import FILE, about, gather
 from dataflow.cli.group import Session
 from dataflow.cli.terminal_text import clean
 from dataflow.cli.train_options import declared_option
@@ -23,6 +24,7 @@ from dataflow.support.figures import check_plot
 
 @click.command(
     "profile",
+    cls=Command,
     epilog=example_text(
         "dataflow profile models/digits.toml",
         "dataflow profile models/xor.toml --no-run --passes",

@@ -10,7 +10,8 @@ import click
 import numpy as np
 
 from dataflow.cli import common
-from dataflow.cli.common import FILE, about, example_text, gather, targets
+from dataflow.cli.command import Command, example_text
+from dataflow.cli.common import FILE, about, gather, targets
 from dataflow.cli.group import Session
 from dataflow.cli.parameters_option import parameters_option
 from dataflow.cli.terminal_text import array_text, clean, counted, missing_text, room, table
@@ -27,6 +28,7 @@ ROWS = 300
 
 @click.command(
     "run",
+    cls=Command,
     epilog=example_text(
         "dataflow run models/xor.toml",
         "dataflow run models/xor.toml --set 'x=[[1, 1]]' --json",

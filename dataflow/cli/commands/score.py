@@ -10,7 +10,8 @@ import click
 import numpy as np
 
 from dataflow.cli import common
-from dataflow.cli.common import FILE, about, example_text
+from dataflow.cli.command import Command, example_text
+from dataflow.cli.common import FILE, about
 from dataflow.cli.group import Session
 from dataflow.cli.parameters_option import parameters_option
 from dataflow.cli.terminal_text import clean, counted, table
@@ -19,7 +20,7 @@ from dataflow.data.write_results import plain_numbers
 from dataflow.metrics.scores import Scores
 from dataflow.support.figures import check_plot
 from dataflow.support.number_texts import number_text
-from dataflow.support.text_tables import align
+from dataflow.support.text_tables import columns_text
 from dataflow.support.texts import shorten
 from dataflow.training.score_plot import DRAWING, plot_scores
 
@@ -29,6 +30,7 @@ CLASSES = 20
 
 @click.command(
     "score",
+    cls=Command,
     epilog=example_text(
         "dataflow score houses.msgpack --data test.csv",
         "dataflow score digits.msgpack --metrics accuracy,top_3 --json",
@@ -105,4 +107,4 @@ def _matrix(name: str, matrix: np.ndarray, classes: list[str]) -> str:
         return f"{title}: {counted(len(classes), 'class')[:-1]}es; --json has it, --plot FILE draws it"
     names = [clean(shorten(one, 24)) for one in classes]
     rows = [[one, *(f"{x:g}" for x in line)] for one, line in zip(names, matrix.tolist(), strict=True)]
-    return f"{title}\n" + "\n".join(align([["", *names], *rows], 1))
+    return f"{title}\n" + columns_text([["", *names], *rows], 1)

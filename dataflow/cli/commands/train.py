@@ -13,7 +13,8 @@ from typing import Any
 import click
 
 from dataflow.cli import common, sweeping
-from dataflow.cli.common import FILE, about, example_text
+from dataflow.cli.command import example_text
+from dataflow.cli.common import FILE, about
 from dataflow.cli.going_on import explain_how_to_go_on
 from dataflow.cli.group import Session
 from dataflow.cli.parameters_option import parameters_option

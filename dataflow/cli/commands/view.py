@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 from dataflow.cli import common
-from dataflow.cli.common import FILE, about, example_text, gather
+from dataflow.cli.command import Command, example_text
+from dataflow.cli.common import FILE, about, gather
 from dataflow.cli.group import Session
 from dataflow.cli.layout_options import layout_options
 from dataflow.cli.progress import show_progress
@@ -27,6 +28,7 @@ from dataflow.viewer.viewer import View, check_target, view
 
 @click.command(
     "view",
+    cls=Command,
     epilog=example_text(
         "dataflow view models/xor.toml -o xor.html                then open xor.html in a browser",
         "dataflow view models/composition.toml --of f -o composition.html",
