@@ -200,6 +200,12 @@ def test_the_pages_with_python_are_all_tested() -> None:
     assert {name for name in NAMES if blocks(name, "python")} == elsewhere | PYTHON.keys()
 
 
+def test_the_page_on_checking_shows_what_the_check_prints(checkout: Path) -> None:
+    (model,), (shown,) = blocks("docs/checking.md", "toml"), blocks("docs/checking.md", "text")
+    Path("threshold.toml").write_text(model, encoding="utf-8")
+    assert invoke("check", "threshold.toml").endswith(shown)
+
+
 @pytest.mark.parametrize("number", range(5))
 def test_the_models_of_the_specification_can_be_read(number: int, checkout: Path) -> None:
     found = blocks("docs/format.md", "toml")
