@@ -13,9 +13,9 @@ from dataflow.operations.op import Compares
 class Compared:
     """Predictions and targets of examples, a row for each, with the weight of each.
 
-    ``prediction`` and ``target`` are (examples, columns). Of classes, the columns are their scores and
-    their shares; each position of a sequence is an example. Of binary choices and of numbers, each column is one of its
-    own.
+    ``prediction`` and ``target`` are (examples, columns). Of classes, the columns are their scores and their shares;
+    each position of a sequence is an example. Targets that are numbers of classes, one axis less, become shares, and
+    examples of the class ``ignored`` are left out. Of binary choices and of numbers, each column is one of its own.
     """
 
     def __init__(
@@ -26,6 +26,7 @@ class Compared:
         weights: np.ndarray | None = None,
         *,
         logits: bool = False,
+        ignored: int | None = None,
     ) -> None:
         self.kind = kind
         self.logits = logits
@@ -33,6 +34,9 @@ class Compared:
         count = len(prediction) if prediction.ndim > (kind == "classes") else 1
         columns = prediction.shape[-1] if kind == "classes" else prediction.size // max(1, count)
         rows = prediction.size // max(1, columns)
+        numbers = target.reshape(-1) if kind == "classes" and target.ndim == prediction.ndim - 1 else None
+        if numbers is not None:
+            target = (numbers[:, None] == np.arange(columns)).reshape(prediction.shape)
         target = np.broadcast_to(target, prediction.shape)
         exact = np.dtype(np.float64) if kind == "numbers" else prediction.dtype
         self.prediction = prediction.reshape(rows, columns).astype(exact, copy=False)
@@ -40,6 +44,9 @@ class Compared:
         self.weights = np.ones(rows) if weights is None else np.repeat(np.float64(weights), rows // max(1, count))
         """Of each row; 1 unless given."""
         self.weighted = weights is not None
+        if numbers is not None and ignored is not None and (numbers == ignored).any():
+            kept = numbers != ignored
+            self.prediction, self.target, self.weights = self.prediction[kept], self.target[kept], self.weights[kept]
 
     @cached_property
     def actual(self) -> np.ndarray:

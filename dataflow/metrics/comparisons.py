@@ -28,6 +28,8 @@ class Comparison:
     kind: Compares
     logits: bool
     """Whether the prediction is logits; else, of classes and binary choices, probabilities or other scores."""
+    ignored: int | None = None
+    """The number of the class that does not count, where targets are numbers of classes."""
 
 
 def compared_by(
@@ -43,7 +45,8 @@ def compared_by(
         if kind is not None:
             prediction, target = graph.arguments(name)[:2]
             if isinstance(prediction, str) and isinstance(target, str):
-                known.append(Comparison(prediction, target, kind, kind != "numbers"))
+                ignored = graph.node_of(name).attributes.get("ignore_index")
+                known.append(Comparison(prediction, target, kind, kind != "numbers", ignored))
     if not targets:
         return list(dict.fromkeys(known))
     by_target = {one.target: one for one in reversed(known)}
@@ -93,7 +96,7 @@ def compare(
     one = comparison
     if undo is not None and one.kind == "numbers" and graph.node_of(one.target).kind == INPUT:
         prediction, target = undo(one.target, prediction), undo(one.target, target)
-    return Compared(one.kind, prediction, target, weights, logits=one.logits)
+    return Compared(one.kind, prediction, target, weights, logits=one.logits, ignored=one.ignored)
 
 
 @dataclass(frozen=True)

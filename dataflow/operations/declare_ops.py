@@ -46,8 +46,9 @@ def op(
     may be a function of attributes, which it takes by keyword, that returns the names.
 
     ``compares`` is for a loss of a prediction, its first input, and a target, its second, and says what they are:
-    "classes" (logits and shares along a last axis of classes), "binary" (a logit and a share of "yes", each for itself)
-    or "numbers". It decides which metrics fit. ``over_one_entry`` is what an op that normalizes along its attribute
+    "classes" (logits along a last axis of classes, and shares along it or the class's number in its place, where those
+    that an attribute ``ignore_index`` names do not count), "binary" (a logit and a share of "yes", each for itself) or
+    "numbers". It decides which metrics fit. ``over_one_entry`` is what an op that normalizes along its attribute
     ``axis`` gives where that has a single entry, such as 1 for softmax: a model that does so gets a warning.
     """
 

@@ -14,7 +14,7 @@ from dataflow_ops.selecting import gather
 from dataflow_ops.shaping import check_whole, squeeze
 
 
-@op
+@op(compares="classes")
 def nll(log_probabilities, classes, weights=None, *, ignore_index: int | None = None, reduction: Reduction = "sum"):
     """−Σ weight · log probability of each example's class. The logarithms are (..., classes), the classes (...) are
     whole numbers from 0, the weights, 1 unless given, are (classes,). The class ``ignore_index`` adds nothing, and may
@@ -27,7 +27,7 @@ def nll(log_probabilities, classes, weights=None, *, ignore_index: int | None = 
     return reduce(sum_(counted if weights is None else counted * gather(weights, safe)), log_probabilities, reduction)
 
 
-@op
+@op(compares="classes")
 def cross_entropy(
     logits,
     classes,

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from later import Later
 
+from dataflow import Graph, Model, ops
 from dataflow.errors import DataflowError, PluginError
 from dataflow.metrics.compared import Compared
 from dataflow.metrics.metric import Metric, metric
@@ -57,6 +58,38 @@ def test_of_classes(seed, count, as_logits):
     }
     for name, value in expected.items():
         np.testing.assert_allclose(measure(name, compared), value, rtol=1e-12, err_msg=name)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_classes_by_their_numbers_are_those_of_one_hot_rows(seed):
+    """With positions of sequences, weights of examples, and a class that does not count."""
+    rng = np.random.default_rng(seed)
+    scores, numbers = rng.normal(size=(20, 3, 4)), rng.integers(0, 4, (20, 3))
+    weights = weights_of(rng, 20, seed)
+    whole = Compared("classes", scores, np.eye(4)[numbers], weights, logits=True)
+    for ignored in (None, -1, 2):
+        given = np.where(rng.random((20, 3)) < 0.2, -1, numbers) if ignored == -1 else numbers
+        kept = np.flatnonzero(given.reshape(-1) != ignored)
+        by_number = Compared("classes", scores, given, weights, logits=True, ignored=ignored)
+        flat = Compared("classes", whole.prediction[kept], whole.target[kept], whole.weights[kept], logits=True)
+        for name in ("accuracy", "precision", "recall", "f1", "roc_auc", "confusion_matrix"):
+            np.testing.assert_allclose(measure(name, by_number), measure(name, flat), rtol=1e-12, err_msg=name)
+
+
+def test_a_loss_of_classes_by_their_numbers_has_the_metrics_of_the_other():
+    graphs = []
+    for loss, shape, dtype in (("softmax_cross_entropy", ("n", 3), "float64"), ("cross_entropy", ("n",), "int64")):
+        graph = Graph()
+        x, y = graph.input("x", ("n", 2)), graph.input("y", shape, dtype)
+        logits = graph.node("logits", x @ graph.parameter("W", value=np.array([[1.0, 0.2, -1], [0, 0.5, 1]])))
+        graph.node("loss", getattr(ops, loss)(logits, y))
+        graphs.append(Model(graph, ["logits"], "loss"))
+    rng = np.random.default_rng(0)
+    x, numbers = rng.normal(size=(30, 2)), rng.integers(0, 3, 30)
+    one, other = (model.score({"x": x, "y": y}) for model, y in zip(graphs, (np.eye(3)[numbers], numbers), strict=True))
+    assert {*one} == {*other} > {"accuracy", "confusion_matrix"}
+    for name, value in one.items():
+        np.testing.assert_allclose(other[name], value, rtol=1e-12)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
