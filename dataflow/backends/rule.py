@@ -38,7 +38,7 @@ class Rule(ABC):
         """An ``OpError`` with an example if an attribute is missing that has no default."""
         for name, attribute in cls.attributes().items():
             if attribute.required and name not in given:
-                value = _EXAMPLES.get(attribute.annotation, 1)
+                value = _example(attribute)
                 raise OpError(
                     f"{cls.kind} '{cls.name}' needs {name} ({attribute.type_text}), as in "
                     f'{{ name = "{cls.name}", {name} = {value} }} or --{cls.kind}.{name}={value}'
@@ -47,6 +47,15 @@ class Rule(ABC):
     def settings(self) -> dict[str, Any]:
         """The attributes as they are now, for files."""
         return {name: getattr(self, name) for name in self.attributes()}
+
+
+def example_settings(rule: type[Rule]) -> dict[str, Any]:
+    """A value for each attribute that has no default."""
+    return {name: _example(attribute) for name, attribute in rule.attributes().items() if attribute.required}
+
+
+def _example(attribute: Attribute) -> Any:
+    return _EXAMPLES.get(attribute.annotation, 1)
 
 
 @cache

@@ -45,6 +45,7 @@ COMMANDS = {
     "profile": "Count what a step costs, then time each op.",
     "ops": "List the registered ops, or show all about one.",
     "plugins": "List the installed plugins: what each brings, what failed and why.",
+    "new-plugin": "Write a plugin package to begin with: an op, an optimizer, tests.",
     "completion": "Print what lets a shell complete commands, options and names.",
 }
 """dataflow's own commands. ``NAME`` is ``command`` in the module ``dataflow.cli.commands.NAME``, imported when it is
@@ -103,7 +104,7 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in COMMANDS:
-            command: click.Command = import_module(f"dataflow.cli.commands.{cmd_name}").command
+            command: click.Command = import_module(f"dataflow.cli.commands.{cmd_name.replace('-', '_')}").command
             return command
         return _plugin_commands().get(cmd_name)
 

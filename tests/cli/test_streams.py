@@ -37,6 +37,7 @@ COMMAND_LINES = {
     "ops": ["ops"],
     "plugins": ["plugins"],
     "completion": ["completion", "bash"],
+    "new-plugin": ["new-plugin", "softstep"],
 }
 FILES = {"train": "trained.msgpack", "draw": "xor.dot", "view": "xor.html", "convert": "xor.msgpack", "new": "new.toml"}
 STREAMS = {  # redirection: status, standard error
