@@ -105,7 +105,7 @@ def test_what_is_in_the_wheel(project_wheel: Path) -> None:
     assert {"dataflow/files/schema.json", "dataflow/py.typed", f"{info}/licenses/LICENSE"} <= set(names)
     own = {path.relative_to(ROOT).as_posix() for path in (ROOT / "dataflow").rglob("*.py")}
     own |= {"dataflow_start.py"}
-    own |= {path.relative_to(ROOT / "plugins").as_posix() for path in (ROOT / "plugins").rglob("*.py")}
+    own |= {path.relative_to(ROOT / "plugins").as_posix() for path in (ROOT / "plugins").glob("dataflow_*/**/*.py")}
     assert own == {name for name in names if name.endswith(".py")}
     lines = set(points.splitlines())
     assert {"[console_scripts]", "dataflow = dataflow_start:main", "[dataflow]", "ops = dataflow_ops"} <= lines
