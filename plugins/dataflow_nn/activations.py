@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from dataflow import op
-from dataflow.operations.engine_ops import abs_, log, masked
-from dataflow_ops.arithmetic import exp, maximum, minimum
+from dataflow.operations.engine_ops import abs_, log, masked, where
+from dataflow_ops.arithmetic import exp, maximum
 from dataflow_ops.reductions import max_, sum_
 
 
@@ -34,7 +34,8 @@ def _(x):
 @op
 def sigmoid(x):
     """Logistic function, 1 / (1 + e⁻ˣ), elementwise; written so that no exponential overflows."""
-    return exp(minimum(x, 0)) / (1 + exp(-abs_(x)))
+    raised = exp(-abs_(x))
+    return where(x < 0, raised, 1) / (1 + raised)
 
 
 sigmoid.formula("σ")

@@ -66,11 +66,9 @@ def lstm(x, W, R, b=None, h0=None, c0=None, *, direction: Direction = "forward")
     def step(given, h, c, R, own):
         width = R.shape[-1]
         gates = given + h @ transpose(R)
-        opened = sigmoid(gates[..., : 3 * width])
-        i, o, f = (opened[..., k * width : (k + 1) * width] for k in range(3))
-        g = tanh(gates[..., 3 * width :])
-        cell = f * c + i * g
-        return o * tanh(cell), cell
+        i, o, f, g = (gates[..., k * width : (k + 1) * width] for k in range(4))  # all that follows has one shape
+        cell = sigmoid(f) * c + sigmoid(i) * tanh(g)
+        return sigmoid(o) * tanh(cell), cell
 
     y, states = _run("lstm", step, 4, x, W, R, b, [h0, c0], direction)
     return y, *states

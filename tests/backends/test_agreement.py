@@ -319,13 +319,13 @@ def compiled_as(number: int) -> Iterator[None]:
     """Every tenth graph has code of its own in the backend ``llvm``, every tenth code for its regions; the others are
     interpreted, which takes less time to begin."""
     pytest.importorskip("llvmlite")
-    from dataflow_llvm.lowering import lower_plan, unroll_small_plan
+    from dataflow_llvm.lowering import fuse_region, unroll_small_plan
 
     with pytest.MonkeyPatch.context() as patch:
         if number % 10 != 0:
             patch.setattr(unroll_small_plan, "MOST_OPERATIONS", -1)
         if number % 10 == 5:
-            patch.setattr(lower_plan, "LEAST_WORK", 0)
+            patch.setattr(fuse_region, "LEAST_WORK", 0)
         yield
 
 

@@ -172,12 +172,12 @@ class _Perform:
         self.builder.call(clear, [self._address(base, offset), I8(0), size, I1(0)])
 
     def _product(self) -> None:
-        """dtype, how the right factor is read, how threads share, batch, the batch strides of left, right and result,
-        rows, columns, length, left, its strides, right, its stride, result, its stride. The panel is the beginning of
-        the scratch memory."""
-        operands = self._operands(20)
-        dtype, how, sharing, batch, left_batch, right_batch, result_batch, rows, columns, length = operands[:10]
-        a, a_offset, by_row, along, b, b_offset, step, c, c_offset, result_step = operands[10:]
+        """dtype, how the right factor is read, whether the product is added to the result, how threads share, batch,
+        the batch strides of left, right and result, rows, columns, length, left, its strides, right, its stride,
+        result, its stride. The panel is the beginning of the scratch memory."""
+        operands = self._operands(21)
+        dtype, how, adds, sharing, batch, left_batch, right_batch, result_batch, rows, columns, length = operands[:11]
+        a, a_offset, by_row, along, b, b_offset, step, c, c_offset, result_step = operands[11:]
         builder = self.builder
         with_float = [(i64(number), FLOATS[name]) for number, name in enumerate(FLOAT_NAMES)]
         for number, kind in with_float:
@@ -207,11 +207,11 @@ class _Perform:
                         self.module,
                         f"product_{dtype_name}",
                         VOID,
-                        [I64, I64, I64, POINTER, I64, I64, POINTER, I64, POINTER, I64, POINTER, I64],
+                        [I64, I64, I64, POINTER, I64, I64, POINTER, I64, POINTER, I64, POINTER, I64, I64],
                     )
                     sizes = [builder.sub(last_row, first_row), builder.sub(last_column, first_column), length]
                     ends = [left, by_row, along, right, step, result, result_step]
-                    builder.call(made, [*sizes, *ends, self.scratch, how])
+                    builder.call(made, [*sizes, *ends, self.scratch, how, adds])
 
     def _dots(self) -> None:
         """dtype, rows, length, left, its stride by row, right, result, its stride."""

@@ -39,17 +39,18 @@ stride, how many columns count."""
 
 def write_product(module: ir.Module, dtype: str, machine: Machine) -> None:
     """``product_T`` (rows, columns, length, left, its strides by row and along, right, its stride, result, its stride,
-    panel, how): strides in elements. ``how`` the right factor is read: ``DIRECT``; ``PACKED``, each panel of columns
-    copied first, for rows so far apart that they would crowd each other out of the cache; ``TURNED``, the same for a
-    right factor that lies transposed, whose stride is then that from column to column. A panel is ``length`` times two
-    vectors."""
+    panel, how, adding): strides in elements; where ``adding`` is 1, onto what the result holds. ``how`` the right
+    factor is read: ``DIRECT``; ``PACKED``, each panel of columns copied first, for rows so far apart that they would
+    crowd each other out of the cache; ``TURNED``, the same for a right factor that lies transposed, whose stride is
+    then that from column to column. A panel is ``length`` times two vectors."""
     width = machine.vector_bytes // SIZES[dtype]
     heights = [h for h in (8, 4, 2, 1) if h <= machine.product_rows]
     for height, (vectors, masked), adds in product(heights, COLUMNS, (False, True)):
         _write_block(module, dtype, width, height, vectors, masked, adds)
-    arguments = [I64, I64, I64, POINTER, I64, I64, POINTER, I64, POINTER, I64, POINTER, I64]
+    arguments = [I64, I64, I64, POINTER, I64, I64, POINTER, I64, POINTER, I64, POINTER, I64, I64]
     builder, parameters = begin(module, f"product_{dtype}", VOID, arguments)
-    rows, columns, length, left, by_row, along, right, step, result, result_step, panel, how = parameters
+    rows, columns, length, left, by_row, along, right, step, result, result_step, panel, how, adding = parameters
+    anew = builder.icmp_signed("==", adding, i64(0))
     kind = Lanes(builder, dtype, 1).kind
     direct = builder.icmp_signed("==", how, i64(DIRECT))
     turned = builder.icmp_signed("==", how, i64(TURNED))
@@ -79,7 +80,8 @@ def write_product(module: ir.Module, dtype: str, machine: Machine) -> None:
                     start = builder.add(builder.mul(i, by_row), builder.mul(k, along))
                     place = element(builder, result, builder.add(builder.mul(i, result_step), j), kind)
                     ends = [element(builder, left, start, kind), by_row, along, base, packed_step, place, result_step]
-                    with builder.if_else(builder.icmp_signed("==", k, i64(0))) as (then, otherwise):
+                    first_depth = builder.and_(anew, builder.icmp_signed("==", k, i64(0)))
+                    with builder.if_else(first_depth) as (then, otherwise):
                         for branch, adds in ((then, False), (otherwise, True)):
                             with branch:
                                 block = function(module, _block(dtype, height, vectors, masked, adds), VOID, BLOCK)

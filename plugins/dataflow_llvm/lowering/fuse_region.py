@@ -15,16 +15,16 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-from dataflow.plan import Instruction, Plan, concrete
+from dataflow.plan import Instruction, Plan, Region, concrete
 from dataflow_llvm.kernels.assembly import I8, I64, SIZES, VOID, Lanes, Machine, begin, element, i64, load, loop
 from dataflow_llvm.kernels.elementwise_tiles import OWN_ARGUMENTS
 from dataflow_llvm.kernels.formulas import FORMULAS
 from dataflow_llvm.kernels.reductions import PIECE
 from dataflow_llvm.lowering.lower_region import Lowered, Operand
 
-LEAST_WORK = 2**21
-"""Elements times instructions from which a region gets code of its own: with fewer, compiling takes longer than many
-steps would save."""
+LEAST_WORK = 2**20
+"""Elements times instructions, of all regions that are alike, from which they get code of their own: with fewer,
+compiling takes longer than many steps would save."""
 MOST_WEIGHT = 1000
 """The longest code for a plan's regions, in instructions for one vector."""
 STAGE_WEIGHT = 30
@@ -46,6 +46,33 @@ class Body:
     stages: tuple[int, ...]
     """The stage of each operation."""
     places: int
+
+
+def regions_to_fuse(plan: Plan) -> set[int]:
+    """Where the regions begin that are worth code of their own, alone or with others that compute the same."""
+    alike: dict[Any, list[Region]] = {}
+    for region in plan.regions:
+        alike.setdefault(_pattern(plan, region), []).append(region)
+    worth = (
+        regions
+        for regions in alike.values()
+        if sum(region.size * (region.stop - region.start) for region in regions) >= LEAST_WORK
+    )
+    return {region.start for regions in worth for region in regions}
+
+
+def _pattern(plan: Plan, region: Region) -> Any:
+    """What a region computes, wherever its arrays lie: its shape, and its ops with their operands, which are plain
+    numbers, or counted as they come."""
+    numbers: dict[int, int] = {}
+
+    def operand(slot: int) -> Any:
+        if slot in plan.constants and np.ndim(plan.constants[slot]) == 0:
+            return repr(plan.constants[slot])
+        return numbers.setdefault(slot, len(numbers))
+
+    members = plan.instructions[region.start : region.stop]
+    return region.shape, tuple((member.op, *map(operand, (*member.inputs, member.output))) for member in members)
 
 
 def whole_sums(plan: Plan) -> dict[int, bool]:

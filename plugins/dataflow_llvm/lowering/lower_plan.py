@@ -39,7 +39,8 @@ from dataflow_llvm.kernels.interpreter import (
 )
 from dataflow_llvm.kernels.matrix_products import DIRECT, PACKED, TURNED
 from dataflow_llvm.kernels.reductions import PIECE
-from dataflow_llvm.lowering.fuse_region import LEAST_WORK, MOST_WEIGHT, fused, is_whole_sum, whole_sums
+from dataflow_llvm.lowering.added_products import added_products
+from dataflow_llvm.lowering.fuse_region import MOST_WEIGHT, fused, is_whole_sum, regions_to_fuse, whole_sums
 from dataflow_llvm.lowering.layouts import batches, matrix_strides, reduced_axes, three_parts
 from dataflow_llvm.lowering.lower_region import Lowered, lower_region
 from dataflow_llvm.lowering.lower_windows import WINDOW_OPS, lower_windows
@@ -81,12 +82,16 @@ class _Lowering:
         self.program = Program(plan, self.places)
         self._operations = 0
         self._weight = 0
+        self._worth = regions_to_fuse(plan)
         self._sums = whole_sums(plan)
         self._partial: dict[int, Place] = {}
         """The sums of the tiles of slots that a region adds up."""
         self._uses = Counter(slot for instruction in plan.instructions for slot in instruction.inputs)
-        self._turned: dict[int, Place] = {}
+        self._turned: dict[tuple[int, Place], Place] = {}
         """Transposed right factors of several products, in row-major order."""
+        self._added = added_products(plan)
+        self._done: set[int] = set()
+        """Where the regions begin whose addition a product has done."""
 
     def add(self, stretch: Instruction | Region) -> None:
         if isinstance(stretch, Region):
@@ -115,7 +120,7 @@ class _Lowering:
     # -------------------------------------------------------------------------------------------- regions
 
     def _region(self, region: Region) -> bool:
-        if region.size == 0:
+        if region.size == 0 or region.start in self._done:
             return True
         before = len(self.program.walks)
         lowered = self._own_region(region)
@@ -136,7 +141,7 @@ class _Lowering:
     def _own_region(self, region: Region) -> Lowered | None:
         """Lower a region with a function generated for it, which also sums its results; ``None`` where the region is
         small or the code would be long."""
-        if region.size * (region.stop - region.start) < LEAST_WORK:
+        if region.start not in self._worth:
             return None
         walks = self.program.walks
         added = {slot: alone for slot, alone in self._sums.items() if slot in region.outputs}
@@ -208,6 +213,15 @@ class _Lowering:
         return True
 
     def _matmul(self, instruction: Instruction, result: Place) -> bool:
+        addition = self._added.get(instruction.output)
+        if addition is None:
+            return self._product_of(instruction, result)
+        if not self._product_of(instruction, self.places.of(addition.target), adds=True):
+            return False
+        self._done.add(addition.region)
+        return True
+
+    def _product_of(self, instruction: Instruction, result: Place, adds: bool = False) -> bool:
         left, right = (self.places.of(slot) for slot in instruction.inputs)
         dtype = result.dtype
         if dtype.name not in FLOAT_NAMES or left.dtype != dtype or right.dtype != dtype:
@@ -220,16 +234,18 @@ class _Lowering:
             right = right.window(0, (*right.shape, 1), (*right.strides, 0))
             result = Place.at(result, (*result.shape, 1))
         if 0 in left.shape[-2:]:
+            if adds:
+                return True
             self._emit(ZERO, False, *_at(result), result.size * dtype.itemsize)
             return True
         stacks = batches(left, right, result)
         if len(stacks) > MOST_STACKS:
             return False
         slot = instruction.inputs[1]
-        return all(self._stack_of_products(slot, *places, count, steps) for places, count, steps in stacks)
+        return all(self._stack_of_products(slot, *places, count, steps, adds) for places, count, steps in stacks)
 
     def _stack_of_products(
-        self, slot: int, left: Place, right: Place, result: Place, count: int, batch_steps: tuple[int, ...]
+        self, slot: int, left: Place, right: Place, result: Place, count: int, batch_steps: tuple[int, ...], adds: bool
     ) -> bool:
         dtype = result.dtype
         (rows, length), columns = left.shape[-2:], right.shape[-1]
@@ -238,11 +254,13 @@ class _Lowering:
         c = matrix_strides(result)
         if count > 1 and batch_steps[1] == 0 and (batch_steps[0], batch_steps[2]) == (rows * a[0], rows * c[0]):
             rows, count, batch_steps = count * rows, 1, (0, 0, 0)  # one product of all rows
-        if batch_steps[1] == 0 and b[0] == 1 != b[1] and self._uses[slot] > 1:
+        if count == 1:
+            batch_steps = (0, 0, 0)
+        if batch_steps[1] == 0 and b[0] == 1 != b[1] and (count > 1 or self._uses[slot] > 1):
             right = self._turned_once(slot, right)
             b = matrix_strides(right)
         if columns == 1 and count == 1:
-            if a[1] == 1 and b[0] == 1:
+            if a[1] == 1 and b[0] == 1 and not adds:
                 ends = (*_at(left), a[0], *_at(right), *_at(result), c[0])
                 self._emit(DOTS, False, _dtype(dtype.name), rows, length, *ends)
                 return True
@@ -250,7 +268,8 @@ class _Lowering:
                 left, right, a, b = right, left, (b[1], b[0]), (a[1], a[0])
                 rows, columns = columns, rows
                 c = (columns, 1)
-        return self._product(dtype, (left, a), (right, b), (result, c), (rows, columns, length), count, batch_steps)
+        factors = ((left, a), (right, b))
+        return self._product(dtype, *factors, (result, c), (rows, columns, length), count, batch_steps, adds)
 
     def _product(
         self,
@@ -261,6 +280,7 @@ class _Lowering:
         sizes: tuple[int, int, int],
         count: int,
         batch_steps: tuple[int, ...],
+        adds: bool,
     ) -> bool:
         rows, columns, length = sizes
         panel = length * 2 * VECTOR_BYTES
@@ -280,19 +300,19 @@ class _Lowering:
         self._emit(
             PRODUCT,
             shared,
-            *(_dtype(dtype.name), how, sharing, count, *batch_steps, rows, columns, length),
+            *(_dtype(dtype.name), how, int(adds), sharing, count, *batch_steps, rows, columns, length),
             *(*_at(left[0]), a_row, a_along, *_at(right[0]), step, *_at(result[0]), result[1][0]),
         )
         return True
 
     def _turned_once(self, slot: int, matrix: Place) -> Place:
-        """A transposed right factor of several products, copied to row-major order for all of them."""
-        if slot not in self._turned:
+        """A transposed right factor of several products, or of a stack of them, copied to row-major order for all."""
+        if (slot, matrix) not in self._turned:
             target = self.places.temporary(matrix.shape, matrix.dtype)
             if not self._copy(matrix, target):
                 return matrix
-            self._turned[slot] = target
-        return self._turned[slot]
+            self._turned[slot, matrix] = target
+        return self._turned[slot, matrix]
 
     def _concatenate(self, instruction: Instruction, result: Place) -> bool:
         axis = instruction.attributes["axis"] % len(result.shape)

@@ -29,6 +29,7 @@ from dataflow.testing.cases import every_op
 
 pytest.importorskip("llvmlite")
 from dataflow_llvm.lowering import unroll_small_plan
+from dataflow_llvm.lowering.added_products import added_products
 from dataflow_llvm.running.runner import LlvmRunner
 
 MODELS = sorted((MODELS).glob("*.toml"))
@@ -227,6 +228,58 @@ def test_products(left: tuple, right: tuple, turned: str, dtype: str, monkeypatc
     scale = np.matmul(np.abs(a), np.abs(b)).astype(float) + 1e-300
     assert found.shape == expected.shape
     assert (np.abs(found - expected) <= 4 * np.finfo(dtype).eps * math.sqrt(a.shape[-1] + 1) * scale).all()
+
+
+SUMS_OF_PRODUCTS: dict[str, tuple[Any, int]] = {
+    "three": (lambda a, b, c: (a @ b) + (c @ b) + (a @ c), 2),
+    "beside others": (lambda a, b, c: ops.tanh(a @ b + ops.tanh(a) + c @ b) @ a, 0),
+    "of rows": (lambda a, b, c: (a[0] @ b) + (c[0] @ b), 0),
+    "the same twice": (lambda a, b, c: a @ b + a @ b, 0),
+    "read again": (lambda a, b, c: ((s := a @ b) + (p := b @ c)) @ s + (p @ a), 1),
+    "deep": (lambda a, b, c: (a @ b) + ops.concatenate(*[c] * 20, axis=1) @ ops.concatenate(*[b] * 20, axis=0), 1),
+}
+"""Of three square matrices, and how many products are added where the sum lies."""
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", SUMS_OF_PRODUCTS)
+def test_sums_of_products(name: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The expected numbers are numpy's, with more digits where it has them."""
+    formula, added = SUMS_OF_PRODUCTS[name]
+    graph = Graph("sum", dtype)
+    given = {f"x{i}": np.random.default_rng(i).normal(size=(33, 33)).astype(dtype) for i in range(3)}
+    inputs = [graph.input(key, array.shape) for key, array in given.items()]
+    graph.node("y", formula(*inputs) @ inputs[1])
+    plan = plan_of(graph, ["y"], given)
+    assert len(added_products(plan)) == added
+    found = interpreted(plan, monkeypatch).run(list(given.values()))[0]
+    exact = [array.astype(np.longdouble) for array in given.values()]
+    expected = numpys(name, *exact) @ exact[1]
+    assert np.abs(found - expected).max() <= 40 * np.finfo(dtype).eps * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("size", [130, 300])
+def test_sums_of_products_have_the_same_bits_for_any_number_of_threads(size: int) -> None:
+    graph = Graph("sum", "float32")
+    given = {f"x{i}": np.random.default_rng(i).normal(size=(size, size)).astype("float32") for i in range(3)}
+    inputs = [graph.input(key, array.shape) for key, array in given.items()]
+    graph.node("y", SUMS_OF_PRODUCTS["three"][0](*inputs) @ inputs[1])
+    plan = plan_of(graph, ["y"], given)
+    assert len(added_products(plan)) == 2
+    found = [LlvmRunner(plan, threads).run(list(given.values()))[0].tobytes() for threads in (1, 2, 3)]
+    assert found[0] == found[1] == found[2]
+
+
+def numpys(name: str, a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """The same sum in numpy."""
+    return {
+        "three": lambda: a @ b + c @ b + a @ c,
+        "beside others": lambda: np.tanh(a @ b + np.tanh(a) + c @ b) @ a,
+        "of rows": lambda: a[0] @ b + c[0] @ b,
+        "the same twice": lambda: 2 * (a @ b),
+        "read again": lambda: (a @ b + b @ c) @ (a @ b) + b @ c @ a,
+        "deep": lambda: a @ b + 20 * (c @ b),
+    }[name]()
 
 
 REDUCTIONS = [((3, 4), None), ((3, 4), 0), ((3, 40), 1), ((2, 3, 4), (0, 2)), ((2, 3, 70), 1), ((5,), None), ((), None)]

@@ -31,9 +31,9 @@ def plan_of(graph: Graph, outputs: list[str], arrays: dict[str, np.ndarray]) -> 
 def runners(plan: Plan, monkeypatch: pytest.MonkeyPatch, threads: int = 1) -> tuple[LlvmRunner, LlvmRunner]:
     """One that interprets every region, and one that has code for every region."""
     monkeypatch.setattr(unroll_small_plan, "MOST_OPERATIONS", -1)
-    monkeypatch.setattr(lower_plan, "LEAST_WORK", 10**12)
+    monkeypatch.setattr(fuse_region, "LEAST_WORK", 10**12)
     plain = LlvmRunner(plan, threads)
-    monkeypatch.setattr(lower_plan, "LEAST_WORK", 0)
+    monkeypatch.setattr(fuse_region, "LEAST_WORK", 0)
     monkeypatch.setattr(lower_plan, "MOST_WEIGHT", 10**6)
     own = LlvmRunner(plan, threads)
     assert not plain.program.own
@@ -168,6 +168,21 @@ def test_regions_that_are_alike_share_their_code(monkeypatch: pytest.MonkeyPatch
     assert len(own.program.bodies) == 2  # the last writes to the output, the others into the arena
 
 
+def test_small_regions_that_are_alike_are_large_together() -> None:
+    def program(count: int, factor: float) -> lower_plan.Program:
+        graph = Graph("alike", "float32")
+        h, W = graph.input("x", (64, 64)), graph.input("W", (64, 64))
+        for number in range(count):
+            h = ops.tanh(h @ W) * (0.5 + factor * number) + h
+        graph.node("y", h)
+        ones = np.ones((64, 64), "float32")
+        return lower_plan.lower(plan_of(graph, ["y"], {"x": ones, "W": ones}))
+
+    assert not program(10, 0.0).own
+    assert len(program(100, 0.0).own) == 100  # 4,096 entries, 3 instructions, 100 regions
+    assert not program(100, 0.01).own  # each has another factor
+
+
 def test_zero_has_a_sign(monkeypatch: pytest.MonkeyPatch) -> None:
     """Regions that differ in nothing but the sign of a zero are not alike."""
     graph = Graph("zeros")
@@ -194,7 +209,7 @@ def test_code_is_for_large_regions_and_not_long(monkeypatch: pytest.MonkeyPatch)
     assert not program(1000, 10).own
     assert program(1_000_000, 10).own
     assert not program(1_000_000, 100).own
-    monkeypatch.setattr(lower_plan, "LEAST_WORK", 0)
+    monkeypatch.setattr(fuse_region, "LEAST_WORK", 0)
     assert program(1000, 10).own
 
 
