@@ -165,6 +165,24 @@ def listed(names: Sequence[str], most: int | None = None) -> str:
     return shown if most is None or len(names) <= most else f"{shown} and {len(names) - most} more"
 
 
+def counted(count: int, what: str) -> str:
+    """A count with its noun: ``1 example``, ``4 examples``."""
+    return f"{count:,} {plural(what, count)}"
+
+
+def plural(what: str, count: object) -> str:
+    """The noun for so many: ``axis`` for 1, else ``axes``."""
+    if count == 1:
+        return what
+    if what.endswith("matrix"):
+        return what[:-1] + "ces"
+    if what.endswith("is"):
+        return what[:-2] + "es"
+    if what.endswith("y"):
+        return what[:-1] + "ies"
+    return what + ("es" if what.endswith(("s", "x")) else "s")
+
+
 _LONGEST_NAME = 60
 _MOST_COMPARED = 40_000
 

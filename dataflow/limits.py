@@ -39,9 +39,9 @@ class Limits:
     """Bytes of all arrays that a file has made from little: one-hot rows, columns that are listed many times, and in a
     command parameters that are drawn and intermediate values. In a command all of them share it."""
     work: int = 2_000_000
-    """How many steps a command other than ``train`` may take, each about as long as a call of a function: building a
-    node of a file is twenty, computing one six or more, explaining a factor sixty. An explanation in symbols may take
-    as many more, while sympy works.
+    """How many steps a command other than ``train`` may take, or a minibatch that runs node by node, each about as long
+    as a call of a function: building a node of a file is twenty, computing one six or more, explaining a factor sixty.
+    An explanation in symbols may take as many more, while sympy works.
 
     A command that reads more than 1 MiB may take ``memory`` and ``work`` for each MiB."""
 

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from dataflow.errors import DtypeError, ShapeError, listed, nearest
+from dataflow.errors import DtypeError, ShapeError, counted, listed, nearest
 from dataflow.limits import spend
 
 MAX_AXES = 32
@@ -412,7 +412,9 @@ def _broadcast_two(left: Shape, right: Shape) -> Shape:
 def normalize_axis(axis: int, ndim: int) -> int:
     """``axis`` counted from the front; negative ones count from the end."""
     if not -ndim <= axis < ndim:
-        raise ShapeError(f"axis {axis} is out of range for {ndim} axes" + (" (a scalar has none)" if ndim == 0 else ""))
+        raise ShapeError(
+            f"axis {axis} is out of range for {counted(ndim, 'axis')}" + (" (a scalar has none)" if ndim == 0 else "")
+        )
     return axis % ndim
 
 
@@ -430,7 +432,10 @@ def bind(shape: Shape, concrete: Sequence[int], sizes: MutableMapping[str, int])
     """Fit ``concrete`` to ``shape``, adding to ``sizes`` what the names stand for; what does not fit is returned
     as text."""
     if len(shape) != len(concrete):
-        return f"{len(shape)} axes {format_shape(shape)} are expected, {len(concrete)} found {format_shape(concrete)}"
+        return (
+            f"{counted(len(shape), 'axis')} {format_shape(shape)} {'is' if len(shape) == 1 else 'are'} "
+            f"expected, {len(concrete)} found {format_shape(concrete)}"
+        )
     for axis, (expected, found) in enumerate(zip(shape, concrete, strict=True)):
         known = expected.substitute(sizes) if isinstance(expected, Size) else expected
         if isinstance(known, Size):

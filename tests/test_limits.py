@@ -213,7 +213,7 @@ def test_columns_that_are_listed_many_times(tmp_path: Path) -> None:
         f"[data]\nfile = 'd.csv'\ncolumns = {{ x = [{columns}] }}\n"
     )
     made = 8 * 10 * (1000 - 2)  # bytes of the input beyond those of the table
-    with Limits(memory=made - 1), pytest.raises(DataError, match="'x' with 1000 columns"):
+    with Limits(memory=made - 1), pytest.raises(DataError, match="'x' with 1,000 columns"):
         dataflow.load(path).run()
     with Limits(memory=made):
         assert dataflow.load(path).run()["y"] == 15000

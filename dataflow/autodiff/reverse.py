@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from dataflow.errors import DataflowError, DtypeError, RuleError
+from dataflow.errors import DataflowError, DtypeError, RuleError, counted
 from dataflow.graph.cost import spend_call
 from dataflow.graph.graph import Graph, trace_op
 from dataflow.graph.node import concrete_attributes
@@ -236,7 +236,10 @@ def _by_whole_rule(
 def _one_for_each(op: Op, result: Any, arguments: Sequence[Any], kind: str) -> Sequence[Any]:
     results = result if isinstance(result, (tuple, list)) else (result,)
     if len(results) != len(arguments):
-        raise RuleError(f"the {kind} rule of op '{op.name}' gave {len(results)} results for {len(arguments)} inputs")
+        raise RuleError(
+            f"the {kind} rule of op '{op.name}' gave {counted(len(results), 'result')} for "
+            f"{counted(len(arguments), 'input')}"
+        )
     return results
 
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from dataflow.cli import common
 from dataflow.cli.group import Session
-from dataflow.cli.terminal_text import clean, counted, table, width
+from dataflow.cli.terminal_text import clean, table, width
 from dataflow.data.write_results import plain_numbers
+from dataflow.errors import counted
 from dataflow.faults import Closest, Compared, Diagnosis, Explained, Marker, read_answer
 from dataflow.faults.answers import EXACT
 from dataflow.model.model import Model
@@ -56,7 +57,7 @@ def _precision(diagnosis: Diagnosis) -> str:
     fewest, most = precision
     if fewest == most:
         return f", to {counted(most, 'decimal')}, as they are given"
-    return f", with {fewest} to {most} decimals, each as it is given"
+    return f", with {fewest} to {counted(most, 'decimal')}, each as it is given"
 
 
 def closest_text(closest: Closest) -> str:
@@ -65,7 +66,7 @@ def closest_text(closest: Closest) -> str:
         return "no known mistake gives these numbers"
     at = f" at {list(closest.place)}" if closest.place else ""
     what = f"those of '{closest.fault}' ({closest.mistake})" if closest.fault else "the right ones"
-    entries = f", {counted(closest.entries, 'entry')[:-2]}ies differ" if closest.entries > 1 else ""
+    entries = f", {counted(closest.entries, 'entry')} differ" if closest.entries > 1 else ""
     return (
         f"no known mistake gives these numbers; closest are {what}, from which they are off by "
         f"{number_text(closest.off, 3)}{at}{entries}"

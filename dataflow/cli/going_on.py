@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from dataflow.cli.rescue import Rescue
-from dataflow.cli.terminal_text import counted
+from dataflow.errors import counted
 from dataflow.model.model import Model
 from dataflow.training import History
 from dataflow.training.saving.checkpoints import is_newest

@@ -15,9 +15,9 @@ import numpy as np
 from dataflow.cli import common
 from dataflow.cli.against import compare, document, short_verdict, verdict
 from dataflow.cli.group import Session
-from dataflow.cli.terminal_text import clean, counted, room, table
+from dataflow.cli.terminal_text import clean, room, table
 from dataflow.data.write_results import check_table_ending, write_table
-from dataflow.errors import DataError, DataflowError
+from dataflow.errors import DataError, DataflowError, counted
 from dataflow.faults import Diagnosis, Marker, read_answer
 from dataflow.faults.diagnosis import MOST_EXAMPLES
 from dataflow.faults.learner import Learner

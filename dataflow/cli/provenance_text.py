@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dataflow.cli.terminal_text import counted, settings_text
+from dataflow.cli.terminal_text import settings_text
 from dataflow.data.write_results import plain_document
+from dataflow.errors import counted
 from dataflow.model.digests import graph_digest, parameter_digest
 from dataflow.model.model import Model
 from dataflow.model.train_settings import DECIDING_OPTIONS

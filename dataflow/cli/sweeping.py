@@ -19,11 +19,11 @@ from dataflow.cli.common import about
 from dataflow.cli.going_on import arguments_of_call, command_line
 from dataflow.cli.group import Session
 from dataflow.cli.rescue import Rescue
-from dataflow.cli.terminal_text import clean, counted, table
+from dataflow.cli.terminal_text import clean, table
 from dataflow.cli.train_options import NONE
 from dataflow.data.source import DataSource
 from dataflow.data.write_results import plain_document, plain_numbers
-from dataflow.errors import DataflowError
+from dataflow.errors import DataflowError, counted
 from dataflow.files import save
 from dataflow.model.model import Model
 from dataflow.model.train_settings import options_of

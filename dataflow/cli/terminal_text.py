@@ -103,11 +103,6 @@ def matrix_text(matrix: np.ndarray, rows: Sequence[str], columns: Sequence[str])
     return columns_text(cells, 1)
 
 
-def counted(count: int, what: str) -> str:
-    """Format a count with its noun: ``1 example``, ``4 examples``."""
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
-
-
 def missing_text(missing: Sequence[str]) -> str:
     """Say why a node was not computed."""
     return f"not computed: needs {evaluate.missing_text(missing)}"

@@ -12,7 +12,7 @@ import numpy as np
 
 from dataflow.data.raw_table import RawColumn, RawTable
 from dataflow.data.readers.dialect import added_to_numbers
-from dataflow.errors import DataError, cut, printable
+from dataflow.errors import DataError, counted, cut, printable
 
 CATEGORIES_LIMIT = 50
 """The most different texts of a column that are taken as categories."""
@@ -109,7 +109,7 @@ def _why_no_input(
     name: str, cells: np.ndarray, values: list[str | float], rows: int, is_text: bool, is_whole: bool
 ) -> str:
     if 2 * len(cells) < rows:
-        return f"missing in {rows - len(cells)} of {rows} rows"
+        return f"missing in {rows - len(cells)} of {counted(rows, 'row')}"
     if len(values) == 1:
         return f"{shown(values[0])} in every row that has a value"
     if is_text and (len(values) > CATEGORIES_LIMIT or 2 * len(values) > len(cells)):

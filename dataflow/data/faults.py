@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dataflow.data.raw_table import RawTable
-from dataflow.errors import DataError, UndeclaredError
+from dataflow.errors import DataError, UndeclaredError, counted, plural
 from dataflow.support.texts import shorten
 
 _PLACES = 5
@@ -82,7 +82,7 @@ class Faults:
                 return kind(f"column '{shorten(group.column)}' of row {row + 1}: {message}", file=self.table.source)
             line = self.table.places[row]
             return kind(f"column '{shorten(group.column)}': {message}", file=self.table.source, line=line)
-        return kind(f"{self.count} cells cannot be used: {'; '.join(self.lines())}", file=self.table.source)
+        return kind(f"{counted(self.count, 'cell')} cannot be used: {'; '.join(self.lines())}", file=self.table.source)
 
     def lines(self) -> list[str]:
         """A text for each column and kind, the first dozen of them."""
@@ -96,8 +96,8 @@ class Faults:
         places = [self._place(group, int(row)) for row in group.rows[:_PLACES]]
         more = ", ..." if len(group.rows) > _PLACES else ""
         unit = "row" if self.table.places is None else "line"
-        where = f"{unit}{'s' if len(group.rows) > 1 else ''} {', '.join(places)}{more}"
-        cells = f"{len(group.rows)} cells" if len(group.rows) > 1 else "1 cell"
+        where = f"{plural(unit, len(group.rows))} {', '.join(places)}{more}"
+        cells = counted(len(group.rows), "cell")
         verb = "are" if len(group.rows) > 1 else "is"
         text = f"{cells} of column '{shorten(group.column)}' {verb} {group.kind} ({where})"
         return ", ".join(filter(None, [text, group.advice, group.accept and f"accepted by {group.accept}"]))

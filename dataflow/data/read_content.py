@@ -16,7 +16,7 @@ from dataflow.data.readers.json_files import read_json
 from dataflow.data.readers.npz import read_npy, read_npz
 from dataflow.data.readers.opening import Origin, nothing_for
 from dataflow.data.readers.rows import read_rows
-from dataflow.errors import DataError, listed, nearest
+from dataflow.errors import DataError, listed, nearest, plural
 from dataflow.limits import grant
 from dataflow.support.texts import shorten
 
@@ -71,7 +71,9 @@ def read_content(origin: Any, wanted: Wanted, dialect: Dialect) -> Content:
     if place.format == "npy":
         if len(wanted.inputs) > 1:
             raise DataError(
-                f"holds one array, and the model has the inputs {listed(wanted.inputs)}; use .npz", file=place.name
+                f"holds one array, and the model has the {plural('input', len(wanted.inputs))} "
+                f"{listed(wanted.inputs)}; use .npz",
+                file=place.name,
             )
         return Content(place.name, None, {}, dict.fromkeys(wanted.inputs, read_npy(place)))
     if place.format == "npz":

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dataflow.data.source import DataSource
-from dataflow.errors import DataError, TrainingError
+from dataflow.errors import DataError, TrainingError, counted
 from dataflow.graph.graph import Graph
 
 Rows = slice | np.ndarray
@@ -33,7 +33,9 @@ def split_rows(
     share = stated.get("share", 0.0)
     held = math.ceil(round(share * count, 9))
     if held >= count:
-        raise TrainingError(f"validation = {share:g} holds out {held} of {count} examples and leaves none to train on")
+        raise TrainingError(
+            f"validation = {share:g} holds out {held} of {counted(count, 'example')} and leaves none to train on"
+        )
     if not held or not (stated.get("shuffle") or "stratify" in stated):
         return slice(0, count - held), slice(count - held, count)
     order = np.arange(count)
@@ -77,7 +79,8 @@ def _class_numbers(name: str, values: np.ndarray) -> np.ndarray:
         classes, numbers = np.unique(rows, return_inverse=True, axis=0)
     if 2 * len(classes) > len(rows):
         raise TrainingError(
-            f"stratify takes a column of classes; '{name}' has {len(classes)} different values in {len(rows)} rows"
+            f"stratify takes a column of classes; '{name}' has {len(classes)} different values in "
+            f"{counted(len(rows), 'row')}"
         )
     return numbers.reshape(-1)
 

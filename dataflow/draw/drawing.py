@@ -29,7 +29,7 @@ from dataflow.draw.writers.figure_tikz import figure_tikz
 from dataflow.draw.writers.mermaid import mermaid
 from dataflow.draw.writers.svg import accessible
 from dataflow.draw.writers.tikz import tikz
-from dataflow.errors import DataflowError, FileFormatError, GraphError, MissingExtraError, listed
+from dataflow.errors import DataflowError, FileFormatError, GraphError, MissingExtraError, counted, listed
 from dataflow.support.arguments import checked
 from dataflow.support.atomic import replace_file
 from dataflow.support.mimebundle import bundle
@@ -93,7 +93,9 @@ class Drawing:
 
     def __repr__(self) -> str:
         picture = self.picture
-        return f"<picture '{picture.title}': {len(picture.nodes)} nodes, {len(picture.edges)} edges>"
+        return (
+            f"<picture '{picture.title}': {counted(len(picture.nodes), 'node')}, {counted(len(picture.edges), 'edge')}>"
+        )
 
     @cached_property
     def source(self) -> str:

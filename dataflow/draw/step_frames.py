@@ -12,7 +12,7 @@ from typing import Protocol, overload
 from dataflow.draw.frames_folder import write_frames
 from dataflow.draw.picture.picture import Picture
 from dataflow.draw.writers.animation import LINGER, animated
-from dataflow.errors import DataError, FileFormatError, GraphError, MissingExtraError
+from dataflow.errors import DataError, FileFormatError, GraphError, MissingExtraError, counted
 from dataflow.support.arguments import checked
 from dataflow.support.atomic import replace_file
 from dataflow.support.mimebundle import bundle
@@ -56,7 +56,7 @@ class Frames(Sequence[Steps]):
         return self.whole.at_step(step % len(self))
 
     def __repr__(self) -> str:
-        return f"<{len(self)} frames of '{self.whole.picture.title}'>"
+        return f"<{counted(len(self), 'frame')} of '{self.whole.picture.title}'>"
 
     @checked
     def render(self, form: str, *, delay: float = DELAY) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dataflow.errors import DataflowError, RuleError
+from dataflow.errors import DataflowError, RuleError, plural
 from dataflow.graph.cost import steps_of_entries
 from dataflow.graph.graph import Graph
 from dataflow.graph.node import CONSTANT, INPUT, OP, PARAMETER, Node, concrete_attributes
@@ -225,7 +225,7 @@ def missing_text(missing: Sequence[str]) -> str:
     """``the inputs 'x', 'y'``."""
     more = " and more" if len(missing) > MOST_MISSING else ""
     listed = ", ".join(f"'{name}'" for name in missing[:MOST_MISSING])
-    return f"the input{'s' if len(missing) != 1 else ''} {listed}{more}"
+    return f"the {plural('input', len(missing))} {listed}{more}"
 
 
 def non_finite_warnings(graph: Graph, order: Iterable[str], values: Mapping[str, np.ndarray]) -> list[str]:

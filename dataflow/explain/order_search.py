@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from dataflow.errors import GraphError, ShapeError, nearest
+from dataflow.errors import GraphError, ShapeError, counted, nearest
 from dataflow.limits import spend
 from dataflow.operations.jacobians import product_error
 from dataflow.support.topological import topological_order
@@ -117,9 +117,13 @@ def _agreed_sizes(jacobians: Mapping[Edge, np.ndarray]) -> dict[str, int]:
     for (source, target), matrix in jacobians.items():
         rows, columns = matrix.shape
         if as_rows.setdefault(target, (rows, columns))[0] != rows:
-            raise ShapeError(f"'{target}' has {as_rows[target][0]} entries in one factor and {rows} in another")
+            raise ShapeError(
+                f"'{target}' has {counted(as_rows[target][0], 'entry')} in one factor and {rows} in another"
+            )
         if as_columns.setdefault(source, (rows, columns))[1] != columns:
-            raise ShapeError(f"'{source}' has {as_columns[source][1]} entries in one factor and {columns} in another")
+            raise ShapeError(
+                f"'{source}' has {counted(as_columns[source][1], 'entry')} in one factor and {columns} in another"
+            )
     for name in as_rows.keys() & as_columns.keys():
         if as_columns[name][1] != as_rows[name][0]:
             raise product_error(as_columns[name], as_rows[name])

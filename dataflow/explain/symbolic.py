@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from dataflow.analysis.interpret import Interpretation, array_of
-from dataflow.errors import MissingExtraError, RuleError, ShapeError, WorkLimitError
+from dataflow.errors import MissingExtraError, RuleError, ShapeError, WorkLimitError, counted
 from dataflow.explain.chain import Chain, Edge
 from dataflow.explain.explainer import chain_of
 from dataflow.graph.node import OP
@@ -185,7 +185,8 @@ def _symbols(sympy: Any, name: str, shape: tuple[int, ...], names: Names) -> Any
     size = math.prod(shape)
     if size > LARGEST:
         raise ShapeError(
-            f"'{name}' has {size} entries; symbols are written for up to {LARGEST}. Explain it in numbers instead",
+            f"'{name}' has {counted(size, 'entry')}; symbols are written for up to {LARGEST}. Explain it in "
+            f"numbers instead",
             node=name,
         )
     if size == 1:

@@ -15,7 +15,7 @@ import numpy as np
 from dataflow.data.readers.json_files import read_json
 from dataflow.data.readers.npz import read_npz
 from dataflow.data.readers.opening import Origin, opened
-from dataflow.errors import DataError, listed, nearest
+from dataflow.errors import DataError, counted, listed, nearest
 from dataflow.model.model import Model
 from dataflow.support.conversion import EntryError, TooLargeError, convert, finite, is_number, misfit
 from dataflow.support.texts import shorten
@@ -58,7 +58,7 @@ class Answer:
         """Say what the answer holds."""
         if self.epochs is None:
             return "gradients"
-        return f"parameters after {self.epochs} epoch{'' if self.epochs == 1 else 's'}"
+        return f"parameters after {counted(self.epochs, 'epoch')}"
 
 
 def read_answer(path: Path, model: Model, after: int | None = None) -> Answer:
@@ -154,7 +154,8 @@ def _to_shape(name: str, value: Any, model: Model, flat: bool) -> np.ndarray:
     if flat or array.size == 1 == model.parameters[name].size:
         if array.size != model.parameters[name].size:
             raise DataError(
-                f"'{name}' has {model.parameters[name].size} entries, {array.size} are given; give them row by row"
+                f"'{name}' has {counted(model.parameters[name].size, 'entry')}, {array.size} are given; "
+                f"give them row by row"
             )
         return array.reshape(shape)
     if array.shape not in (shape, shape[::-1]):

@@ -37,7 +37,7 @@ def take_parameters(model: Model, path: Path) -> None:
             )
         if missing:
             raise FileFormatError(
-                f"the parameters {listed(missing, 6)} are not in the file{nearest(missing[0], tensors)}"
+                f"{listed(missing, 6)}: no tensor of the file is called so{nearest(missing[0], tensors)}"
             )
         arrays = {name: _array(model, name, found[name], tensors[found[name]]) for name in model.parameters}
         model.parameters.update(arrays)

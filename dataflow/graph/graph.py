@@ -12,7 +12,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from dataflow.errors import DataflowError, DtypeError, GraphError, OpError, RuleError, ShapeError
+from dataflow.errors import DataflowError, DtypeError, GraphError, OpError, RuleError, ShapeError, counted
 from dataflow.graph.node import CONSTANT, INPUT, OP, PARAMETER, Node
 from dataflow.graph.node_graph import NodeGraph, reachable
 from dataflow.graph.node_names import check_name, check_output
@@ -65,7 +65,7 @@ class Graph(NodeGraph):
         self._widths: set[str] = set()  # names of sizes that parameters may have
 
     def __repr__(self) -> str:
-        return f"<graph '{self.name}': {len(self)} nodes>"
+        return f"<graph '{self.name}': {counted(len(self), 'node')}>"
 
     @property
     def unnamed(self) -> Collection[str]:

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from dataflow.errors import DataflowError, GraphError, OpError
+from dataflow.errors import DataflowError, GraphError, OpError, counted
 from dataflow.graph.graph import Graph
 from dataflow.graph.node import CONSTANT, INPUT, OP, PARAMETER, Node
 from dataflow.graph.value import Value
@@ -102,8 +102,7 @@ class Subgraph(GraphAttribute):
         given = [spec for spec in specs if spec is not None]
         if len(given) != len(self.inputs):
             listed = f" ({', '.join(self.inputs)})" if self.inputs else ""
-            inputs = "1 input" if len(self.inputs) == 1 else f"{len(self.inputs)} inputs"
-            raise OpError(f"graph '{self.name}' takes {inputs}{listed}, {len(given)} given")
+            raise OpError(f"graph '{self.name}' takes {counted(len(self.inputs), 'input')}{listed}, {len(given)} given")
         if self._graph is None and self._build is not None:
             built = self._build(given)
             self._graph, self.nodes = built.graph, built.nodes
@@ -199,7 +198,7 @@ class Subgraph(GraphAttribute):
         return hash(self.digest)
 
     def __repr__(self) -> str:
-        built = "not built yet" if self._graph is None else f"{len(self._graph)} nodes, {self.digest[:32]}"
+        built = "not built yet" if self._graph is None else f"{counted(len(self._graph), 'node')}, {self.digest[:32]}"
         return f"<graph '{self.name}': {built}>"
 
     def __deepcopy__(self, memo: Any) -> Subgraph:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dataflow.errors import DataError
+from dataflow.errors import DataError, counted
 from dataflow.metrics.compared import probabilities
 from dataflow.metrics.comparisons import Comparison, Undo
 from dataflow.support.texts import shorten
@@ -43,7 +43,7 @@ class Predictions(Mapping[str, np.ndarray]):
         return len(self.outputs)
 
     def __repr__(self) -> str:
-        return f"<predictions of {', '.join(self.outputs)} for {self.count} rows>"
+        return f"<predictions of {', '.join(self.outputs)} for {counted(self.count, 'row')}>"
 
     def columns(self) -> dict[str, np.ndarray]:
         """One-dimensional arrays by name: the columns that are carried over, then for each output its values, and the

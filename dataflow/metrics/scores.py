@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dataflow.errors import counted
 from dataflow.metrics.compared import Compared
 from dataflow.metrics.comparisons import Measured
 
@@ -33,4 +34,4 @@ class Scores(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         numbers = [f"{name} {value:.6g}" for name, value in self.results.items() if isinstance(value, float)]
-        return f"<scores of {self.examples} examples: {', '.join(numbers)}>"
+        return f"<scores of {counted(self.examples, 'example')}: {', '.join(numbers)}>"

@@ -16,7 +16,7 @@ from dataflow.autodiff.per_example import per_example_gradients
 from dataflow.autodiff.reverse import backward, check_differentiable, gradient_graph
 from dataflow.data.source import DataSource
 from dataflow.data.split import split_source
-from dataflow.errors import DataError, DataflowWarning, GraphError, listed
+from dataflow.errors import DataError, DataflowWarning, GraphError, counted, listed, plural
 from dataflow.execution.forward import (
     forward,
     kink_warnings,
@@ -131,7 +131,10 @@ class Model:
     def __repr__(self) -> str:
         count = sum(math.prod(self.graph.node_of(name).shape) for name in self._parameters)
         outputs = ", ".join(self.outputs)
-        return f"<model '{self.name}': {len(self.graph)} nodes, {count} scalar parameters, outputs {outputs}>"
+        return (
+            f"<model '{self.name}': {counted(len(self.graph), 'node')}, "
+            f"{count} {plural('scalar parameter', count)}, outputs {outputs}>"
+        )
 
     # -------------------------------------------------------------------------------------------- running
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from dataflow.errors import PluginError
+from dataflow.errors import PluginError, counted
 from dataflow.operations.declare_ops import primitive
 from dataflow.operations.op import Op, Operation
 from dataflow.operations.op_rules import Rule, Sample, sample
@@ -47,7 +47,9 @@ def elementwise(
         op.vjp(vjp)
     elif vjp is not None:
         if len(vjp) != len(op.inputs):
-            raise PluginError(f"op '{op.name}' has {len(op.inputs)} inputs, and {len(vjp)} vjp rules are given")
+            raise PluginError(
+                f"op '{op.name}' has {counted(len(op.inputs), 'input')}, and {len(vjp)} vjp rules are given"
+            )
         for wrt, rule in zip(op.inputs, vjp, strict=True):
             op.vjp(wrt=wrt)(rule)
     if symbolic is not None:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from types import EllipsisType
 from typing import Any, TypeAlias
 
-from dataflow.errors import OpError, ShapeError, cut
+from dataflow.errors import OpError, ShapeError, counted, cut
 from dataflow.shapes import Dim, Shape, Size, format_shape
 from dataflow.support.arguments import describe
 
@@ -39,7 +39,8 @@ def indexed_shape(shape: Shape, key: Key) -> Shape:
     axis_count = sum(item is not None and item is not Ellipsis for item in key)
     if axis_count > len(shape):
         raise ShapeError(
-            f"[{format_key(key)}] indexes {axis_count} axes, the shape {format_shape(shape)} has {len(shape)}"
+            f"[{format_key(key)}] indexes {counted(axis_count, 'axis')}, the shape {format_shape(shape)} "
+            f"has {len(shape)}"
         )
     if Ellipsis not in key:
         key = (*key, Ellipsis)

@@ -26,7 +26,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from dataflow.errors import DtypeError, OpError, PluginError, RuleError
+from dataflow.errors import DtypeError, OpError, PluginError, RuleError, counted
 from dataflow.operations import attributes as attribute_module
 from dataflow.operations.op_rules import Rule, Rules, Sample
 from dataflow.operations.operands import Literal, as_array, as_operand, literals_of, specs_of
@@ -253,7 +253,7 @@ class Op(Rules):
             return list(arguments)
         if not self.required_inputs <= count <= len(self.inputs):
             least, most = self.required_inputs, len(self.inputs)
-            takes = f"{most} input{'s' if most != 1 else ''}" if least == most else f"{least} to {most} inputs"
+            takes = counted(most, "input") if least == most else f"{least} to {most} inputs"
             names = f" ({', '.join(self.inputs)})" if self.inputs else ""
             keyword = f"; its attributes go by keyword: {', '.join(self.attributes)}" if self.attributes else ""
             raise OpError(f"op '{self.name}' takes {takes}{names}, {count} given{keyword if count > most else ''}")

@@ -28,11 +28,14 @@ def literals_of(arguments: Sequence[Any]) -> dict[int, Literal]:
 
 
 def with_literals(specs: Sequence[TensorSpec | None], literals: Mapping[int, Literal]) -> list[TensorSpec | None]:
-    """The arguments' specs with those of plain numbers, which take the dtype of the arrays beside them."""
+    """The arguments' specs with those of plain numbers, which take the dtype of the arrays beside them; a boolean is no
+    number and stays what it is."""
     beside = [spec.dtype for spec in specs if spec is not None]
-    return [
-        TensorSpec((), np.result_type(literals[i], *beside)) if i in literals else spec for i, spec in enumerate(specs)
-    ]
+
+    def spec_of(literal: Literal) -> TensorSpec:
+        return TensorSpec((), np.dtype(bool) if isinstance(literal, bool) else np.result_type(literal, *beside))
+
+    return [spec_of(literals[i]) if i in literals else spec for i, spec in enumerate(specs)]
 
 
 def refuse_outputs(argument: Any) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from dataflow.analysis.finite_differences import Difference, central_difference
 from dataflow.autodiff.reverse import GradientGraph, backward, gradient_graph
+from dataflow.errors import counted
 from dataflow.explain.local import Call, local_jacobian
 from dataflow.graph.graph import Graph
 from dataflow.graph.value import Value
@@ -66,7 +67,7 @@ def jacobian(case: Case, rng: np.random.Generator) -> Iterator[str]:
     result = op.jacobian_rule(case.run(), *case.arguments, **case.attributes)
     matrices = result if isinstance(result, (tuple, list)) else (result,)
     if len(matrices) != len(case.arguments):
-        yield f"it gives {len(matrices)} matrices for {len(case.arguments)} inputs"
+        yield f"it gives {counted(len(matrices), 'matrix')} for {counted(len(case.arguments), 'input')}"
         return
     rows = _rows(case)
     for i in case.floats:

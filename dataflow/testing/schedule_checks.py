@@ -8,7 +8,7 @@ from copy import deepcopy
 import numpy as np
 
 from dataflow.backends.schedule import Schedule
-from dataflow.errors import PluginError
+from dataflow.errors import PluginError, counted
 from dataflow.support.arguments import checked
 
 LENGTHS = (1, 2, 40, 1000)
@@ -34,7 +34,7 @@ def _factors(schedule: Schedule) -> Iterator[str]:
         updates = np.arange(2 * length)
         factors = np.asarray(deepcopy(schedule).factors(updates, length))
         if factors.shape != updates.shape:
-            yield f"for {len(updates)} updates it gives the shape {factors.shape}"
+            yield f"for {counted(len(updates), 'update')} it gives the shape {factors.shape}"
         elif not (np.isfinite(factors).all() and (factors >= 0).all()):
             wrong = int(np.argmin(np.isfinite(factors) & (factors >= 0)))
             yield f"update {wrong} of a run of {length} has the factor {factors[wrong]}"

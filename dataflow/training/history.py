@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from dataflow.errors import plural
 from dataflow.support.arguments import checked
 from dataflow.training.loss_plot import plot_loss
 
@@ -38,7 +39,7 @@ class History:
     def __repr__(self) -> str:
         last = {"loss": self.loss, **self.metrics}
         measured = [f"{name.replace('_', ' ')} {values[-1]:.6g}" for name, values in last.items() if values]
-        epochs = f"{self.epochs} epoch{'' if self.epochs == 1 else 's'}"
+        epochs = f"{self.epochs} {plural('epoch', self.epochs)}"
         best = [] if self.best_epoch is None else [f"best epoch {self.best_epoch}"]
         interrupted = ["interrupted"] if self.interrupted else []
         return f"<history: {', '.join([epochs, *measured, *best, *interrupted])}>"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataflow import OpError, ShapeError, format_shape, op, sample
+from dataflow.errors import counted
 from dataflow.shapes import Size
 from dataflow_nn.channels import along_channels
 from dataflow_nn.correlation import correlate, correlate_transpose
@@ -82,7 +83,7 @@ def _cropped(whole, output_shape, padding, extents, strides):
     if not isinstance(padding, str) and padding != 0:
         raise OpError("give padding or output_shape; the padding follows from output_shape")
     if len(output_shape) != len(whole):
-        raise OpError(f"output_shape has {len(output_shape)} sizes for {len(whole)} spatial axes")
+        raise OpError(f"output_shape has {counted(len(output_shape), 'size')} for {len(whole)} spatial axes")
     pairs = []
     for full, wanted in zip(whole, output_shape, strict=True):
         total = full - wanted

@@ -17,6 +17,7 @@ from dataflow import (
     primitive,
     sample,
 )
+from dataflow.errors import counted
 from dataflow.shapes import Shape
 
 Mode = Literal["constant", "reflect", "edge", "wrap"]
@@ -143,7 +144,8 @@ def _pairs(padding, axes, ndim):
     pairs = [(pair, pair) if isinstance(pair, int) else pair for pair in each]
     if len(pairs) != len(along) or any(len(pair) != 2 for pair in pairs):
         raise OpError(
-            f"padding is {padding} for {len(along)} axes; give one number, or for each axis a number or a pair"
+            f"padding is {padding} for {counted(len(along), 'axis')}; give one number, or for each axis a "
+            f"number or a pair"
         )
     return list(zip(along, pairs, strict=True))
 

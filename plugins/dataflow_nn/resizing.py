@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from dataflow import OpError, ShapeError, normalize_axes, normalize_axis, op, sample
+from dataflow.errors import counted
 from dataflow.shapes import Size
 from dataflow_nn.resampling import Coordinates, Mode, Rounding, resample
 
@@ -41,7 +42,7 @@ def resize(
     if (scales is None) == (sizes is None):
         raise OpError("resize takes scales or sizes, one of the two")
     if region is not None and len(region) != 2 * len(along):
-        raise OpError(f"region has a start for each of the {len(along)} axes, then an end for each")
+        raise OpError(f"region has a start for each of the {counted(len(along), 'axis')}, then an end for each")
     if coordinates == "crop_and_resize" and region is None:
         raise OpError('coordinates="crop_and_resize" needs a region')
     wanted = _wanted(x, along, scales, sizes)
@@ -70,7 +71,7 @@ def _wanted(x, along, scales, sizes):
     """The size and the scale of each axis."""
     given = sizes if sizes is not None else (scales,) * len(along) if isinstance(scales, float) else scales
     if len(given) != len(along):
-        raise OpError(f"resize has {len(given)} scales or sizes for {len(along)} axes")
+        raise OpError(f"resize has {len(given)} scales or sizes for {counted(len(along), 'axis')}")
     wanted = []
     for number, axis in zip(given, along, strict=True):
         size = x.shape[axis]

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from dataflow import OpError, ShapeError, format_shape
+from dataflow.errors import counted
 from dataflow.shapes import Dim, Shape, Size
 
 PerAxis: TypeAlias = int | tuple[int, ...]
@@ -24,7 +25,10 @@ def for_each_axis(name: str, value: PerAxis, count: int, least: int = 1) -> tupl
     """The numbers of an attribute, one for each of ``count`` axes."""
     numbers = (value,) * count if isinstance(value, int) else value
     if len(numbers) != count:
-        raise OpError(f"{name} has {len(numbers)} numbers for {count} axes; give one number, or one for each axis")
+        raise OpError(
+            f"{name} has {counted(len(numbers), 'number')} for {counted(count, 'axis')}; give one number, "
+            f"or one for each axis"
+        )
     if any(number < least for number in numbers):
         raise OpError(f"{name} is {value}; its numbers are at least {least}")
     return numbers
@@ -47,7 +51,8 @@ def padding_pairs(padding: Padding, sizes: Shape, extents: Sequence[int], stride
     each = (padding,) * count if isinstance(padding, int) else padding
     if len(each) != count:
         raise OpError(
-            f"padding has {len(each)} entries for {count} axes; give one number, or for each axis a number or a pair"
+            f"padding has {counted(len(each), 'entry')} for {counted(count, 'axis')}; give one number, or "
+            f"for each axis a number or a pair"
         )
     both = tuple((pair, pair) if isinstance(pair, int) else pair for pair in each)
     if any(len(pair) != 2 for pair in both):

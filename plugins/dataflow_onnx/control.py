@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 
 from dataflow import ops
-from dataflow.errors import FileFormatError
+from dataflow.errors import FileFormatError, counted
 from dataflow.graph.graph import Graph
 from dataflow.graph.subgraph import MAX_DEPTH, Subgraph
 from dataflow.graph.value import Value
@@ -80,7 +80,7 @@ class Control:
         body, count = self._attributes["body"], self._attributes["num_scan_inputs"]
         states = len(self._operands) - count
         if states < 0 or count < 1:
-            raise FileFormatError(f"Scan takes {count} inputs to go through, and has {len(self._operands)}")
+            raise FileFormatError(f"Scan takes {counted(count, 'input')} to go through, and has {len(self._operands)}")
         captured = self._captured(body)
         values = [self._value(i) for i in range(len(self._operands))]
         axes, backward = (self._attributes.get(f"scan_input_{key}", (0,) * count) for key in ("axes", "directions"))

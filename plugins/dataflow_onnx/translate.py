@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 
 from dataflow import limits
-from dataflow.errors import DataflowError, FileFormatError
+from dataflow.errors import DataflowError, FileFormatError, counted
 from dataflow.execution.forward import forward
 from dataflow.graph.graph import Graph
 from dataflow.graph.value import Value
@@ -174,7 +174,7 @@ class Translator:
 
     def _bind(self, node: onnx.NodeProto, results: list[Value | np.ndarray], scope: Scope) -> None:
         if len(results) < sum(1 for name in node.output if name):
-            raise DeclinedError(f"{node.op_type} with {len(node.output)} outputs is not supported")
+            raise DeclinedError(f"{node.op_type} with {counted(len(node.output), 'output')} is not supported")
         for name, result in zip(node.output, results, strict=False):
             if not name:
                 continue
@@ -212,7 +212,9 @@ class Translator:
         if len(self._inside) >= DEEPEST:
             raise FileFormatError(f"functions are nested more than {DEEPEST} deep")
         if len(operands) > len(function.input):
-            raise FileFormatError(f"'{function.name}' takes {len(function.input)} inputs, not {len(operands)}")
+            raise FileFormatError(
+                f"'{function.name}' takes {counted(len(function.input), 'input')}, not {len(operands)}"
+            )
         inner: Scope = {}
         for name, operand in zip(function.input, operands, strict=False):
             if operand is not None:

@@ -7,6 +7,7 @@ import string
 from collections.abc import Mapping, Sequence
 
 from dataflow import OpError, ShapeError, element_count, format_shape, op, sample
+from dataflow.errors import counted
 from dataflow.operations.engine_ops import broadcast_to, expand_dims, reshape, transpose, where
 from dataflow_ops.reductions import sum_
 from dataflow_ops.shaping import diagonal_number
@@ -40,7 +41,7 @@ def _letters(equation: str, ndims: Sequence[int]) -> tuple[list[str], str]:
         raise OpError(f"the equation '{equation[:60]}' of einsum is not of the form \"ij,jk->ik\"")
     inputs, output = match[1].split(","), match[2]
     if len(inputs) != len(ndims):
-        raise OpError(f"the equation '{equation}' of einsum is for {len(inputs)} inputs, {len(ndims)} given")
+        raise OpError(f"the equation '{equation}' of einsum is for {counted(len(inputs), 'input')}, {len(ndims)} given")
     widths = [ndim - len(letters.replace("...", "")) for letters, ndim in zip(inputs, ndims, strict=True)]
     for letters, ndim, width in zip(inputs, ndims, widths, strict=True):
         if width < 0 or (width > 0 and "..." not in letters):

@@ -8,6 +8,7 @@ import numpy as np
 
 from dataflow import Cost, DtypeError, OpError, ShapeError, format_shape, op, primitive, sample
 from dataflow.autodiff.subgraph_gradient import floats_of, gradient_of
+from dataflow.errors import counted
 from dataflow.execution.run_subgraph import SubgraphRun, as_arrays
 from dataflow.graph.cost import cost_of
 from dataflow.graph.subgraph import Subgraph
@@ -36,7 +37,7 @@ def _(*specs, then, orelse):
     _check_single("if", "condition", specs[0], "bool")
     results, others = then.on(specs[1:]).specs, orelse.on(specs[1:]).specs
     if len(results) != len(others):
-        raise OpError(f"if: '{then.name}' has {len(results)} outputs, and '{orelse.name}' has {len(others)}")
+        raise OpError(f"if: '{then.name}' has {counted(len(results), 'output')}, and '{orelse.name}' has {len(others)}")
     pairs = zip(then.outputs, results, others, strict=True)
     return tuple([_joined("if", f"'{name}'", a, b, f"in '{orelse.name}'") for name, a, b in pairs])
 
@@ -98,14 +99,15 @@ def _(*specs, body, states):
     if not 0 <= states <= len(specs) - 2 or states + 1 > len(body.outputs):
         raise OpError(
             f"loop takes the most steps, whether to begin, {states} states and the rest, and a graph that gives "
-            f"whether to go on and then the states; there are {len(specs)} inputs and {len(body.outputs)} outputs"
+            f"whether to go on and then the states; there are {counted(len(specs), 'input')} and "
+            f"{counted(len(body.outputs), 'output')}"
         )
     _check_single("loop", "number of steps", specs[0])
     _check_single("loop", "condition", specs[1], "bool")
     carried, rest = list(specs[2 : 2 + states]), specs[2 + states :]
     while True:
         condition, *results = body.on([_INDEX, *carried, *rest]).specs
-        _check_single("loop", "first output of its graph", condition, "bool")
+        _check_single("loop", "graph's first output", condition, "bool")
         pairs = zip(body.outputs[1:], carried, results, strict=False)
         joined = [_joined("loop", f"state '{name}'", a, b, "after a step") for name, a, b in pairs]
         if joined == carried:
@@ -185,7 +187,8 @@ def _(*specs, body, states, sequences):
     if states < 0 or sequences < 1 or states + sequences > len(specs) or states > len(body.outputs):
         raise OpError(
             f"scan takes {states} states, {sequences} sequences, of which there is one at least, and the rest, and a "
-            f"graph that gives the states first; there are {len(specs)} inputs and {len(body.outputs)} outputs"
+            f"graph that gives the states first; there are {counted(len(specs), 'input')} and "
+            f"{counted(len(body.outputs), 'output')}"
         )
     rows = specs[states : states + sequences]
     if any(not row.shape or row.shape[0] != rows[0].shape[0] for row in rows):
@@ -320,7 +323,7 @@ def _is_true(name, condition):
 
 def _check_single(name, what, spec, dtype=None):
     if spec.dtype.name != (dtype or spec.dtype.name):
-        raise DtypeError(f"{name}: the {what} is {dtype}, not {spec.dtype}")
+        raise DtypeError(f"{name} takes a single {dtype} as its {what}, not {spec.dtype}")
     if any(size != 1 and not made_names([size]) for size in spec.shape):
         raise ShapeError(f"{name}: the {what} is a single entry, not of the shape {format_shape(spec.shape)}")
 

@@ -18,6 +18,7 @@ from dataflow import (
     op,
     sample,
 )
+from dataflow.errors import counted
 from dataflow.operations.engine_ops import broadcast_to, cast, expand_dims, reshape, transpose, where
 from dataflow.shapes import broadcast_shapes
 from dataflow_ops.cumulative import positions
@@ -43,7 +44,7 @@ def _(rng):
 def flatten(x, *, axis: int = 1):
     """x as a matrix: the axes before ``axis`` become its rows, the others its columns."""
     if not -x.ndim <= axis <= x.ndim:
-        raise ShapeError(f"axis {axis} is out of range for {x.ndim} axes")
+        raise ShapeError(f"axis {axis} is out of range for {counted(x.ndim, 'axis')}")
     split = axis if axis >= 0 else axis + x.ndim
     return reshape(x, shape=(element_count(x.shape[:split]), element_count(x.shape[split:])))
 

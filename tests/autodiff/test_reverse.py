@@ -365,7 +365,7 @@ def make(rule=None, jacobian=None, elementwise: bool = False):
     ("faulty", "message"),
     [
         (make(), "has no derivative: it is primitive and has neither a vjp nor a jacobian rule"),
-        (make(lambda g, y, x: (g, g)), "gave 2 results for 1 inputs"),
+        (make(lambda g, y, x: (g, g)), "gave 2 results for 1 input"),
         (make(lambda g, y, x: sum_(g)), r"gave the shape \(\) for an input of the shape \(3,\)"),
         (make(jacobian=lambda y, x: cos(x)), r"gave the shape \(3,\); rows are the output's entries"),
         (make(lambda g, y, x: np.exp(g)), "must call ops such as dataflow.ops.exp, not numpy"),

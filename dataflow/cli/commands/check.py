@@ -27,9 +27,9 @@ from dataflow.cli.learned_text import learned_text
 from dataflow.cli.marking import check_report, mark
 from dataflow.cli.parameters_option import parameters_option
 from dataflow.cli.provenance_text import provenance, provenance_lines
-from dataflow.cli.terminal_text import clean, counted, missing_text, table
+from dataflow.cli.terminal_text import clean, missing_text, table
 from dataflow.data.preparation.learned import Preparation
-from dataflow.errors import DataError, DataflowError
+from dataflow.errors import DataError, DataflowError, counted
 from dataflow.execution.forward import missing_inputs
 from dataflow.files.msgpack.container import Report, verify_container
 from dataflow.graph.node import INPUT
@@ -218,7 +218,8 @@ def _summary(model: Model, path: Path, container: Report | None) -> str:
     if container is not None:
         tensors = counted(len(container.tensors), "tensor")
         lines.append(
-            f"container   version {container.version}, {container.size:,} bytes, {tensors}: checksums are right"
+            f"container   version {container.version}, {counted(container.size, 'byte')}, {tensors}: "
+            f"checksums are right"
         )
     lines.append(f"graph       {graph_digest(model)}")
     lines.append(f"parameters  {parameter_digest(model)}")

@@ -14,8 +14,8 @@ from dataflow.cli.command import Command, example_text
 from dataflow.cli.common import FILE, about
 from dataflow.cli.group import Session
 from dataflow.cli.parameters_option import parameters_option
-from dataflow.cli.terminal_text import clean, counted
-from dataflow.errors import DataflowError, FileFormatError
+from dataflow.cli.terminal_text import clean
+from dataflow.errors import DataflowError, FileFormatError, counted
 from dataflow.files import load, save
 from dataflow.model.model import Model
 from dataflow.registry import registry

@@ -14,10 +14,10 @@ from dataflow.cli import common
 from dataflow.cli.command import Command, example_text
 from dataflow.cli.common import FILE, about
 from dataflow.cli.group import Session
-from dataflow.cli.terminal_text import clean, counted
+from dataflow.cli.terminal_text import clean
 from dataflow.data.readers.opening import STANDARD_INPUT, Origin
 from dataflow.data.write_results import plain_document, plain_numbers
-from dataflow.errors import DataflowError
+from dataflow.errors import DataflowError, counted
 from dataflow.graph.graph import Graph
 from dataflow.model.comparison import (
     ArrayDifference,

@@ -16,7 +16,7 @@ from dataflow.cli.layout_options import layout_options
 from dataflow.cli.parameters_option import parameters_option
 from dataflow.cli.picture_files import check_targets, file_options, find_targets, is_stale, make_folder, stale_error
 from dataflow.cli.step_options import check_steps, step_options
-from dataflow.cli.terminal_text import clean, counted
+from dataflow.cli.terminal_text import clean
 from dataflow.draw.build_picture import MOST_NODES
 from dataflow.draw.drawer import THEMES, draw
 from dataflow.draw.drawing import form_of
@@ -24,6 +24,7 @@ from dataflow.draw.option_conflicts import find_complaint
 from dataflow.draw.picture.specs import LABELS, VALUES
 from dataflow.draw.picture_styles import STYLES
 from dataflow.draw.step_frames import DELAY
+from dataflow.errors import counted
 
 
 @click.command(

@@ -13,10 +13,10 @@ from dataflow.cli import common
 from dataflow.cli.command import Command, example_text
 from dataflow.cli.common import FILE, about
 from dataflow.cli.group import Session
-from dataflow.cli.terminal_text import clean, counted
+from dataflow.cli.terminal_text import clean
 from dataflow.data.allowed_folders import split_upwards
 from dataflow.data.read_table import read_table
-from dataflow.errors import DataError, FileFormatError, nearest
+from dataflow.errors import DataError, FileFormatError, counted, nearest
 from dataflow.files.toml.first_model import FirstModel, first_model
 from dataflow.support.atomic import replace_file
 

@@ -14,8 +14,8 @@ from dataflow.cli.block_texts import all_about_block, block_document, blocks_lis
 from dataflow.cli.command import Command, example_text
 from dataflow.cli.completing import complete_ops
 from dataflow.cli.group import Session
-from dataflow.cli.terminal_text import counted, room, table, width
-from dataflow.errors import OpError, listed
+from dataflow.cli.terminal_text import room, table, width
+from dataflow.errors import OpError, counted, listed
 from dataflow.graph.cost import says_its_cost
 from dataflow.operations import attributes as attribute_module
 from dataflow.operations.op import Op

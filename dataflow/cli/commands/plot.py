@@ -14,8 +14,8 @@ from dataflow.cli.command import Command, example_text
 from dataflow.cli.common import FILE, about, gather
 from dataflow.cli.group import Session
 from dataflow.cli.progress import show_progress
-from dataflow.cli.terminal_text import clean, counted
-from dataflow.errors import DataError, TrainingError
+from dataflow.cli.terminal_text import clean
+from dataflow.errors import DataError, TrainingError, counted
 from dataflow.model.gathering import gather_for_training
 from dataflow.model.model import Model
 from dataflow.support.figures import check_plot

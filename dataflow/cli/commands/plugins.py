@@ -11,6 +11,7 @@ from dataflow.cli import common
 from dataflow.cli.command import Command, example_text
 from dataflow.cli.group import Session
 from dataflow.cli.terminal_text import clean, width
+from dataflow.errors import plural
 from dataflow.registry import registry
 from dataflow.registry.owners import Owner, distribution_of
 
@@ -59,7 +60,7 @@ def _lines(document: dict[str, Any]) -> list[str]:
     value = document["entry_point"]
     lines = [clean(f"  {document['name']}" + ("" if value is None else f" = {value!r}"))]
     for kind, names in document["registered"].items():
-        lines += _wrap(f"{kind}{'s' if len(names) != 1 else ''}: {', '.join(names)}")
+        lines += _wrap(f"{plural(kind, len(names))}: {', '.join(names)}")
     if document["error"] is not None:
         lines += _wrap(f"broken and left out: {document['error']}")
     for text in document["warnings"]:

@@ -14,8 +14,9 @@ from dataflow.cli.command import Command, example_text
 from dataflow.cli.common import FILE, about
 from dataflow.cli.group import Session
 from dataflow.cli.parameters_option import parameters_option
-from dataflow.cli.terminal_text import clean, counted, table
+from dataflow.cli.terminal_text import clean, table
 from dataflow.data.write_results import check_table_ending, table_rows, write_table
+from dataflow.errors import counted
 from dataflow.support.number_texts import number_text, without_negligible
 from dataflow.support.texts import shorten
 

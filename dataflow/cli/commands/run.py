@@ -14,9 +14,9 @@ from dataflow.cli.command import Command, example_text
 from dataflow.cli.common import FILE, about, gather, targets
 from dataflow.cli.group import Session
 from dataflow.cli.parameters_option import parameters_option
-from dataflow.cli.terminal_text import array_text, clean, counted, missing_text, room, table
+from dataflow.cli.terminal_text import array_text, clean, missing_text, room, table
 from dataflow.data.write_results import check_ending, plain_numbers, write_outputs
-from dataflow.errors import DataError, listed
+from dataflow.errors import DataError, counted, listed
 from dataflow.execution.forward import missing_inputs, non_finite_warnings
 from dataflow.graph.node import CONSTANT, INPUT, OP, PARAMETER
 from dataflow.model.model import Evaluation, Model

@@ -14,9 +14,10 @@ from dataflow.cli.command import Command, example_text
 from dataflow.cli.common import FILE, about
 from dataflow.cli.group import Session
 from dataflow.cli.parameters_option import parameters_option
-from dataflow.cli.terminal_text import clean, counted, table
+from dataflow.cli.terminal_text import clean, table
 from dataflow.cli.train_options import declared_option
 from dataflow.data.write_results import plain_numbers
+from dataflow.errors import counted
 from dataflow.metrics.scores import Scores
 from dataflow.support.figures import check_plot
 from dataflow.support.number_texts import number_text
@@ -104,7 +105,7 @@ def _text(name: str, scores: Scores) -> str:
 def _matrix(name: str, matrix: np.ndarray, classes: list[str]) -> str:
     title = f"{name.replace('_', ' ')} (a row for each class, a column for each predicted one)"
     if len(classes) > CLASSES:
-        return f"{title}: {counted(len(classes), 'class')[:-1]}es; --json has it, --plot FILE draws it"
+        return f"{title}: {counted(len(classes), 'class')}; --json has it, --plot FILE draws it"
     names = [clean(shorten(one, 24)) for one in classes]
     rows = [[one, *(f"{x:g}" for x in line)] for one, line in zip(names, matrix.tolist(), strict=True)]
     return f"{title}\n" + columns_text([["", *names], *rows], 1)

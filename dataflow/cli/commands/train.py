@@ -20,11 +20,11 @@ from dataflow.cli.group import Session
 from dataflow.cli.parameters_option import parameters_option
 from dataflow.cli.progress import show_progress
 from dataflow.cli.rescue import Rescue
-from dataflow.cli.terminal_text import clean, counted, settings_text, table
+from dataflow.cli.terminal_text import clean, settings_text, table
 from dataflow.cli.train_options import NONE, DottedCommand, train_options
 from dataflow.data.source import DataSource
 from dataflow.data.write_results import plain_numbers
-from dataflow.errors import DataError, DataflowError, NonFiniteError
+from dataflow.errors import DataError, DataflowError, NonFiniteError, counted
 from dataflow.files import save
 from dataflow.graph.node import INPUT, PARAMETER
 from dataflow.model.gathering import gather_for_training

@@ -16,8 +16,8 @@ from dataflow.cli.common import FILE, about, gather
 from dataflow.cli.group import Session
 from dataflow.cli.layout_options import layout_options
 from dataflow.cli.progress import show_progress
-from dataflow.cli.terminal_text import clean, counted
-from dataflow.errors import DataflowError
+from dataflow.cli.terminal_text import clean
+from dataflow.errors import DataflowError, counted
 from dataflow.limits import allowance
 from dataflow.viewer.graphs import MOST_NODES
 from dataflow.viewer.pass_numbers import EXAMPLES_LIMIT, MOST_EXAMPLES

@@ -17,7 +17,7 @@ from dataflow.data.preparation.encode import Encoder, Part, kept_rows
 from dataflow.data.preparation.learned import LearnedInput, Preparation
 from dataflow.data.preparation.rules import LEARNED_FILLS, Rules
 from dataflow.data.raw_table import RawTable
-from dataflow.errors import DataError
+from dataflow.errors import DataError, counted
 from dataflow.graph.graph import Graph
 from dataflow.limits import advice, hold, memory_left
 from dataflow.shapes import Size, element_count
@@ -103,7 +103,7 @@ def _check_width(name: str, graph: Graph, parts: Sequence[Part]) -> None:
     shape = graph.node_of(name).shape
     expected, width = element_count(shape[1:]), sum(part.width for part in parts)
     if shape and not isinstance(expected, Size) and expected != width:
-        text = "1 column" if expected == 1 else f"{expected} columns"
+        text = counted(expected, "column")
         labels = [label for part in parts for label in part.labels[:7]]
         listed = ", ".join(shorten(label, 60) for label in labels[:6]) + (", ..." if width > 6 else "")
         raise DataError(f"input '{name}' has {text}, {width} found ({listed})", node=name)
@@ -121,7 +121,7 @@ def _check_memory(graph: Graph, parts: Mapping[str, Sequence[Part]], count: int,
         width = sum(part.width for part in parts[largest])
         raise DataError(
             f"the inputs would take {format_bytes(sum(sizes.values()))} together, the largest, '{largest}' with "
-            f"{width} columns, {format_bytes(sizes[largest])}; there may be {format_bytes(most)}"
+            f"{counted(width, 'column')}, {format_bytes(sizes[largest])}; there may be {format_bytes(most)}"
             + advice("memory", size)
         )
     hold(max(size, 0), "")
@@ -138,7 +138,7 @@ def _fill(
 ) -> None:
     factor = float(rules.scale[name]) if name in rules.scale else None
     if learned.mean is not None and learned.mean.size != array.shape[1]:
-        what = f"what was learned of input '{name}' is for {learned.mean.size} columns"
+        what = f"what was learned of input '{name}' is for {counted(learned.mean.size, 'column')}"
         raise DataError(f"{what}, {array.shape[1]} found", node=name)
     dtypes = {part.values.dtype for part in parts}
     fitting = {dtype for dtype in dtypes if dtype.kind != "O" and np.can_cast(dtype, array.dtype, "safe")}

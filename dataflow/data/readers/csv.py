@@ -25,7 +25,7 @@ from dataflow.data.readers.dialect import Dialect, check_dialect, find_decimal, 
 from dataflow.data.readers.growing_columns import EXACT, TEXT, Cells, CutRows, GrowingColumn
 from dataflow.data.readers.opening import Origin, repeated
 from dataflow.data.readers.text_lines import TextLines
-from dataflow.errors import DataError
+from dataflow.errors import DataError, counted
 from dataflow.support.conversion import is_number
 
 CSV_LIMIT = 2**30
@@ -305,7 +305,7 @@ class _Table:
         advice = longer + shorter
         if len(self.ragged) == 1:
             return self.lines.error(f"the row has {cells} cells, the header {width}{advice}", line)
-        places = ", ".join(f"{line} ({cells} cells)" for line, cells in self.ragged[:5])
+        places = ", ".join(f"{line} ({counted(cells, 'cell')})" for line, cells in self.ragged[:5])
         more = ", ..." if len(self.ragged) > 5 else ""
         rows = f"{len(self.ragged)} rows have another number of cells than the header, which has {width}"
         return DataError(f"{rows} (lines {places}{more}){advice}", file=self.origin.name)

@@ -18,7 +18,7 @@ from typing import IO
 import numpy as np
 
 from dataflow.data.readers.opening import Origin, nothing_for
-from dataflow.errors import DataError
+from dataflow.errors import DataError, counted
 from dataflow.support.texts import shorten
 
 NPZ_LIMIT = 2**30
@@ -108,5 +108,5 @@ def _header(file: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype
     if any(type(size) is not int for size in shape):  # True passes NumPy's own check
         raise DataError(f"{name} has a shape that is not of whole numbers")
     if len(shape) > 32 or min(sizes, default=0) < 0 or math.prod(sizes) * dtype.itemsize >= 2**63:
-        raise DataError(f"{name} has a shape of {len(shape)} axes that no array has")
+        raise DataError(f"{name} has a shape of {counted(len(shape), 'axis')} that no array has")
     return shape, fortran, dtype

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
-from dataflow.errors import DataError, listed
+from dataflow.errors import DataError, listed, plural
 from dataflow.limits import advice, current, size_of
 from dataflow.support.texts import shorten
 
@@ -156,4 +156,4 @@ def repeated(column: str, times: int) -> DataError:
 def nothing_for(names: Sequence[str], found: Sequence[str], what: str) -> DataError:
     """The error for a file in which no input was found."""
     held = listed([shorten(name) for name in found], 12) or "none"
-    return DataError(f"has nothing for the inputs {listed(names)}; its {what} are {held}")
+    return DataError(f"has nothing for the {plural('input', len(names))} {listed(names)}; its {what} are {held}")

@@ -15,6 +15,7 @@ from dataflow.draw.picture.picture import (
     sample_of_node,
 )
 from dataflow.draw.picture.subject import Marks, Subject
+from dataflow.errors import counted, plural
 from dataflow.notation.letters import plain
 
 SHAPES = {
@@ -49,12 +50,12 @@ def describe(
     title: str, nodes: Sequence[PictureNode], edges: Sequence[PictureEdge], subject: Subject, marks: Marks
 ) -> str:
     """Describe the picture in sentences: its nodes, and what leads where."""
-    sentences = [f"A data-flow graph of {len(nodes)} nodes and {len(edges)} edges, {title}."]
+    sentences = [f"A data-flow graph of {counted(len(nodes), 'node')} and {counted(len(edges), 'edge')}, {title}."]
     for kind, (_, what) in SHAPES.items():
         members = [node for node in nodes if node.kind == kind and not node.saved]
         names = ", ".join(plain(_name(node), 60) for node in members[:12]) + (", …" if len(members) > 12 else "")
         if members:
-            sentences.append(f"{what.capitalize()}{'' if len(members) == 1 else 's'}: {names}.")
+            sentences.append(f"{plural(what.capitalize(), len(members))}: {names}.")
     if subject.gradients:
         sentences.append(f"The backward pass starts from {subject.of}.")
     if marks.asked:

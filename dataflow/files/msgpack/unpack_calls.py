@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dataflow.errors import DataflowError, GraphError, OpError, nearest
+from dataflow.errors import DataflowError, GraphError, OpError, counted, nearest
 from dataflow.files.msgpack.scan import shown
 from dataflow.files.plain_checks import brief, check_keys, name_of, row_of, sequence, typed
 from dataflow.files.toml.blocks import Blocks
@@ -59,7 +59,7 @@ def check_calls(graph: Graph, blocks: Mapping[str, Any], calls: Mapping[str, dic
         _check_attributes(path, call.get("attributes", {}), blocks[block])
         arguments = sequence(call["inputs"], f"inputs of call '{path}'")
         if len(arguments) != (count := len(blocks[block].get("inputs", []))):
-            raise GraphError(f"call '{path}' has {len(arguments)} inputs, and block '{block}' takes {count}")
+            raise GraphError(f"call '{path}' has {counted(len(arguments), 'input')}, and block '{block}' takes {count}")
         for argument in arguments:
             if argument not in graph if isinstance(argument, str) else type(argument) not in (int, float, bool):
                 raise GraphError(f"call '{path}': {brief(argument)} is neither a node nor a number")

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from dataflow.errors import DataflowError, GraphError, OpError, nearest
+from dataflow.errors import DataflowError, GraphError, OpError, counted, nearest
 from dataflow.files.toml.declarations import Names
 from dataflow.files.toml.known_keys import Fields, shown
 from dataflow.files.toml.nodes import CALL_KEYWORDS, Call, Level, check_ops
@@ -112,7 +112,7 @@ class Blocks:
                 message = f"block '{block.name}' has several outputs: it is a graph for an op's attribute, not called"
                 raise call.placed(OpError(message))
             if call.count != len(block.inputs):
-                takes = f"{len(block.inputs)} input{'s' if len(block.inputs) != 1 else ''}"
+                takes = counted(len(block.inputs), "input")
                 listed = f" ({', '.join(block.inputs)})" if block.inputs else ""
                 message = f"block '{block.name}' takes {takes}{listed}, {call.count} given"
                 raise call.placed(OpError(message), "inputs")

@@ -12,7 +12,7 @@ from dataflow.data.column_survey import Prediction, Survey, predicted_as, shown,
 from dataflow.data.dressed_numbers import read_dressed_numbers
 from dataflow.data.preparation.numbers_and_names import as_name
 from dataflow.data.raw_table import RawTable
-from dataflow.errors import DataError
+from dataflow.errors import DataError, counted
 from dataflow.files.plain_checks import MAX_TITLE
 from dataflow.files.toml.toml_values import key, paragraph, string, value
 from dataflow.support.text_tables import display_width, pad
@@ -206,7 +206,7 @@ class _Draft:
         if self.rows < FEW_ROWS:
             yield (
                 "",
-                f"with {self.rows} rows none are held out, so nothing says how it does on others",
+                f"with {counted(self.rows, 'row')} none are held out, so nothing says how it does on others",
             )
             return
         stratified = "" if self.prediction == "number" else f", stratify = {string(self.target.name)}"
@@ -232,7 +232,7 @@ def _annotated(survey: Survey) -> Line:
         return f"    # {string(survey.name)},", f"left out: {survey.left_out}"
     line = f"    {string(survey.name)},"
     if survey.is_text:
-        return line, f"{len(survey.values)} categories"
+        return line, f"{counted(len(survey.values), 'category')}"
     if _may_name_kinds(survey):
         first, last = shown(survey.values[0]), shown(survey.values[-1])
         return line, f"{first} to {last}; if they name kinds and are no amounts, put it under categories"
@@ -240,7 +240,7 @@ def _annotated(survey: Survey) -> Line:
 
 
 def _share_missing(survey: Survey, rows: int) -> str:
-    return f"missing in {survey.missing} of {rows} rows"
+    return f"missing in {survey.missing} of {counted(rows, 'row')}"
 
 
 def _section(name: str, lines: Iterable[Line]) -> str:

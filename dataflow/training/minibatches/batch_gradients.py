@@ -12,6 +12,7 @@ from dataflow.autodiff.training_graph import TrainingGraph
 from dataflow.backends.interface import Runner
 from dataflow.execution.program import PlanByShape, Program
 from dataflow.graph.node import INPUT
+from dataflow.limits import allowance
 from dataflow.plan import Plan
 from dataflow.shapes import TensorSpec
 from dataflow.training.minibatches.vectors import Vectors
@@ -57,7 +58,8 @@ class Gradients:
         if self.number is not None:
             self.number[...] = number
         if self.node_by_node:
-            loss, *written = self._program.run({**{name: batch[name] for name in self.inputs}, **self.fixed})
+            with allowance("a minibatch"):  # values decide how long a loop runs: it may be without end
+                loss, *written = self._program.run({**{name: batch[name] for name in self.inputs}, **self.fixed})
             for place, result in zip(self.written, written, strict=True):
                 place[...] = result
             return float(loss)

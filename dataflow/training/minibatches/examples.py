@@ -14,7 +14,7 @@ import numpy as np
 from dataflow.data.preparation.apply import Prepared
 from dataflow.data.source import DataSource
 from dataflow.data.split import Rows, split_rows, split_source
-from dataflow.errors import DataError, TrainingError, listed, nearest
+from dataflow.errors import DataError, TrainingError, counted, listed, nearest, plural
 from dataflow.execution.inputs import feed
 from dataflow.graph.graph import Graph
 from dataflow.graph.node import INPUT
@@ -138,7 +138,7 @@ def checked_arrays(
     arrays, _ = feed(graph, data)
     missing = [name for name in needed if name not in arrays]
     if missing:
-        lacking = f"input{'s' if len(missing) > 1 else ''} {listed(missing)}"
+        lacking = f"{plural('input', len(missing))} {listed(missing)}"
         columns = [] if source is None else source.columns_of(missing)
         where = f"; a table has it as {listed(columns, 12)}" if columns else ""
         raise DataError(f"the loss needs the {lacking}, which the data lacks{where}")
@@ -159,7 +159,9 @@ def checked_weights(weights: Any, dtype: np.dtype, count: int) -> np.ndarray:
     array = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
     if array.shape != (count,):
         shape = format_shape(array.shape)
-        raise DataError(f"weights are a number for each of the {count} examples; an array of shape {shape} found")
+        raise DataError(
+            f"weights are a number for each of the {counted(count, 'example')}; an array of shape {shape} found"
+        )
     wrong = ~(np.isfinite(array) & (array >= 0))
     if wrong.any():
         row = int(wrong.argmax())

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dataflow import element_count, ops
-from dataflow.errors import FileFormatError
+from dataflow.errors import FileFormatError, counted
 from dataflow_onnx.call import Call, DeclinedError, dims, translates
 from dataflow_onnx.tensors import dtype_of
 
@@ -129,7 +129,7 @@ def _pad(call: Call) -> Any:
         value = call.number(2, "the value") if call.has(2) else 0
     axes = call.numbers(3, "its axes") if call.has(3) else tuple(range(x.ndim))
     if len(numbers) != 2 * len(axes):
-        raise FileFormatError(f"Pad has {len(numbers)} numbers for {len(axes)} axes")
+        raise FileFormatError(f"Pad has {counted(len(numbers), 'number')} for {counted(len(axes), 'axis')}")
     pairs = tuple(zip(numbers[: len(axes)], numbers[len(axes) :], strict=True))
     mode = call.attribute("mode", "constant")
     if not axes:

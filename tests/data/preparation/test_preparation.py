@@ -283,7 +283,7 @@ def test_widths():
 
 def test_one_hot_rows_do_not_fill_the_memory():
     many = [f"c{i}" for i in range(20_000)]
-    with pytest.raises(DataError, match="'x' with 20000 columns, 2.99 GiB; there may be 1 GiB"):
+    with pytest.raises(DataError, match="'x' with 20,000 columns, 2.99 GiB; there may be 1 GiB"):
         prepare(table(a=many), rules({"x": ["a"]}, {}, {"a": "one_hot"}), X)
 
 

@@ -252,7 +252,7 @@ def test_einsum_of_a_symbolic_number_of_examples() -> None:
     ("equation", "message"),
     [
         ("ij;jk", 'not of the form "ij,jk->ik"'),
-        ("ij->ik", "for 1 inputs, 2 given"),
+        ("ij->ik", "for 1 input, 2 given"),
         ("ij,jk->iz", "one that no input has"),
         ("ij,jk->ii", "names a letter twice"),
         ("ijk,jk->i", "'ijk' in 'ijk,jk->i' does not fit 2 axes"),

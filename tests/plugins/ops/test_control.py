@@ -6,6 +6,7 @@ import pytest
 import dataflow
 from dataflow.errors import DataflowError
 from dataflow.graph.subgraph import MAX_DEPTH, Subgraph
+from dataflow.limits import Limits
 from dataflow.model.comparison import same_model
 from dataflow.ops import loop, mse, scan, tanh
 from dataflow.ops import sum as sum_of
@@ -193,6 +194,41 @@ def test_a_parameter_in_a_loop_is_trained_whatever_the_number_of_steps_is(backen
         assert np.isclose(model.parameters["w"], expected, rtol=1e-12), count
 
 
+def test_training_through_a_loop_without_end_is_an_error_and_not_for_ever():
+    graph = dataflow.Graph("endless")
+    x, w = graph.input("x", ("n",)), graph.parameter("w", value=1.0)
+    specs = {"i": spec(dtype="int64"), "h": spec("n"), "w": spec()}
+    body = Subgraph.traced(lambda i, h, w: [i >= 0, h * w], specs, ["more", "h"], "cell")
+    graph.node("loss", sum_of(loop(10**12, True, x, w, body=body)["h"]))
+    with Limits(work=3000), pytest.raises(DataflowError, match="a minibatch takes more than 3,000 steps of work"):
+        dataflow.train(dataflow.Model(graph, [], loss="loss"), data={"x": np.ones(2)}, epochs=1)
+
+
+LITERALS = """
+dataflow = 2
+inputs = { x = { shape = ["n"] }, steps = { shape = [], dtype = "int64" } }
+[blocks]
+doubled = { inputs = ["i", "h"], outputs = { more = "more", h = "new" }, nodes = { more = "i >= 0", new = "h * 2" } }
+same = { inputs = ["a"], output = "b", nodes = { b = "a" } }
+tripled = { inputs = ["a"], output = "b", nodes = { b = "a * 3" } }
+[nodes]
+y = "loop(steps, 1 < 2, x, body='doubled')['h']"
+z = "if(2 < 1, x, then='same', orelse='tripled')['b']"
+w = "x * (1 < 2) + where(1 < 2, x, 0)"
+[model]
+outputs = ["y", "z", "w"]
+"""
+
+
+@pytest.mark.parametrize("backend", [None, "numpy", "llvm"])
+def test_a_boolean_that_is_written_out_is_one_beside_floats(backend, tmp_path):
+    (tmp_path / "literals.toml").write_text(LITERALS)
+    model = dataflow.load(tmp_path / "literals.toml")
+    data = {"x": np.array([1.0, -2.0]), "steps": np.array(3)}
+    values = model.run(**data) if backend is None else model.compile(values=model.outputs, backend=backend)(**data)[0]
+    assert {name: values[name].tolist() for name in "yzw"} == {"y": [8, -16], "z": [3, -6], "w": [2, -4]}
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -205,7 +241,7 @@ def test_a_parameter_in_a_loop_is_trained_whatever_the_number_of_steps_is(backen
         ("y * 0, x", "cell(y, y, y, y), x", "several outputs: it is a graph for an op's attribute"),
         ("scan(y * 0", "scan(y[0:1]", r"state 'h' is float64 \(1, 3\) first, and float64 \(n, 3\) after a step"),
         ("[blocks.cell.nodes]", "parameters = { w = { value = 1.0 } }\n[blocks.cell.nodes]", "has the parameter 'w'"),
-        ('["big", ', '["y", ', "the condition is bool, not float64"),
+        ('["big", ', '["y", ', "if takes a single bool as its condition, not float64"),
     ],
 )
 def test_faults_of_files_are_one_line(old, new, message, tmp_path):

@@ -1,0 +1,46 @@
+"""The words that messages are made of."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from dataflow.errors import counted
+
+SOURCES = [*Path("dataflow").rglob("*.py"), *Path("plugins").rglob("*.py")]
+
+
+@pytest.mark.parametrize(
+    ("noun", "texts"),
+    [
+        ("input", ["0 inputs", "1 input", "1,000 inputs"]),
+        ("entry", ["0 entries", "1 entry", "1,000 entries"]),
+        ("axis", ["0 axes", "1 axis", "1,000 axes"]),
+        ("matrix", ["0 matrices", "1 matrix", "1,000 matrices"]),
+        ("class", ["0 classes", "1 class", "1,000 classes"]),
+        ("scalar parameter", ["0 scalar parameters", "1 scalar parameter", "1,000 scalar parameters"]),
+    ],
+)
+def test_a_count_has_its_noun_in_the_right_number(noun: str, texts: list[str]) -> None:
+    assert [counted(count, noun) for count in (0, 1, 1000)] == texts
+
+
+def test_what_len_counts_in_an_error_is_not_given_a_noun_by_hand() -> None:
+    plain = re.compile(r"^ (inputs|outputs|parameters|nodes|entries|axes|columns|rows|examples|cells|results|arrays)\b")
+    found = []
+    for path in SOURCES:
+        for raised in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(raised, ast.Raise):
+                continue
+            for text in (node for node in ast.walk(raised) if isinstance(node, ast.JoinedStr)):
+                if "too many" in ast.unparse(text) or "more than" in ast.unparse(text):
+                    continue  # not one
+                for value, after in zip(text.values, text.values[1:], strict=False):
+                    is_count = isinstance(value, ast.FormattedValue) and ast.unparse(value.value).startswith("len(")
+                    if is_count and isinstance(after, ast.Constant) and plain.match(str(after.value)):
+                        found.append(f"{path}:{text.lineno}: {ast.unparse(value.value)}{after.value}")
+    assert SOURCES
+    assert not found, "use dataflow.errors.counted"
