@@ -100,4 +100,12 @@ def _array(model: Model, parameter: str, name: str, entry: Mapping[str, Any]) ->
             f"parameter '{parameter}'{what} has the shape {format_shape(shape)}, not {format_shape(wanted)}"
         )
     array = np.frombuffer(entry["data"], _DTYPES[dtype]).reshape(shape)
-    return (array.astype(np.uint32) << 16).view(np.float32) if dtype == "BF16" else array
+    if dtype == "BF16":
+        array = (array.astype(np.uint32) << 16).view(np.float32)
+    if not np.isfinite(array).all():
+        place = [int(i) for i in np.argwhere(~np.isfinite(array))[0]]
+        raise FileFormatError(
+            f"parameter '{parameter}'{what} is {array[tuple(place)]} at {place}; weights are finite numbers: take the "
+            f"file from before training diverged"
+        )
+    return array

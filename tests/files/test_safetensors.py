@@ -54,6 +54,14 @@ def _header(header, data=b""):
 
 
 BAD = {
+    "NaN": (
+        safetensors.save(_weights(b1=np.array([0, np.nan]))),
+        r"parameter 'b1' is nan at \[1\]; weights are finite",
+    ),
+    "infinite": (
+        safetensors.save(_weights(W2=np.array([[-np.inf, 0]]))),
+        r"'W2' is -inf at \[0, 0\]; weights are finite",
+    ),
     "empty": (b"", "no safetensors file, or it is cut off"),
     "short": (b"\0\0\0", "no safetensors file, or it is cut off"),
     "long header": (struct.pack("<Q", 2**62) + b"{}", "no safetensors file, or it is cut off"),
