@@ -19,7 +19,7 @@ from click.core import ParameterSource
 
 from dataflow.cli.command import Command
 from dataflow.errors import DataflowError
-from dataflow.model.option_kinds import Flag, Names, Number, OptionKind, Share, Text, Whole
+from dataflow.model.option_kinds import Flag, Names, Number, OneOf, OptionKind, Share, Text, Whole
 from dataflow.model.table_kinds import Changes, Choice, Table, TableKind, ValueOrTable
 from dataflow.model.train_settings import TrainOption, options_of
 
@@ -139,6 +139,8 @@ def _type_of(option: TrainOption) -> Any:
             return click.FloatRange(0, 1, max_open=True)
         case Number():
             return float
+        case OneOf():
+            return click.Choice(kind.values)
         case _:
             return str
 

@@ -60,6 +60,11 @@ class Faults:
         return bool(self.groups)
 
     @property
+    def rows(self) -> np.ndarray:
+        """The rows that have some, in order."""
+        return np.unique(np.concatenate([np.empty(0, np.int64), *(group.rows for group in self.groups)]))
+
+    @property
     def count(self) -> int:
         """How many cells have a fault."""
         return sum(len(group.rows) for group in self.groups)
@@ -79,7 +84,8 @@ class Faults:
             remedy = ", and ".join(filter(None, [group.advice, accept]))
             message = f"{group.describe(row)}; {remedy}" if remedy else group.describe(row)
             if self.table.places is None:
-                return kind(f"column '{shorten(group.column)}' of row {row + 1}: {message}", file=self.table.source)
+                place = f"column '{shorten(group.column)}' of {self.table.place(row)}"
+                return kind(f"{place}: {message}", file=self.table.source)
             line = self.table.places[row]
             return kind(f"column '{shorten(group.column)}': {message}", file=self.table.source, line=line)
         return kind(f"{counted(self.count, 'cell')} cannot be used: {'; '.join(self.lines())}", file=self.table.source)
@@ -103,6 +109,6 @@ class Faults:
         return ", ".join(filter(None, [text, group.advice, group.accept and f"accepted by {group.accept}"]))
 
     def _place(self, group: CellFaults, row: int) -> str:
-        number = row + 1 if self.table.places is None else self.table.places[row]
+        number = self.table.number(row)
         shown = group.show(row)
         return f"{number} {shown}" if shown else str(number)

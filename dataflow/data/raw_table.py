@@ -39,6 +39,8 @@ class RawTable:
     """How numbers are written in texts."""
     is_csv: bool = False
     """Whether that can be declared."""
+    start: int = 0
+    """The rows of the file before these, where the table is a piece of one and ``places`` are not given."""
 
     @property
     def rows(self) -> int:
@@ -47,4 +49,8 @@ class RawTable:
 
     def place(self, row: int) -> str:
         """Where a row stands: "line 12" or "row 11"."""
-        return f"row {row + 1}" if self.places is None else f"line {self.places[row]}"
+        return f"{'row' if self.places is None else 'line'} {self.number(row)}"
+
+    def number(self, row: int) -> int:
+        """The number of a row in its file, from 1, or its line."""
+        return self.start + row + 1 if self.places is None else self.places[row]

@@ -31,6 +31,8 @@ class Content:
     columns: Columns
     """Of each input that the table has, the columns."""
     arrays: Mapping[str, Any]
+    skipped: Sequence[int] = ()
+    """The numbers of rows that are none and were left out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,19 +51,32 @@ class Wanted:
     strict: bool
     """Whether what is declared has to be there."""
 
+    @property
+    def kinds(self) -> dict[str, str]:
+        """What readers of tables are told of columns."""
+        return dict.fromkeys(self.texts, "text")
 
-def read_content(origin: Any, wanted: Wanted, dialect: Dialect) -> Content:
-    """What a file, standard input ("-"), a DataFrame or rows of Python hold of what is wanted."""
-    chosen: dict[str, list[str]] = {}
 
-    def choose(header: Sequence[str]) -> set[str]:
-        chosen.update(chosen_columns(header, wanted.inputs, wanted.columns, wanted.strict, wanted.also))
+class Choice:
+    """``choice(header)`` gives the columns of a table that are wanted; those of each input are then ``chosen``."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._wanted = wanted
+        self.chosen: dict[str, list[str]] = {}
+
+    def __call__(self, header: Sequence[str]) -> set[str]:
+        wanted = self._wanted
+        self.chosen.update(chosen_columns(header, wanted.inputs, wanted.columns, wanted.strict, wanted.also))
         for column in wanted.also:
             if column not in header and column not in wanted.optional:
                 raise DataError(f"unknown column '{shorten(column)}'{nearest(column, header)}")
-        return {column for columns in chosen.values() for column in columns} | {*wanted.also}
+        return {column for columns in self.chosen.values() for column in columns} | {*wanted.also}
 
-    kinds = dict.fromkeys(wanted.texts, "text")
+
+def read_content(origin: Any, wanted: Wanted, dialect: Dialect) -> Content:
+    """What a file, standard input ("-"), a DataFrame or rows of Python hold of what is wanted."""
+    choose, kinds = Choice(wanted), wanted.kinds
+    chosen = choose.chosen
     if not isinstance(origin, str | PathLike | Origin):
         table = read_table(origin, columns=choose, kinds=kinds)
         return Content(table.source, table, chosen, {})

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from dataflow.data.allowed_folders import allowed, data_path
-from dataflow.data.columns import Patterns, named_columns
+from dataflow.data.columns import Columns, Patterns, named_columns
 from dataflow.data.preparation.apply import Prepared, apply
 from dataflow.data.preparation.learn import learn
 from dataflow.data.preparation.learned import Preparation
@@ -122,11 +122,11 @@ class DataSource:
         learned = self.learned or self._learned(graph, slice(None))
         try:
             if content.table is None:
-                raw = self._arrays(content, graph)
+                raw = self.numbers(content, graph)
                 arrays = apply_arrays(raw, graph, self.one_hot, self.standardize, self.scale, learned)
-                prepared = Prepared(arrays, None, self._weights(content), {})
+                prepared = Prepared(arrays, None, self.weights_of(content), {})
             else:
-                prepared = apply(content.table, self._rules(content, graph, inputs), learned, graph)
+                prepared = apply(content.table, self.rules(content, graph, inputs), learned, graph)
             _check_rows(prepared.arrays, graph)
             prepared.arrays = {name: frozen(array) for name, array in feed(graph, prepared.arrays)[0].items()}
         except DataError as error:
@@ -153,7 +153,7 @@ class DataSource:
         content = self._read(graph, also)
         if content.table is not None:
             return content.table.rows
-        arrays = self._arrays(content, graph)
+        arrays = self.numbers(content, graph)
         return next((len(arrays[name]) for name in inputs if name in arrays and arrays[name].ndim), 0)
 
     def cells(self, graph: Graph, name: str) -> np.ndarray:
@@ -163,7 +163,7 @@ class DataSource:
         if content.table is not None and all(column in content.table.columns for column in columns):
             cells = [content.table.columns[column].cells for column in columns]
             return cells[0] if len(cells) == 1 else np.stack(cells, axis=1)
-        arrays = self._arrays(content, graph)
+        arrays = self.numbers(content, graph)
         if name not in arrays:
             raise DataError(f"there is no column '{name}'{nearest(name, [*content.columns, *arrays])}")
         return arrays[name]
@@ -200,7 +200,7 @@ class DataSource:
         separator that cannot be one."""
         if self.arrays is not None and self.file is not None:
             raise DataError("data is declared as arrays and as a file; leave out one")
-        check_dialect(self._dialect)
+        check_dialect(self.dialect)
         inputs = dict.fromkeys(graph.names(INPUT))  # a file may have very many
         learned = {} if self.learned is None else self.learned.inputs
         for table in (self.arrays or {}, self.columns, self.one_hot, self.scale, self.standardize, learned):
@@ -238,7 +238,8 @@ class DataSource:
     # -------------------------------------------------------------------------------------------- internals
 
     @property
-    def _dialect(self) -> Dialect:
+    def dialect(self) -> Dialect:
+        """How a CSV file is written, as far as that is declared."""
         return Dialect(self.separator, self.decimal, self.thousands, self.percent)
 
     def _read(self, graph: Graph, also: Collection[str] = ()) -> Content:
@@ -257,19 +258,28 @@ class DataSource:
         origin = self.path() if self.origin is None else self.origin
         if origin is None:
             return Content(None, None, {}, self.arrays or {})
+        content = read_content(origin, self.wanted(graph, also), self.dialect)
+        if content.table is not None:
+            self.check_columns(content.columns, content.name, also)
+        return content
+
+    def wanted(self, graph: Graph, also: Collection[str] = ()) -> Wanted:
+        """What is looked for in a table, with these columns besides those of the inputs."""
         strict = self.origin is None
         weights = [] if self.weights is None else [self.weights]
         more, optional = [*also, *weights], [] if strict else [name for name in weights if name not in also]
-        wanted = Wanted(graph.names(INPUT), self.columns, more, optional, self._columns_of_names(), strict)
-        content = read_content(origin, wanted, self._dialect)
-        if strict and content.table is not None:
-            used = {column for columns in content.columns.values() for column in columns} | set(more)
-            for key in ("missing", "categories"):
-                for column in getattr(self, key):
-                    if column not in used:
-                        message = f"{key} names the column '{column}', which no input has{nearest(column, used)}"
-                        raise DataError(message, file=content.name)
-        return content
+        return Wanted(graph.names(INPUT), self.columns, more, optional, self._columns_of_names(), strict)
+
+    def check_columns(self, columns: Columns, name: str | None, also: Collection[str] = ()) -> None:
+        """A ``DataError`` where something is declared of a column that no input has in the declared table."""
+        if self.origin is not None:
+            return
+        used = {column for those in columns.values() for column in those} | {*also, *filter(None, [self.weights])}
+        for key in ("missing", "categories"):
+            for column in getattr(self, key):
+                if column not in used:
+                    message = f"{key} names the column '{column}', which no input has{nearest(column, used)}"
+                    raise DataError(message, file=name)
 
     def _columns_of_names(self) -> list[str]:
         """The columns that hold categories or classes."""
@@ -279,7 +289,7 @@ class DataSource:
                 columns += self.columns_of([name]) if name in self.columns else [name]
         return columns
 
-    def _rules(self, content: Content, graph: Graph, inputs: Collection[str] | None = None) -> Rules:
+    def rules(self, content: Content, graph: Graph, inputs: Collection[str] | None = None) -> Rules:
         """What is declared, for the columns of this table."""
         table = content.table
         return Rules(
@@ -300,18 +310,19 @@ class DataSource:
         content = self._read(graph)
         try:
             if content.table is None:
-                return learn_arrays(self._arrays(content, graph), self.standardize, self.one_hot, rows)
-            return learn(content.table, self._rules(content, graph), np.arange(content.table.rows)[rows])
+                return learn_arrays(self.numbers(content, graph), self.standardize, self.one_hot, rows)
+            return learn(content.table, self.rules(content, graph), np.arange(content.table.rows)[rows])
         except DataError as error:
             raise error.at(file=content.name) from None
 
-    def _arrays(self, content: Content, graph: Graph) -> dict[str, np.ndarray]:
+    def numbers(self, content: Content, graph: Graph) -> dict[str, np.ndarray]:
         """Arrays by input that are no table's, as numbers."""
         arrays = {name: value for name, value in content.arrays.items() if name in graph}
         changed = {*self.one_hot, *self.scale, *self.standardize}
         return read_arrays(arrays, graph, changed, nan=content.name is None)
 
-    def _weights(self, content: Content) -> np.ndarray | None:
+    def weights_of(self, content: Content) -> np.ndarray | None:
+        """What each example of arrays weighs."""
         weights = None if self.weights is None else content.arrays.get(self.weights)
         return None if weights is None else np.asarray(weights, np.float64)
 

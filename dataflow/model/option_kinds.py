@@ -186,6 +186,29 @@ class Text(OptionKind):
 
 
 @dataclass(frozen=True)
+class OneOf(Text):
+    """One of some texts."""
+
+    values: tuple[str, ...] = ()
+
+    def check(self, name: str, value: Any) -> str:
+        if not self.accepts(value):
+            raise TrainingError(f"{name} is {self.expected}, not {shorten(repr(value), 60)}")
+        return str(value)
+
+    def accepts(self, value: Any) -> bool:
+        return isinstance(value, str) and value in self.values
+
+    @property
+    def expected(self) -> str:
+        return " or ".join(f'"{one}"' for one in self.values)
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        return {"enum": list(self.values)}
+
+
+@dataclass(frozen=True)
 class ByteSize(Text):
     """Bytes, as a number or as text such as "64MB"."""
 

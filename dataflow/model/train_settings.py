@@ -9,7 +9,7 @@ from typing import Any
 
 from dataflow.backends.optimizer import Optimizer
 from dataflow.backends.schedule import Schedule
-from dataflow.model.option_kinds import ByteSize, Flag, Names, Number, OptionKind, Share, Text, Whole
+from dataflow.model.option_kinds import ByteSize, Flag, Names, Number, OneOf, OptionKind, Share, Text, Whole
 from dataflow.model.table_kinds import Changes, Choice, Key, Table, TableKind, ValueOrTable
 from dataflow.registry import registry
 
@@ -162,6 +162,32 @@ class TrainSettings:
         Names(),
         [],
         "Parameters that are not trained; * stands for any part of a name, as in encoder.*.",
+        optional=True,
+    )
+    stream: bool = option(
+        Flag(),
+        False,
+        "Whether the data is read piece by piece during training, so that it need not fit into memory: a file, or a "
+        "folder of files.",
+        optional=True,
+    )
+    shuffle_window: int | None = option(
+        Whole(1),
+        None,
+        "Of a stream, how many rows are mixed with each other when the examples are put in a new order; as many as "
+        "take 128 MiB unless given.",
+    )
+    chunk_rows: int = option(
+        Whole(1),
+        2**14,
+        "Of a stream, how many rows are read at once where its files do not say it, as Parquet files do.",
+        optional=True,
+    )
+    on_error: str = option(
+        OneOf("ACTION", ("error", "skip")),
+        "error",
+        "What is done with a row of a stream that cannot be used: it is an error, or it is left out and counted "
+        "(skip).",
         optional=True,
     )
 

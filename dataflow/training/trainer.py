@@ -31,6 +31,7 @@ from dataflow.training.minibatches.backend_loop import Inside
 from dataflow.training.minibatches.batch_gradients import Gradients
 from dataflow.training.minibatches.batches import Minibatches
 from dataflow.training.minibatches.examples import checked_arrays, given_examples, split_inputs, weighed_minibatches
+from dataflow.training.minibatches.streamed import given_stream
 from dataflow.training.minibatches.updates import Updates
 from dataflow.training.minibatches.vectors import Vectors
 from dataflow.training.nonfinite_origin import non_finite_error, parameter_error
@@ -106,7 +107,16 @@ class Trainer:
         """Updates so far."""
         self._asked = 0
         """Gradients of minibatches of others so far: what is drawn is drawn anew for each."""
-        if isinstance(data, Minibatches):
+        streamed = held_out = None
+        if self.settings.stream and not isinstance(data, Minibatches):
+            streamed, held_out = given_stream(model, data, weights, self.settings, declared="validation" not in options)
+            data = streamed
+            examples = None
+        elif self.settings.on_error != "error":
+            raise TrainingError(
+                'on_error = "skip" is for rows that are read during training; add stream = true (--stream)'
+            )
+        elif isinstance(data, Minibatches):
             examples = None
             if weights is not None:
                 raise TrainingError("weights go with arrays, not with Minibatches, which may weigh their own examples")
@@ -121,7 +131,7 @@ class Trainer:
         """What is measured: the model's graph, or where examples are weighed one that has the weights as an input."""
         kept = frozen_names(model.parameters, self.settings.frozen)
         training = training_graph(model.graph, model.loss, self.settings.seed, kept)
-        if examples is not None and examples.weights is not None:
+        if (examples is not None and examples.weights is not None) or (streamed is not None and streamed.is_weighed):
             self.graph, self._weights = weighted_graph(model.graph, model.loss)
             weighted, _ = weighted_graph(training.graph, model.loss, list(training.updates.values()))
             training = replace(training, graph=weighted)
@@ -137,6 +147,9 @@ class Trainer:
         split = split_inputs(self.graph, self.inputs)
         if isinstance(data, Minibatches):
             self.batches: Minibatches = data
+            self.held_out = held_out
+            if streamed is not None and self._weights:
+                streamed.weigh_by(self._weights, self.held_out)
         else:
             assert examples is not None
             self.batches, self.held_out = weighed_minibatches(examples, split, self.settings, self._weights)

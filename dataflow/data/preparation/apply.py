@@ -46,10 +46,17 @@ class Prepared:
 
 def apply(table: RawTable, rules: Rules, learned: Preparation, graph: Graph) -> Prepared:
     """The inputs that the rules have columns for. ``DataError`` with all cells that do not fit."""
+    prepared, faults = attempt(table, rules, learned, graph)
+    if table.rows and prepared.rows is not None and not len(prepared.rows):
+        raise DataError('every row has a missing cell in a column with missing = "drop"')
+    faults.check()
+    return prepared
+
+
+def attempt(table: RawTable, rules: Rules, learned: Preparation, graph: Graph) -> tuple[Prepared, Faults]:
+    """The same, with all cells that do not fit in place of an error; what the arrays have for them means nothing."""
     _check_learned(rules, learned)
     kept, faults = kept_rows(table, rules), Faults(table)
-    if table.rows and kept is not None and not len(kept):
-        raise DataError('every row has a missing cell in a column with missing = "drop"')
     encoder = Encoder(table, rules, learned, kept, faults)
     parts = {name: encoder.parts(name) for name in rules.columns}
     weights = None if rules.weights is None else encoder.weights(rules.weights)
@@ -62,10 +69,8 @@ def apply(table: RawTable, rules: Rules, learned: Preparation, graph: Graph) -> 
         array = np.empty((count, sum(part.width for part in those)), graph.node_of(name).dtype)
         _fill(array, name, those, rules, learned.input(name), kept, faults)
         arrays[name] = _arranged(fixed(array), graph, name)  # whoever keeps it needs no copy
-    faults.check()
-    return Prepared(
-        arrays, kept, weights, {name: [x for part in those for x in part.labels] for name, those in parts.items()}
-    )
+    labels = {name: [x for part in those for x in part.labels] for name, those in parts.items()}
+    return Prepared(arrays, kept, weights, labels), faults
 
 
 def standardized(array: np.ndarray, learned: LearnedInput) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -31,7 +31,7 @@ def learn(table: RawTable, rules: Rules, rows: np.ndarray | None = None) -> Prep
     encoder = Encoder(table, rules, Preparation(columns), kept, Faults(table))
     inputs = {}
     for name in rules.columns:
-        names = _sorted_names(*encoder.class_cells(name)) if rules.one_hot.get(name) is True else None
+        names = _class_names(*encoder.class_cells(name)) if rules.one_hot.get(name) is True else None
         learned_input = LearnedInput(names)
         if name in rules.standardize and name not in rules.one_hot:
             learned_input = LearnedInput(None, *_moments(name, encoder.parts(name)))
@@ -46,6 +46,28 @@ def learn_array(name: str, array: np.ndarray, rows: slice | np.ndarray) -> Learn
     flat = taken.reshape(len(taken), -1)
     mean, deviation = _moments(name, [Part(f"{name}[{i}]", flat[:, i], [""]) for i in range(flat.shape[1])])
     return LearnedInput(None, mean.reshape(taken.shape[1:]), deviation.reshape(taken.shape[1:]))
+
+
+def usable_deviation(name: str, column: str, mean: float, deviation: float) -> float:
+    """What numbers of this mean and deviation are divided by: 1 where all are the same, or differ by too little to be
+    squared. A ``DataError`` where they are too large."""
+    deviation = deviation or 1.0
+    if not (np.isfinite(mean) and np.isfinite(deviation) and deviation > 0):
+        raise DataError(f"column '{column}' holds infinity or numbers too large to be standardised", node=name)
+    return deviation
+
+
+def sorted_names(column: str, cells: Iterable[str]) -> tuple[str, ...]:
+    """The different cells of a column, sorted: as numbers where all are, else as texts."""
+    names = set(cells)
+    if not names:
+        raise DataError(f"column '{column}' has no cell in the training rows, and so no categories; declare names")
+    if len(names) > CLASSES_LIMIT:
+        raise DataError(f"column '{column}' has {len(names)} categories; there may be {CLASSES_LIMIT}")
+    numbers = {name: number for name in names if (number := cell.number_of(name)) is not None}
+    if len(numbers) == len(names):
+        return tuple(sorted(names, key=lambda name: (numbers[name], name)))
+    return tuple(sorted(names))
 
 
 # ------------------------------------------------------------------------------------------------ internals
@@ -71,7 +93,7 @@ def _learn_column(name: str, table: RawTable, rules: Rules, rows: np.ndarray | N
     names = None
     if categories is not None and categories.names is None:
         present = cell.filled(values, missing, fill) if fill is not None else values[usable]
-        names = _sorted_names(name, present)
+        names = sorted_names(name, present.tolist())
     return LearnedColumn(None if rule.value is not None else fill, names)
 
 
@@ -87,23 +109,11 @@ def _moments(name: str, parts: Sequence[Part]) -> tuple[np.ndarray, np.ndarray]:
         with np.errstate(all="ignore"):
             mean, deviation = float(numbers.mean()), float(numbers.std())
         if numbers.min() == numbers.max():
-            mean, deviation = float(numbers[0]), 1.0
-        deviation = deviation or 1.0  # differences too small to be squared
-        if not (np.isfinite(mean) and np.isfinite(deviation) and deviation > 0):
-            raise DataError(f"column '{part.column}' holds infinity or numbers too large to be standardised", node=name)
+            mean, deviation = float(numbers[0]), 0.0
         means.append(mean)
-        deviations.append(deviation)
+        deviations.append(usable_deviation(name, part.column, mean, deviation))
     return np.array(means), np.array(deviations)
 
 
-def _sorted_names(column: str, cells: np.ndarray) -> tuple[str, ...]:
-    """The different cells: as numbers where all are, else as texts."""
-    names = set(cells.tolist())
-    if not names:
-        raise DataError(f"column '{column}' has no cell in the training rows, and so no categories; declare names")
-    if len(names) > CLASSES_LIMIT:
-        raise DataError(f"column '{column}' has {len(names)} categories; there may be {CLASSES_LIMIT}")
-    numbers = {name: number for name in names if (number := cell.number_of(name)) is not None}
-    if len(numbers) == len(names):
-        return tuple(sorted(names, key=lambda name: (numbers[name], name)))
-    return tuple(sorted(names))
+def _class_names(column: str, cells: np.ndarray) -> tuple[str, ...]:
+    return sorted_names(column, cells.tolist())

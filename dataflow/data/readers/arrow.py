@@ -4,7 +4,7 @@ any of it is unpacked."""
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
 import numpy as np
@@ -28,15 +28,17 @@ Choose = Callable[[Sequence[str]], Collection[str]]
 
 def read_parquet(origin: Origin, choose: Choose, kinds: Mapping[str, str]) -> RawTable:
     """The columns that ``choose`` picks of a Parquet file."""
-    pa = _import(origin)
+    pa = import_arrow(origin)
     import pyarrow.parquet as parquet
 
-    with origin.open() as raw, _readable(pa, origin, "Parquet"):
+    with origin.open() as raw, readable(pa, origin, "Parquet"):
         source = pa.PythonFile(raw, mode="r")
         file = parquet.ParquetFile(source)
         schema, metadata = file.schema_arrow, file.metadata
-        names = _chosen(schema, choose, origin)
-        origin.check_unpacked(metadata.num_rows * _ENTRY * len(names) + _unpacked(raw, metadata, set(names), origin))
+        names = chosen_names(schema, choose, origin)
+        origin.check_unpacked(
+            metadata.num_rows * _ENTRY * len(names) + unpacked_bytes(raw, metadata, set(names), origin)
+        )
         texts = [name for name in names if pa.types.is_string(schema.field(name).type)]
         file = parquet.ParquetFile(source, read_dictionary=texts)
         table = _Growing(names, metadata.num_rows)
@@ -47,21 +49,35 @@ def read_parquet(origin: Origin, choose: Choose, kinds: Mapping[str, str]) -> Ra
 
 def read_arrow(origin: Origin, choose: Choose, kinds: Mapping[str, str]) -> RawTable:
     """The columns that ``choose`` picks of an Arrow file, or an Arrow stream."""
-    pa = _import(origin)
+    pa = import_arrow(origin)
     with origin.open() as raw:
         data = raw.read()
     if data.startswith(_MAGIC):
         data = data[8:]  # the file holds a stream, and after that a table of contents
-    with _readable(pa, origin, "Arrow"):
-        rows, size = _announced(pa, data)
+    with readable(pa, origin, "Arrow"):
+        announcements = list(announced(pa, data))
+        rows, size = (sum(numbers) for numbers in zip(*announcements, strict=True)) if announcements else (0, 0)
         reader = pa.ipc.open_stream(data)
-        names = _chosen(reader.schema, choose, origin)
+        names = chosen_names(reader.schema, choose, origin)
         origin.check_unpacked(size + rows * _ENTRY * len(reader.schema))
         table = _Growing(names, rows)
         for batch in reader:
             batch.validate(full=True)  # offsets from a stranger
             table.add(batch, origin)
         return table.finished(pa, kinds, origin)
+
+
+def arrow_table(pa: Any, columns: Mapping[str, Any], kinds: Mapping[str, str], source: str, start: int = 0) -> RawTable:
+    """Columns of pyarrow by name, as the rows of a file from ``start`` on."""
+    raw = {}
+    for name, column in columns.items():
+        try:
+            raw[name.strip()] = arrow_column(pa, column, kinds.get(name.strip()))
+        except ValueError as error:
+            if isinstance(error, pa.ArrowException):
+                raise
+            raise DataError(f"column '{shorten(name)}': {error.args[-1]}", file=source) from None
+    return RawTable(raw, None, source, start=start)
 
 
 def arrow_column(pa: Any, column: Any, kind: str | None) -> RawColumn:
@@ -93,7 +109,7 @@ def arrow_column(pa: Any, column: Any, kind: str | None) -> RawColumn:
 # ------------------------------------------------------------------------------------------------ internals
 
 
-class _readable:  # noqa: N801 — reads as a statement
+class readable:  # noqa: N801 — reads as a statement
     """Errors of pyarrow as ours."""
 
     def __init__(self, pa: Any, origin: Origin, what: str) -> None:
@@ -109,7 +125,8 @@ class _readable:  # noqa: N801 — reads as a statement
             raise DataError(f"is no {self._what} file that can be read: {reason}", file=self._origin.name) from None
 
 
-def _import(origin: Origin) -> Any:
+def import_arrow(origin: Origin) -> Any:
+    """The package pyarrow. A ``DataError`` where it is not installed."""
     try:
         import pyarrow as pa
         import pyarrow.ipc
@@ -121,7 +138,8 @@ def _import(origin: Origin) -> Any:
     return pa
 
 
-def _chosen(schema: Any, choose: Choose, origin: Origin) -> list[str]:
+def chosen_names(schema: Any, choose: Choose, origin: Origin) -> list[str]:
+    """The names of the columns that ``choose`` picks, as the file has them."""
     names = list(schema.names)
     if len(names) > COLUMNS_LIMIT:
         raise DataError(f"has more than {COLUMNS_LIMIT} columns", file=origin.name)
@@ -137,11 +155,13 @@ def _chosen(schema: Any, choose: Choose, origin: Origin) -> list[str]:
     return wanted
 
 
-def _unpacked(raw: IO[bytes], metadata: Any, names: Collection[str], origin: Origin) -> int:
-    """The bytes that the pages of these columns take once they are unpacked: what the pages say, which may be more than
-    the file says of them."""
+def unpacked_bytes(
+    raw: IO[bytes], metadata: Any, names: Collection[str], origin: Origin, groups: Iterable[int] | None = None
+) -> int:
+    """The bytes that the pages of these columns take once they are unpacked, in all row groups or in some: what the
+    pages say, which may be more than the file says of them."""
     size = pages = 0
-    for group in (metadata.row_group(i) for i in range(metadata.num_row_groups)):
+    for group in map(metadata.row_group, range(metadata.num_row_groups) if groups is None else groups):
         for column in (group.column(i) for i in range(group.num_columns)):
             path = column.path_in_schema
             if path not in names and path.partition(".")[0] not in names:
@@ -176,16 +196,9 @@ class _Growing:
     def finished(self, pa: Any, kinds: Mapping[str, str], origin: Origin) -> RawTable:
         if not self.rows:
             raise DataError("has no rows", file=origin.name)
-        columns = {}
-        for name in self.names:
-            try:
-                column = pa.chunked_array(self.parts.pop(name))
-                columns[name.strip()] = arrow_column(pa, column, kinds.get(name.strip()))
-            except ValueError as error:
-                if isinstance(error, pa.ArrowException):
-                    raise
-                raise DataError(f"column '{shorten(name)}': {error.args[-1]}", file=origin.name) from None
-        return RawTable(columns, None, origin.name)
+        return arrow_table(
+            pa, {name: pa.chunked_array(self.parts.pop(name)) for name in self.names}, kinds, origin.name
+        )
 
 
 def _of_dictionary(pa: Any, column: Any, kind: str | None) -> RawColumn:
@@ -201,26 +214,27 @@ def _of_dictionary(pa: Any, column: Any, kind: str | None) -> RawColumn:
     return RawColumn(distinct.cells[codes], missing if missing is not None and missing.any() else None)
 
 
-def _announced(pa: Any, data: bytes) -> tuple[int, int]:
-    """The rows that the batches of an Arrow stream have, and the bytes that they take once they are unpacked."""
-    rows = size = 0
+def announced(pa: Any, data: Any) -> Iterator[tuple[int, int]]:
+    """Of each batch of an Arrow stream the rows that it has, and the bytes that it takes once it is unpacked, with the
+    dictionaries before it."""
+    size = 0
     for message in pa.ipc.MessageReader.open_stream(data):
         if message.type not in ("record batch", "dictionary"):
             continue
         fields = _Flat(message.metadata.to_pybytes())
         batch = fields.table(fields.root, 2)
-        if message.type == "dictionary":
+        is_dictionary = message.type == "dictionary"
+        if is_dictionary:
             batch = fields.table(batch, 1)
-        else:
-            rows += fields.number(batch, 0)
         body = message.body
         size += body.size
-        if not fields.has(batch, 3):
-            continue
-        for offset, length in fields.pairs(batch, 2):
-            if length >= 8:
-                size += max(struct.unpack("<q", body.slice(offset, 8).to_pybytes())[0], 0)
-    return rows, size
+        if fields.has(batch, 3):
+            for offset, length in fields.pairs(batch, 2):
+                if length >= 8:
+                    size += max(struct.unpack("<q", body.slice(offset, 8).to_pybytes())[0], 0)
+        if not is_dictionary:
+            yield fields.number(batch, 0), size
+            size = 0
 
 
 class _Flat:

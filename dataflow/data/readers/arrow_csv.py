@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from dataflow.data.readers.decimals import Numbers
-from dataflow.data.readers.opening import Origin
+from dataflow.data.readers.opening import Origin, Piece
 
 _WORTH = 2**23
 """The bytes of a file from which on the import of pyarrow is soon made up for."""
@@ -23,7 +23,8 @@ class NotPlainError(Exception):
 
 def is_arrow_worth(origin: Origin) -> bool:
     """Whether pyarrow is there and the table so long that it is faster."""
-    return origin.size * (5 if origin.packed else 1) > _WORTH and find_spec("pyarrow") is not None
+    is_long = isinstance(origin, Piece) or origin.size * (5 if origin.packed else 1) > _WORTH
+    return is_long and find_spec("pyarrow") is not None
 
 
 class ArrowCells:

@@ -52,17 +52,19 @@ def read_csv(
     choose: Choose,
     kinds: Mapping[str, str],
     dialect: Dialect,
+    skipped: list[int] | None = None,
 ) -> RawTable:
     """The columns that ``choose`` picks, given the header's names.
 
     The file is UTF-8 text, or has a byte order mark; its first row names the columns, quotes are doubled within quotes.
     Lines end in any of the three ways; blank ones are skipped. ``DataError`` with file and line for a row that is
     shorter or longer than the header, for text that is not UTF-8, and past ``CSV_LIMIT`` and ``LINE_LIMIT``.
+    With ``skipped``, rows of another length are left out, and their lines are added to it.
     """
     check_dialect(dialect)
     known = dict(kinds)
     while True:
-        table = _Table(origin, choose, known, dialect)
+        table = _Table(origin, choose, known, dialect, lenient=skipped is not None)
         try:
             table.read()
         except csv.Error as error:
@@ -70,6 +72,8 @@ def read_csv(
         columns = table.columns()
         again = {name: kind for name, kind in columns.items() if isinstance(kind, str)}
         if not again:
+            if skipped is not None:
+                skipped += [line for line, _ in table.ragged]
             whole = {name: column for name, column in columns.items() if isinstance(column, RawColumn)}
             return RawTable(whole, table.places(), origin.name, table.style, is_csv=True)
         known |= again
@@ -78,12 +82,14 @@ def read_csv(
 class _Table:
     """One reading of a table."""
 
-    def __init__(self, origin: Origin, choose: Choose, kinds: Mapping[str, str], dialect: Dialect) -> None:
+    def __init__(
+        self, origin: Origin, choose: Choose, kinds: Mapping[str, str], dialect: Dialect, lenient: bool
+    ) -> None:
         self.lines = TextLines(origin, line_limit=LINE_LIMIT, limit=CSV_LIMIT, instead="the most for CSV; use .npz")
-        self.origin, self.choose, self.kinds = origin, choose, kinds
+        self.origin, self.choose, self.kinds, self.lenient = origin, choose, kinds, lenient
         self.separator = dialect.separator or ""
         self.style = NumberStyle(dialect.decimal or "", dialect.thousands or "", dialect.percent)
-        self.line = 1
+        self.line = 1 + origin.before
         self.arrow = False
         self.quoted: tuple[int, bytes] | None = None
         self.blank = 0
@@ -114,9 +120,9 @@ class _Table:
         if self.quoted is not None:
             self.line, rest = self.quoted
             self._add_rows(self._quoted(rest, (lines.text for lines in numbered)))
-        if self.ragged:
+        if self.ragged and not self.lenient:
             raise self._ragged_error()
-        if not self.ranges:
+        if not self.ranges and not self.ragged:
             raise DataError("has a header and no rows", file=self.origin.name)
 
     def columns(self) -> dict[str, RawColumn | str]:
@@ -237,7 +243,9 @@ class _Table:
         numbered = iter(rows)
         while chunk := list(islice(numbered, _CHUNK)):
             self.ragged += [(line, len(row)) for line, row in chunk if len(row) != width]
-            if not self.ragged:
+            if self.lenient:
+                chunk = [(line, row) for line, row in chunk if len(row) == width]
+            if chunk and (self.lenient or not self.ragged):
                 places = (range(line, line + 1) for line, _ in chunk)
                 cells = CutRows([row for _, row in chunk], self.style.decimal)
                 positions = [column.position for column in self.wanted.values() if column.holds_numbers]

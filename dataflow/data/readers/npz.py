@@ -84,14 +84,14 @@ def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str) -> np.
 
 
 def _array(file: IO[bytes], size: int, name: str) -> np.ndarray:
-    shape, fortran, dtype = _header(file, name)
+    shape, fortran, dtype = array_header(file, name)
     if math.prod(shape) * dtype.itemsize != size - file.tell():
         raise DataError(f"{name}: its shape {list(shape)} does not fit the length of its data")
     array = np.frombuffer(bytearray(file.read()), dtype)
     return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
 
 
-def _header(file: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+def array_header(file: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype]:
     """Shape, order and dtype, by NumPy's own reader: a header is a literal of bounded length, nothing of it is run."""
     try:
         read = _READERS[np.lib.format.read_magic(file)]

@@ -55,6 +55,8 @@ class Origin:
 
     path: Path | None
     data: bytes = b""
+    before: int = 0
+    """The lines of the file before these bytes, where they are a piece of one."""
 
     @classmethod
     def at(cls, path: Path) -> Origin:
@@ -117,13 +119,31 @@ class Origin:
             raise DataError(message + advice("unpacked", -(-(size - UNPACKED_FREE) // max(own, 1))), file=self.name)
 
 
+@dataclass(frozen=True, eq=False)
+class Piece(Origin):
+    """Some lines of a CSV file, as bytes, after its header."""
+
+    whole: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.whole
+
+    @property
+    def format(self) -> str:
+        return "csv"
+
+
 def opened(path: Path) -> IO[bytes]:
     """The open file, unpacked on the fly if its name says so."""
     try:
         mode = os.stat(path).st_mode
         if not stat.S_ISREG(mode):
             raise DataError(
-                f"is {'a folder' if stat.S_ISDIR(mode) else 'no ordinary file'}; name a data file", file=path
+                "is a folder; name a data file, or train on it as a stream (--stream, stream=True)"
+                if stat.S_ISDIR(mode)
+                else "is no ordinary file; name a data file",
+                file=path,
             )
         return cast(IO[bytes], gzip.open(path, "rb")) if path.name.lower().endswith(".gz") else open(path, "rb")
     except FileNotFoundError:

@@ -31,7 +31,7 @@ class TextLines:
         self.origin = origin
         self.line_limit, self.limit = line_limit, limit
         self.instead = instead
-        self.number = 1
+        self.number = 1 + origin.before
         self.count = 0
         self.total = 0
 

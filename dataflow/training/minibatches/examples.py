@@ -62,7 +62,7 @@ def given_examples(model: Model, data: Any, weights: Any, settings: Settings, *,
     else:
         arrays = kept(checked_arrays(model.graph, data, inputs))
         examples = Examples(arrays, _weights_for(model, weights, arrays, split))
-    held_out = _held_out_data(model, settings.validation, declared)
+    held_out = held_out_data(model, settings.validation, declared)
     if held_out is None:
         return examples
     try:
@@ -112,7 +112,7 @@ def _weights_for(
     return checked_weights(weights, model.graph.node_of(str(model.loss)).dtype, len(arrays[split[0]]))
 
 
-def _held_out_data(model: Model, validation: Any, declared: bool) -> Prepared | None:
+def held_out_data(model: Model, validation: Any, declared: bool) -> Prepared | None:
     """The data of a file that is held out; ``None`` where a share is."""
     file = validation.get("file") if isinstance(validation, Mapping) else None
     if file is None:
