@@ -115,7 +115,8 @@ def cast(array: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray | N
         if dtype.kind == "b":
             return result, (array == 0) | (array == 1)
         if dtype.kind == "f":
-            return result, np.isfinite(result) | ~np.isfinite(array)
+            finite = np.isfinite(result)
+            return result, None if finite.all() else finite | ~np.isfinite(array)
         wide = array.astype(np.float64) if array.dtype == np.float16 else array
         limits = np.iinfo(dtype)
         if wide.dtype.kind == "f":

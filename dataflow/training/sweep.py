@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dataflow.data.source import DataSource
+from dataflow.data.streams.shards import digest_of_files, files_of
 from dataflow.errors import DataError, TrainingError
 from dataflow.execution.inputs import feed
 from dataflow.model.digests import graph_digest
@@ -205,6 +206,8 @@ class _Given:
         path = source.path() if source.origin is None else source.origin
         if not isinstance(path, str | os.PathLike):
             return None  # checkpoints, too, tell whether the examples are the same
+        if os.path.isdir(path):
+            return digest_of_files(files_of(Path(path)))
         try:
             with open(path, "rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()

@@ -180,7 +180,8 @@ def _changed(
     if learned.mean is not None and learned.deviation is not None and not part.is_alone:
         mean, deviation = learned.mean.reshape(-1)[position], learned.deviation.reshape(-1)[position]
         with np.errstate(all="ignore"):
-            numbers = (numbers - mean) / deviation
+            numbers = numbers - mean
+            numbers /= deviation
         change = "standardised"
     if factor is not None:
         with np.errstate(all="ignore"):
@@ -202,7 +203,10 @@ def _fill_one_hot(array: np.ndarray, part: Part, name: str, factor: float | None
 
 
 def _check_finite(part: Part, numbers: np.ndarray, change: str, rows: np.ndarray | None, faults: Faults) -> None:
-    lost = np.isfinite(part.values) & ~np.isfinite(numbers)
+    finite = np.isfinite(numbers)
+    if finite.all():
+        return
+    lost = np.isfinite(part.values) & ~finite
     if lost.any():
         places = np.flatnonzero(lost)
         table_rows = (places if rows is None else rows[places]).tolist()

@@ -103,6 +103,8 @@ def arrow_column(pa: Any, column: Any, kind: str | None) -> RawColumn:
         wide = {"b": np.bool_, "i": np.int64, "u": np.uint64}[values.dtype.kind]
         return RawColumn(values.astype(wide), missing)
     gaps = np.isnan(values)
+    if not gaps.any():
+        return number_column(values.astype(np.float64), missing)
     return number_column(np.where(gaps, 0.0, values.astype(np.float64)), gaps if missing is None else gaps | missing)
 
 

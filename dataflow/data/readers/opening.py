@@ -38,6 +38,7 @@ FORMATS = {
 }
 """The formats of data by the endings of their files."""
 
+_FOLDER = "is a folder; name a data file, or train on all of them as a stream: train --stream, stream=True"
 _ROW_ENDS = re.compile(rb"\}[ \t\r]*\n[ \t\r]*\{")
 _GZIP = b"\x1f\x8b"
 _BEGINNINGS = {
@@ -90,6 +91,8 @@ class Origin:
         if self.path is not None:
             name = self.path.name.lower()
             found = next((kind for ending, kind in FORMATS.items() if name.endswith(ending)), None)
+            if found is None and self.path.is_dir():
+                raise DataError(_FOLDER, file=self.path)
             if found is None:
                 *endings, last = FORMATS
                 raise DataError(f"data files end in {', '.join(endings)} or {last}", file=self.path)
@@ -140,9 +143,7 @@ def opened(path: Path) -> IO[bytes]:
         mode = os.stat(path).st_mode
         if not stat.S_ISREG(mode):
             raise DataError(
-                "is a folder; name a data file, or train on it as a stream (--stream, stream=True)"
-                if stat.S_ISDIR(mode)
-                else "is no ordinary file; name a data file",
+                _FOLDER if stat.S_ISDIR(mode) else "is no ordinary file; name a data file",
                 file=path,
             )
         return cast(IO[bytes], gzip.open(path, "rb")) if path.name.lower().endswith(".gz") else open(path, "rb")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +19,25 @@ _MAGIC = b"ARROW1"
 def parquet_chunks(files: list[Path], root: Path, wanted: Wanted) -> list[Chunk]:
     """The row groups of a data set of Parquet files. The folders that they lie in may say a column, as in
     ``year=2024``."""
-    pa = import_arrow(Origin(files[0]))
+    first = Origin(files[0])
+    pa = import_arrow(first)
     from pyarrow import dataset
 
-    with readable(pa, Origin(files[0]), "Parquet"):
+    with readable(pa, first, "Parquet"):
         base = str(root) if root.is_dir() else None
-        whole = dataset.dataset(
-            [str(path) for path in files], format="parquet", partitioning="hive", partition_base_dir=base
-        )
+        whole = dataset.dataset(list(map(str, files)), format="parquet", partitioning="hive", partition_base_dir=base)
         fragments = {Path(fragment.path): fragment for fragment in whole.get_fragments()}
     choice = Choice(wanted)
-    names = chosen_names(whole.schema, choice, Origin(files[0]))
+    names = chosen_names(whole.schema, choice, first)
     chunks = []
     for path in files:
-        origin, start = Origin(path), 0
-        with readable(pa, origin, "Parquet"):
+        file, start = _File(pa, Origin(path), names, wanted, choice.chosen), 0
+        with readable(pa, file.origin, "Parquet"):
             fragment = fragments[path]
-            _check_columns(names, whole.schema, fragment.physical_schema, origin)
+            file.check_columns(fragment.physical_schema)
             groups = [(group.id, group.num_rows) for group in fragment.row_groups]
         for number, rows in groups:
-            read = partial(_read_group, pa, origin, fragment, whole.schema, number, names, wanted, choice.chosen, start)
-            chunks.append(Chunk(origin.name, rows, read))
+            chunks.append(Chunk(file.origin.name, rows, _Group(file, fragment, whole.schema, number, start)))
             start += rows
     return chunks
 
@@ -58,15 +57,12 @@ def arrow_chunks(files: list[Path], wanted: Wanted, most: int) -> list[Chunk]:
             schema = pa.ipc.open_file(mapped).schema
             del data
         choice = Choice(wanted)
-        names = chosen_names(schema, choice, origin)
+        file = _File(pa, origin, chosen_names(schema, choice, origin), wanted, choice.chosen)
         for batch, (rows, size) in enumerate(batches):
             origin.check_unpacked(size)
             for first in range(0, rows, most):
                 count = min(most, rows - first)
-                read = partial(
-                    _read_batch, pa, origin, batch, first, count, names, wanted, choice.chosen, start + first
-                )
-                chunks.append(Chunk(origin.name, count, read))
+                chunks.append(Chunk(origin.name, count, _Batch(file, batch, first, count, start + first)))
             start += rows
     return chunks
 
@@ -74,50 +70,64 @@ def arrow_chunks(files: list[Path], wanted: Wanted, most: int) -> list[Chunk]:
 # ------------------------------------------------------------------------------------------------ internals
 
 
-def _check_columns(names: list[str], schema: Any, own: Any, origin: Origin) -> None:
-    """The columns lie in every file; those that folders say are in none."""
-    for name in names:
-        if own.get_field_index(name) < 0 and f"{name}=" not in origin.name:
-            raise DataError(f"has no column '{name}', which the first file of the data set has", file=origin.name)
+@dataclass(frozen=True, eq=False)
+class _File:
+    """A file, and its columns that are wanted."""
+
+    pa: Any
+    origin: Origin
+    names: list[str]
+    wanted: Wanted
+    chosen: Mapping[str, list[str]]
+
+    def check_columns(self, schema: Any) -> None:
+        """Every file has the columns; those that folders say are in none."""
+        for name in self.names:
+            if schema.get_field_index(name) < 0 and f"{name}=" not in self.origin.name:
+                message = f"has no column '{name}', which the first file of the data set has"
+                raise DataError(message, file=self.origin.name)
+
+    def content(self, columns: Mapping[str, Any], start: int) -> Content:
+        """Some rows of the file, from number ``start`` on."""
+        name = self.origin.name
+        return Content(name, arrow_table(self.pa, columns, self.wanted.kinds, name, start), self.chosen, {})
 
 
-def _read_group(
-    pa: Any,
-    origin: Origin,
-    fragment: Any,
-    schema: Any,
-    number: int,
-    names: list[str],
-    wanted: Wanted,
-    chosen: Any,
-    start: int,
-    _: bool,
-) -> Content:
-    with readable(pa, origin, "Parquet"):
-        with origin.open() as raw:
-            size = unpacked_bytes(raw, fragment.metadata, {*names}, origin, [number])
-        origin.check_unpacked(size)
-        group = fragment.subset(row_group_ids=[number])
-        table = group.to_table(schema=schema, columns=names, use_threads=False)
-        columns = {name: table.column(name) for name in names}
-        return Content(origin.name, arrow_table(pa, columns, wanted.kinds, origin.name, start), chosen, {})
+@dataclass(eq=False)
+class _Group:
+    file: _File
+    fragment: Any
+    schema: Any
+    number: int
+    start: int
+    is_checked: bool = False
+
+    def __call__(self, skip: bool) -> Content:
+        file = self.file
+        with readable(file.pa, file.origin, "Parquet"):
+            if not self.is_checked:
+                with file.origin.open() as raw:
+                    size = unpacked_bytes(raw, self.fragment.metadata, {*file.names}, file.origin, [self.number])
+                file.origin.check_unpacked(size)
+                self.is_checked = True
+            group = self.fragment.subset(row_group_ids=[self.number])
+            table = group.to_table(schema=self.schema, columns=file.names, use_threads=False)
+            return file.content({name: table.column(name) for name in file.names}, self.start)
 
 
-def _read_batch(
-    pa: Any,
-    origin: Origin,
-    number: int,
-    first: int,
-    count: int,
-    names: list[str],
-    wanted: Wanted,
-    chosen: Any,
-    start: int,
-    _: bool,
-) -> Content:
-    with readable(pa, origin, "Arrow"), pa.OSFile(str(origin.path)) as file:
-        batch = pa.ipc.open_file(file).get_batch(number)
-        batch.validate(full=True)  # offsets from a stranger
-        batch = batch.slice(first, count)
-        columns = {name: pa.chunked_array([batch.column(batch.schema.get_field_index(name))]) for name in names}
-        return Content(origin.name, arrow_table(pa, columns, wanted.kinds, origin.name, start), chosen, {})
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    file: _File
+    number: int
+    first: int
+    count: int
+    start: int
+
+    def __call__(self, skip: bool) -> Content:
+        file = self.file
+        with readable(file.pa, file.origin, "Arrow"), file.pa.OSFile(str(file.origin.path)) as opened:
+            batch = file.pa.ipc.open_file(opened).get_batch(self.number)
+            batch.validate(full=True)  # offsets from a stranger
+            batch = batch.slice(self.first, self.count)
+            columns = {name: batch.column(batch.schema.get_field_index(name)) for name in file.names}
+            return file.content({name: file.pa.chunked_array([cells]) for name, cells in columns.items()}, self.start)
