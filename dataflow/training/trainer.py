@@ -57,6 +57,9 @@ class Best:
 class Trainer:
     """Trains a model by minibatches; what is not given is what the model's file declares.
 
+    With ``stream`` the data is read piece by piece: a file, a folder of files, or what an iterable or a function that
+    makes an iterator gives; see ``docs/streams.md``.
+
     ``data`` is a file, a DataFrame, rows, a mapping of arrays by input, or ``Minibatches``; the model's own data
     unless given. ``optimizer`` is a name, a mapping with a ``name``, or an ``Optimizer``; a name alone keeps the
     declared attributes if it is the declared optimizer. ``validation`` is the share of the examples, from the end,
