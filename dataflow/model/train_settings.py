@@ -169,7 +169,6 @@ class TrainSettings:
         False,
         "Whether the data is read piece by piece during training, so that it need not fit into memory: a file, or a "
         "folder of files.",
-        optional=True,
     )
     shuffle_window: int | None = option(
         Whole(1),
@@ -181,14 +180,12 @@ class TrainSettings:
         Whole(1),
         2**14,
         "Of a stream, how many rows are read at once where its files do not say it, as Parquet files do.",
-        optional=True,
     )
     on_error: str = option(
         OneOf("ACTION", ("error", "skip")),
         "error",
         "What is done with a row of a stream that cannot be used: it is an error, or it is left out and counted "
         "(skip).",
-        optional=True,
     )
 
     def __post_init__(self) -> None:

@@ -179,7 +179,8 @@ def measured(model, **options):
 
 
 def test_what_may_be_unset_is_listed():
-    assert {name for name, option in options_of().items() if option.optional} == set(UNSET)
+    of_streams = {"shuffle_window"}  # which changes nothing in memory; see test_streams.py
+    assert {name for name, option in options_of().items() if option.optional} == set(UNSET) | of_streams
 
 
 @pytest.mark.parametrize("name", UNSET)

@@ -266,6 +266,11 @@ def _open(source: DataSource, graph: Graph, chunk_rows: int) -> Shards:
         raise DataError("standard input can be read once, and a stream is read once for each epoch; write a file")
     place = Path(origin)
     files = files_of(place)
+    if source.origin is None and source.folder is not None:
+        for file in files:
+            if not file.resolve().is_relative_to(place.resolve()):
+                message = "leads out of the folder that the model's file names; put the file there, or use --data"
+                raise DataError(message, file=file)
     kind = kind_of(files[0])
     if kind == "parquet":
         chunks = parquet_chunks(files, place, wanted)

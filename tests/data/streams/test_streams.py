@@ -320,6 +320,22 @@ def test_faults_of_data_sets(tmp_path: Path) -> None:
     refused("columns side by side", tmp_path / "n")
 
 
+def test_a_model_from_a_stranger_reads_nothing_elsewhere(tmp_path: Path) -> None:
+    for name in ("model", "elsewhere"):
+        (tmp_path / name / "rows").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "rows" / "0.csv").write_text("a,b,t\n1,2,3\n")
+    link = tmp_path / "model" / "rows" / "0.csv"
+    link.symlink_to(tmp_path / "elsewhere" / "rows" / "0.csv")
+    source = declared(file=Path("rows"), folder=tmp_path / "model")
+    with pytest.raises(DataError, match="0.csv: leads out of the folder"):
+        Stream(source, graph(), 16, skip=False)
+    with pytest.raises(DataError, match="lies outside the folder of its model"):
+        Stream(replace(source, file=Path("../elsewhere/rows")), graph(), 16, skip=False)
+    link.unlink()
+    link.write_text("a,b,t\n1,2,3\n")
+    assert Stream(source, graph(), 16, skip=False).shards.sizes() == [1]
+
+
 def test_a_file_that_changes_meanwhile(tmp_path: Path) -> None:
     place = tmp_path / "rows.csv"
     place.write_text("a,b,t\n" + "1,2,3\n" * 20)
