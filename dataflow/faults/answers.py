@@ -195,14 +195,14 @@ def _count_decimals(text: str) -> int:
 
 def _settled(places: Mapping[str, np.ndarray], arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """To how many decimals each number was rounded: those it was written with. Whole numbers, whose decimals are often
-    left out, have those that are most frequent; they are exact where all numbers are whole, or have a single one."""
+    left out, have those that are most frequent; they are exact where all numbers are whole."""
     others = Counter(
         count if count < MOST else EXACT
         for name, array in places.items()
         for count, number in zip(array.reshape(-1).tolist(), arrays[name].reshape(-1).tolist(), strict=True)
         if not _is_whole(count, number)
     )
-    if not others or max(others) < 2:
+    if not others:
         return {name: np.full(array.shape, EXACT) for name, array in places.items()}
     usual = max(others, key=lambda count: (others[count], count))
     settled = {}
