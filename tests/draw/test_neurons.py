@@ -189,6 +189,21 @@ def test_wide_layers_are_elided():
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("xor", ["loss = ½ Σ (ŷ − y)²"]),
+        ("digits", ["loss = −Σ y · log softmax(logits) / n"]),
+        ("penguin-sex", ["loss = −Σ (y · log σ(logit) + (1 − y)", "· log(1 − σ(logit))) / n"]),
+    ],
+)
+def test_a_loss_is_written_as_its_formula(name, lines):
+    drawing = dataflow.draw(dataflow.load(ROOT / "models" / f"{name}.toml"), style="neurons")
+    texts = [text.text for text in ET.fromstring(drawing.render("svg")).iter("{http://www.w3.org/2000/svg}text")]
+    start = texts.index(lines[0])
+    assert texts[start : start + len(lines)] == lines
+
+
 def test_too_many_weights_are_left_out_and_the_picture_says_so():
     model, data = net(12, 11)
     picture = draw(model, values=True, data=data).picture

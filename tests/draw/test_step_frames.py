@@ -6,6 +6,7 @@ import io
 import json
 import xml.etree.ElementTree as ET
 from collections import defaultdict
+from itertools import pairwise
 
 import pytest
 from checkout import ROOT
@@ -293,3 +294,13 @@ def test_a_step_too_far_is_one_line(tmp_path):
     assert done.exit_code == 1
     assert done.output == f"Error: {XOR}: there is no step 9: the picture has 4 steps; choose 0 (the inputs) to 4\n"
     assert set(FRAME_FORMATS) == {"svg", "png", "pdf"}
+
+
+def test_an_animation_shows_no_sign_before_its_number():
+    """The signs of a product of numbers come with the numbers; those of the symbols are pale from the start."""
+    drawing = draw(style="lecture", both=True, values=True, example=3)
+    root = ET.fromstring(drawing.frames().render("svg"))
+    spans = [span for text in root.iter(f"{SVG}text") for span in text.findall(f"{SVG}tspan") if span.get("class")]
+    pairs = [(a, b) for a, b in pairwise(spans) if b.get("class").startswith("number") and "·" in (a.text or "")]
+    assert len(pairs) > 3
+    assert all(a.get("class") == b.get("class") for a, b in pairs)

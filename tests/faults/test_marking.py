@@ -165,8 +165,9 @@ def test_a_number_is_right_if_the_exact_one_rounds_to_it(
 ) -> None:
     """The gradient of w·x with respect to w is x: 2/7 = 0.285714…"""
     monkeypatch.chdir(tmp_path)
-    w = 'dataflow = 1\n[inputs]\nx = {}\n[parameters]\nw = { shape = [], init = "zeros" }\n[nodes]\nf = "w * x"\n[model]\nloss = "f"\n'
-    Path("net.toml").write_text(w)
+    parameter = 'w = { shape = [], init = "zeros" }'
+    text = f'dataflow = 1\n[inputs]\nx = {{}}\n[parameters]\n{parameter}\n[nodes]\nf = "w * x"\n[model]\nloss = "f"\n'
+    Path("net.toml").write_text(text)
     Path("mine.csv").write_text(f"w,{written}")
     done = check("--against", "mine.csv", "--set", f"x={2 / 7!r}")
     assert (done.exit_code, done.stderr) == (0 if is_right else 1, "")

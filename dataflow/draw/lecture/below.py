@@ -46,7 +46,7 @@ def below(picture: Picture, width: float, draw_line: DrawLine) -> list[Group]:
     for number, caption in enumerate(picture.captions, 1):
         middle = y - LINE * PRODUCT / 2
         lines = [Text(0.0, middle, (_span(caption.parts[0]),), PRODUCT, "start")]
-        for parts in broken(_with_operators(caption.parts[1:]), width - indent):
+        for parts in broken(caption.parts[1:], width - indent):
             lines.append(Text(indent, y - LINE * PRODUCT / 2, tuple(map(_span, parts)), PRODUCT, "start"))
             y -= LINE * PRODUCT + 2
         groups.append(Group(f"caption-{number}", tuple(lines)))
@@ -87,7 +87,7 @@ def _filled_with_factors(parts: Sequence[Part], width: float) -> list[list[Part]
     pending: list[Part] = []
     for part in parts:
         pending.append(part)
-        if is_operator(part):
+        if part.is_operator:
             continue
         if lines[-1] and _width([*lines[-1], *pending]) > width:
             lines.append([])
@@ -97,26 +97,12 @@ def _filled_with_factors(parts: Sequence[Part], width: float) -> list[list[Part]
     return lines
 
 
-def _with_operators(parts: Sequence[Part]) -> list[Part]:
-    """The parts, in which an operator before a number that is not computed yet is left out with it."""
-    kept: list[Part] = []
-    for part in reversed(parts):
-        is_led = bool(kept) and kept[-1].is_result and kept[-1].pending
-        kept.append(replace(part, is_result=True) if is_led and is_operator(part) else part)
-    return kept[::-1]
-
-
 def _trimmed(parts: list[Part]) -> list[Part]:
     return [replace(parts[0], text=parts[0].text.lstrip()), *parts[1:]]
 
 
 def _width(parts: Sequence[Part]) -> float:
     return formula_width("".join(part.text for part in parts), PRODUCT)
-
-
-def is_operator(part: Part) -> bool:
-    """Whether a part joins the one before it to the one after it."""
-    return part.text.strip() in ("=", "+", "·", "→")
 
 
 def _span(part: Part) -> Span:

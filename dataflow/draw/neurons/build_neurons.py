@@ -19,7 +19,7 @@ from dataflow.draw.build_picture import Options
 from dataflow.draw.neurons.dense_chain import find_chain
 from dataflow.draw.neurons.lay_out_neurons import gaps_without_room
 from dataflow.draw.neurons.layers import Column, Weights
-from dataflow.draw.neurons.words import Words, entry_key
+from dataflow.draw.neurons.words import LONGEST_LOSS, Words, entry_key
 from dataflow.draw.picture.picture import Cluster, Flow, Kind, Line, Picture, PictureEdge, PictureNode, Role, Sample
 from dataflow.draw.picture.subject import target_of
 from dataflow.execution.forward import forward
@@ -189,7 +189,8 @@ class _Builder(Words):
             lines.append(self.value_line(self.values.get(loss), 0))
         step = 0 if self.options.backward else number
         computed = not self.options.values or loss in self.values
-        self.clusters.append(Cluster(key, "\n".join(self.definition(loss, self.model.graph.node_of(loss).op or ""))))
+        heading = self.definition(loss, self.model.graph.node_of(loss).op or "", LONGEST_LOSS)
+        self.clusters.append(Cluster(key, "\n".join(heading)))
         self.nodes.append(PictureNode(loss, Kind.LOSS, tuple(lines), (loss,), key, computed=computed, step=step))
         for unit in self.shown(last.width):
             if unit is not None:

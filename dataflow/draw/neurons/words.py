@@ -13,6 +13,7 @@ import numpy as np
 from dataflow.autodiff.reverse import gradient_graph
 from dataflow.draw.build_picture import Options
 from dataflow.draw.neurons.layers import Chain, Column, Width
+from dataflow.draw.picture.labels import broken
 from dataflow.draw.picture.picture import Flow, Kind, Line, Role, Sample, sample_of_line, sample_of_node
 from dataflow.execution.forward import forward
 from dataflow.model.model import Model
@@ -28,6 +29,10 @@ FIRST, LAST = 3, 2
 DIGITS = 4
 LONGEST = 26
 """The longest formula below a column."""
+LONGEST_LOSS = 100
+"""The longest formula below the loss, which has room beside it."""
+WIDTH = 38
+"""Longer lines below a column are broken."""
 
 UNITS = {Kind.INPUT: "input", Kind.OP: "unit", Kind.OUTPUT: "output", Kind.LOSS: "loss"}
 """What the legend calls the circles."""
@@ -161,13 +166,13 @@ class Words:
             lines.append(self.names.partial(self.of, self.before(column)))
         return lines or ([self.names.text(column.value)] if self.is_named(column.value) else [])
 
-    def definition(self, name: str, otherwise: str) -> list[str]:
-        """A node with its formula, if that is short."""
+    def definition(self, name: str, otherwise: str, longest: int = LONGEST) -> list[str]:
+        """A node with its formula, if that is short, broken into lines."""
         if self.is_named(name):
             symbol = self.names.text(name)
             formula = forward_formula(self.model.graph, name, self.names).text
-            if formula != symbol and len(formula) <= LONGEST:
-                return [f"{symbol} = {formula}"]
+            if formula != symbol and len(formula) <= longest:
+                return broken(f"{symbol} = {formula}", WIDTH)
         return [otherwise] if otherwise else []
 
     def legend(self, kinds: Container[Kind]) -> tuple[Sample, ...]:

@@ -59,6 +59,11 @@ def _wrap_lines(lines: Iterable[Line], width: int) -> Iterator[Line]:
         yield from members
 
 
+def broken(text: str, width: int) -> list[str]:
+    """A formula in lines of at most ``width`` characters, where it can be broken."""
+    return list(_wrap(text, width, width))
+
+
 def _wrap(text: str, width: int, widest: int = WIDEST) -> Iterator[str]:
     """The text broken at its spaces and before the arguments of a call, never within a name or a condition. A line that
     one name makes longer than ``width`` takes more words, up to ``widest``."""

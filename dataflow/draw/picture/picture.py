@@ -129,9 +129,15 @@ class Part:
     factor: tuple[str, str] | None = None
     """Of and wrt, if the part stands for the arrow between these."""
     is_result: bool = False
-    """Whether it tells what only the computation gives: of a factor, its numbers; else that of the whole product."""
+    """Whether it tells what only the computation gives: of a factor, its numbers; else that of the whole product.
+    Operators before numbers count as these."""
     step: int = field(default=0, repr=False)
     pending: bool = field(default=False, repr=False)
+
+    @property
+    def is_operator(self) -> bool:
+        """Whether it joins the part before it to the one after it."""
+        return self.text.strip() in ("=", "+", "·", "→")
 
 
 @dataclass(frozen=True)

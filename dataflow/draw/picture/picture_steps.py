@@ -44,14 +44,16 @@ def number_steps(picture: Picture, owners: Mapping[str, int] | None = None) -> P
 
 
 def _number_parts(caption: Caption, edges: Iterable[PictureEdge]) -> Caption:
-    """Each factor comes with its arrow, the result with the last of them, and an operator with what it leads to."""
+    """Each factor comes with its arrow, the result with the last of them, and an operator with what it leads to: before
+    a number that is not computed yet it is left out as the number is."""
     step_of = {(edge.source, edge.target): edge.step for edge in edges if edge.flow == Flow.GRADIENT}
     factors = [step_of.get(part.factor, 0) if part.factor else 0 for part in caption.parts]
     parts: list[Part] = []
     step = max(factors)
     for i, part in reversed(list(enumerate(caption.parts))):
         step = factors[i] if part.factor else max(factors) if part.is_result else step if i else 0
-        parts.insert(0, replace(part, step=step))
+        is_result = part.is_result or (part.is_operator and bool(parts) and parts[0].is_result)
+        parts.insert(0, replace(part, step=step, is_result=is_result))
     return Caption(tuple(parts))
 
 
