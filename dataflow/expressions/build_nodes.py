@@ -221,7 +221,9 @@ class _Nodes:
         elif isinstance(self.scope, Mapping) and name in self.scope:
             message = f"'{shorten(name)}' is a value, not an op; a product is written with *"
         else:
-            message = f"unknown op '{shorten(name)}'{nearest(name, [*registry.all_ops(), *self.calls])}"
+            known = [*registry.all_ops(), *self.calls]
+            hint = registry.registry().where_it_is(name) or nearest(name, known)
+            message = f"unknown op '{shorten(name)}'{hint}"
         return OpError(message, column=column)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from dataflow.errors import PluginError
 from dataflow.model.model import Model
 from dataflow.registry.registry import declare_kind
 
@@ -23,6 +24,12 @@ class FileFormat:
     """Whether ``load`` takes ``mmap`` as ``dataflow.load`` does."""
     shapes: bool = False
     """Whether ``load`` takes ``shapes`` as ``dataflow.load`` does."""
+
+    def __post_init__(self) -> None:
+        for ending in self.endings:
+            if not ending.startswith(".") or ending != ending.lower():
+                wanted = "an ending has a dot and small letters, as in '.mine'"
+                raise PluginError(f"file format '{self.name}': {wanted}; '{ending}' found")
 
 
 declare_kind("file format", FileFormat, lambda file_format: file_format.endings)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import re
 from collections.abc import Iterable
 from difflib import SequenceMatcher, get_close_matches
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from dataflow.errors import nearest
+
 ALIKE = 0.85
 """From this similarity on, a name is taken for a misspelt one."""
+DECORATORS = {"op": "@dataflow.op", "initializer": "@dataflow.initializer", "metric": "@dataflow.metric(...)"}
+FILES = 200
+"""The most files of a plugin that are searched."""
 
 
 def is_nearly(name: str, group: str) -> bool:
@@ -59,6 +66,50 @@ def mistakes(plugin: object, point: EntryPoint, hookspecs: ModuleType, *, nothin
                 f"(available: {', '.join(hooks)})"
             )
     return found
+
+
+def wrong_item(hook: str, kind: str, item: object, expected: Any) -> str:
+    """What is wrong about an item that a hook gave; nothing if it is what it should be."""
+    if isinstance(item, expected):
+        if not isinstance(item, type) or isinstance(getattr(item, "name", None), str):
+            return ""
+        return f'{kind} {item.__name__} has no name; write name = "{item.__name__.lower()}" in it'
+    if expected is type:
+        name = type(item).__name__
+        return f"hook {hook} gave {item!r}, which is no class; {kind}s are registered as classes: return [{name}]"
+    decorator = DECORATORS.get(kind)
+    if decorator is not None and inspect.isfunction(item):
+        return f"hook {hook} gave the function {item.__name__}, which is no {kind}; decorate it with {decorator}"
+    if inspect.isclass(item):
+        return f"hook {hook} gave the class {item.__name__}, which is no {kind}; return [{item.__name__}()]"
+    return f"hook {hook} gave {item!r}, which is no {kind}"
+
+
+def no_list(hook: str, given: object) -> str:
+    """What is wrong about a hook that gives something else than a list."""
+    return f"hook {hook} gave {given!r}; it gives a list: return [...]"
+
+
+def unknown_hooks(plugin: object, hookspecs: ModuleType) -> list[str]:
+    """A line for each function with ``@hookimpl`` whose name is no hook's."""
+    known = [name for name in vars(hookspecs) if name.startswith("register_")]
+    return [
+        f"{name} has @dataflow.hookimpl and is no hook{nearest(name, known)}"
+        for name in dir(plugin)
+        if name not in known and hasattr(getattr(plugin, name, None), "dataflow_impl")
+    ]
+
+
+def defines(point: EntryPoint, name: str) -> bool:
+    """Whether a plugin's source has a definition of this name. Nothing is imported for that."""
+    try:
+        spec = importlib.util.find_spec(point.module.partition(".")[0])
+        places = [] if spec is None else [*map(Path, spec.submodule_search_locations or ()), Path(spec.origin or "")]
+        files = [file for place in places for file in (place.rglob("*.py") if place.is_dir() else [place])]
+        pattern = re.compile(rf"^(def {re.escape(name)}_?\b|{re.escape(name)}_?\s*=)", re.MULTILINE)
+        return any(pattern.search(file.read_text("utf-8", "replace")) for file in files[:FILES] if file.suffix == ".py")
+    except (AttributeError, ImportError, OSError, ValueError):
+        return False
 
 
 def _own_functions(plugin: object) -> list[tuple[str, Any]]:

@@ -15,7 +15,7 @@ import pluggy
 from dataflow.errors import BackendError, DataflowWarning, FileFormatError, OpError, PluginError, nearest
 from dataflow.operations.op import Op
 from dataflow.registry import hookspecs
-from dataflow.registry.misnamed_hooks import is_nearly, misplaced, mistakes
+from dataflow.registry.misnamed_hooks import defines, is_nearly, misplaced, mistakes, no_list, unknown_hooks, wrong_item
 from dataflow.registry.owners import Owner, reason
 from dataflow.support.gc_pause import collector_paused
 
@@ -64,6 +64,8 @@ class Registry:
         owner = Owner(name=owner) if isinstance(owner, str) else owner
         manager = pluggy.PluginManager(GROUP)
         manager.add_hookspecs(hookspecs)
+        for fault in unknown_hooks(plugin, hookspecs):
+            raise PluginError(f"{owner}: {fault}")
         try:
             manager.register(plugin, owner.name)
             manager.check_pending()
@@ -72,10 +74,13 @@ class Registry:
         claims: list[tuple[dict[str, Any], str, str, Any]] = []
         for kind, (expected, names) in KINDS.items():
             hook = f"{kind.replace(' ', '_')}s"
-            for item in _flatten(getattr(manager.hook, f"register_{hook}")()):
-                if not isinstance(item, expected):
-                    raise PluginError(f"{owner}: hook register_{hook} gave {item!r}, which is none")
-                claims += [(getattr(self, hook), kind, name, item) for name in names(item)]
+            for given in getattr(manager.hook, f"register_{hook}")():
+                if not isinstance(given, Iterable) or isinstance(given, str):
+                    raise PluginError(f"{owner}: {no_list(f'register_{hook}', given)}")
+                for item in given:
+                    if fault := wrong_item(f"register_{hook}", kind, item, expected):
+                        raise PluginError(f"{owner}: {fault}")
+                    claims += [(getattr(self, hook), kind, name, item) for name in names(item)]
         mine: set[tuple[str, str]] = set()
         for _, kind, name, _ in claims:
             if (kind, name) in self.owners or (kind, name) in mine:
@@ -97,11 +102,8 @@ class Registry:
 
     def registered(self, owner: Owner) -> dict[str, list[str]]:
         """The names that a plugin registered, by kind."""
-        names: dict[str, list[str]] = {}
-        for (kind, name), one in self.owners.items():
-            if one is owner:
-                names.setdefault(kind, []).append(name)
-        return names
+        mine = [key for key, one in self.owners.items() if one is owner]
+        return {kind: [name for other, name in mine if other == kind] for kind, _ in mine}
 
     def warn(self, text: str, owner: Owner | None = None) -> None:
         """Tell the user what is odd about a plugin or its distribution, and keep it for ``dataflow plugins``."""
@@ -120,8 +122,13 @@ class Registry:
         """The entry of that name, or of that former name, or an error with the nearest names."""
         name = self.present_name(kind, name)
         if name not in table:
-            raise error(f"unknown {kind} '{name}'{nearest(str(name), table)}")
+            raise error(f"unknown {kind} '{name}'{self.where_it_is(str(name)) or nearest(str(name), table)}")
         return table[name]
+
+    def where_it_is(self, name: str) -> str:
+        """The broken plugin that defines something of this name, for an error; nothing if there is none."""
+        found = (owner for owner in self.broken if owner.point is not None and defines(owner.point, name))
+        return next((f"; {owner} defines it, and is broken: {self.broken[owner]}" for owner in found), "")
 
 
 def declare_kind(kind: str, items: type | tuple[type, ...], names: Names = lambda item: [item.name]) -> None:
@@ -290,7 +297,3 @@ def file_format(ending: str) -> Any:
             raise FileFormatError(f"the name has no ending, which would tell the format; available: {known}")
         raise FileFormatError(f"files ending in '{ending}' are of no known format; available: {known}")
     return formats[ending.lower()]
-
-
-def _flatten(results: Iterable[Iterable[T]]) -> list[T]:
-    return [item for result in results for item in result]

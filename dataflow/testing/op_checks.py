@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +60,12 @@ CHECKS: Mapping[str, Check] = {
 """Each yields a line for each fault that it finds in one case. Some say nothing of ops that they do not concern."""
 
 
+MEANT = ("vjp", "gradient graph")
+"""Of a fault that many checks meet, these tell."""
+FOLLOW = ("jvp", "second derivative", "50 digits")
+"""These rest on the vjp, and say nothing more where it is wrong."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """A fault of an op: which check found it, on which sample, and the numbers."""
@@ -87,7 +94,7 @@ def check_op(op: Op, seed: int = 0) -> list[Finding]:
             cases = cases_of(op, seed)
         except Exception as error:  # noqa: BLE001 (a plugin's own code runs here, and may raise anything)
             return [Finding(op.name, "samples", "", _reason(error))]
-        return [finding for number, case in enumerate(cases) for finding in _check_case(case, (seed, number))]
+        return _once(finding for number, case in enumerate(cases) for finding in _check_case(case, (seed, number)))
 
 
 @checked
@@ -96,6 +103,18 @@ def assert_op(op: Op, seed: int = 0) -> None:
     findings = check_op(op, seed)
     if findings:
         raise PluginError("\n".join(map(str, findings)))
+
+
+def _once(findings: Iterable[Finding]) -> list[Finding]:
+    """Each fault once: many checks, on many samples, may meet it, with other shapes. It is told by the check that is
+    meant for it; what follows from a wrong derivative is left out."""
+    by_message: dict[str, Finding] = {}
+    for finding in findings:
+        key = re.sub(r"^node '\w+': |\([^()]*\)", "", finding.message)
+        if key not in by_message or (finding.check in MEANT and by_message[key].check not in MEANT):
+            by_message[key] = finding
+    wrong = any(finding.check == "vjp" for finding in by_message.values())
+    return [finding for finding in by_message.values() if not (wrong and finding.check in FOLLOW)]
 
 
 def _check_case(case: Case, seed: tuple[int, int]) -> Iterator[Finding]:

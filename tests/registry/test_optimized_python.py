@@ -57,7 +57,7 @@ def test_every_assert_only_tells_the_type_checker() -> None:
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for folder in ("dataflow", "plugins")
         for path in (ROOT / folder).rglob("*.py")
-        if "assert " in (text := path.read_text(encoding="utf-8"))
+        if "tests" not in path.parts[len(ROOT.parts) :] and "assert " in (text := path.read_text(encoding="utf-8"))
         for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.Assert) and not _narrows(node.test)
     ]

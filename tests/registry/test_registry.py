@@ -108,10 +108,10 @@ def test_everything_that_a_plugin_offers_is_taken_in(load) -> None:
         (SystemExit(3), "SystemExit: 3"),
         (PluginError("op 'f' has no docstring"), "op 'f' has no docstring"),
         (plugin(register_opps=[]), "register_opps"),
-        (plugin(register_ops=[print]), "hook register_ops gave <built-in function print>, which is none"),
-        (plugin(register_ops=[make("two"), make("two"), 3]), "hook register_ops gave 3, which is none"),
-        (plugin(register_ops=3), "'int' object is not iterable"),
-        (plugin(register_initializers=[make("two")]), "register_initializers gave <op two>, which is none"),
+        (plugin(register_ops=[print]), "hook register_ops gave <built-in function print>, which is no op"),
+        (plugin(register_ops=[make("two"), make("two"), 3]), "hook register_ops gave 3, which is no op"),
+        (plugin(register_ops=3), "hook register_ops gave 3; it gives a list"),
+        (plugin(register_initializers=[make("two")]), "register_initializers gave <op two>, which is no initializer"),
     ],
 )
 def test_a_broken_plugin_warns_with_its_name_and_its_distributions_and_the_rest_are_there(load, broken, reason) -> None:
@@ -310,7 +310,7 @@ class Unspeakable(BaseException):
         (GeneratorExit(), "GeneratorExit: without a message"),
         (RecursionError("deep\ndown"), "RecursionError: deep down"),
         (plugin(register_ops=[type("Mute", (), {"__repr__": lambda self: 1 / 0})()]), "ZeroDivisionError"),
-        (plugin(register_optimizers=[int]), "'int' has no attribute 'name'"),
+        (plugin(register_optimizers=[int]), "optimizer int has no name"),
     ],
 )
 def test_nothing_that_a_plugin_raises_stops_the_rest(load, broken, reason) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 from dataclasses import asdict
 from itertools import groupby
 from typing import Any
@@ -20,7 +21,7 @@ from dataflow.graph.cost import says_its_cost
 from dataflow.operations import attributes as attribute_module
 from dataflow.operations.op import Op
 from dataflow.registry import registry
-from dataflow.testing import CHECKS, Finding, check_op
+from dataflow.testing import CHECKS, PARTS, Finding, check_op, check_part
 
 SIGNATURE = 30
 """The widest signature beside which the summary stands; longer ones have it below."""
@@ -44,8 +45,9 @@ def command(session: Session, name: str | None, checked: bool, as_json: bool, qu
     """List the registered ops and blocks by plugin, or show all about the op or the block NAME.
 
     Attributes go by keyword: sum(x, axis=0). With --check, every op runs the checks of dataflow.testing (shapes,
-    derivatives against each other, finite differences and 50 digits, broadcasting, empty arrays, float32, kinks); the
-    exit status is 1 if an op fails one.
+    derivatives against each other, finite differences and 50 digits, broadcasting, empty arrays, float32, kinks).
+    Without NAME, optimizers, schedules, initializers, metrics, backends and file formats are checked, too: changes in
+    place, state that is declared, what repeats. The exit status is 1 if one of them fails.
     """
     if name in registry.registry().blocks:
         if checked:
@@ -58,14 +60,21 @@ def command(session: Session, name: str | None, checked: bool, as_json: bool, qu
         return
     ops = {name: registry.lookup(name)} if name is not None else registry.all_ops()
     findings = _findings(ops, as_json or quiet) if checked else {}
+    parts = _part_faults() if checked and name is None else {}
     if as_json:
         documents = [
             _document(op) | ({"findings": list(map(_finding, findings[op.name]))} if checked else {})
             for op in ops.values()
         ]
+        documents += [
+            {"name": part, "kind": kind, "plugin": _owner_of(kind, part), "findings": [{"message": x} for x in faults]}
+            for (kind, part), faults in parts.items()
+        ]
         common.print_json(documents[0] if name is not None else documents)
     elif checked:
         session.say(_results(findings))
+        if parts:
+            session.say(f"\n{_part_results(parts)}")
     elif name is not None:
         session.say(_all_about(ops[name]))
     else:
@@ -76,6 +85,10 @@ def command(session: Session, name: str | None, checked: bool, as_json: bool, qu
         more = f"; {len(faulty) - 1} more are not right either" if len(faulty) > 1 else ""
         session.fail(f"op '{first.op}' ({owner(first.op)}) is not right: {_describe(first)}{more}")
         raise click.exceptions.Exit(1)
+    for (kind, part), faults in parts.items():
+        if faults:
+            session.fail(f"{kind} '{part}' ({_owner_of(kind, part)}) is not right: {faults[0]}")
+            raise click.exceptions.Exit(1)
 
 
 def owner(name: str) -> str:
@@ -194,6 +207,29 @@ def _results(findings: dict[str, list[Finding]]) -> str:
     wrong = sum(bool(faults) for faults in findings.values())
     verdict = f"{wrong} not right" if wrong else "all right"
     return f"{table(headers, rows)}\n\n{counted(len(rows), 'op')}, {len(CHECKS)} checks on each sample: {verdict}"
+
+
+def _part_faults() -> dict[tuple[str, str], list[str]]:
+    """The faults of whatever else is registered, by kind and name."""
+    found = registry.registry()
+    return {
+        (kind, name): check_part(kind, part)
+        for kind in PARTS
+        for name, part in sorted(getattr(found, f"{kind.replace(' ', '_')}s").items())
+    }
+
+
+def _owner_of(kind: str, name: str) -> str:
+    return str(registry.registry().owners[kind, name])
+
+
+def _part_results(parts: Mapping[tuple[str, str], list[str]]) -> str:
+    rows = [
+        (kind, name, "\n".join((faults and [*faults, f"(from {_owner_of(kind, name)})"]) or ["ok"]))
+        for (kind, name), faults in parts.items()
+    ]
+    wrong = sum(map(bool, parts.values()))
+    return f"{table(('kind', 'name', 'check'), rows)}\n\n{f'{wrong} not right' if wrong else 'all right'}"
 
 
 def _describe(finding: Finding) -> str:
