@@ -20,6 +20,8 @@ from dataflow.errors import DataflowError
 from dataflow.notation.letters import printable
 
 NAMESPACE = "http://www.w3.org/2000/svg"
+NOT_SHOWN = (HIDDEN, "#fffffe")
+"""The fills of texts that only take up room; the second is what Graphviz 2 makes of the first."""
 ELEMENTS = {"g", "polygon", "polyline", "path", "ellipse", "text"}
 ATTRIBUTES = {
     *("transform", "points", "d", "cx", "cy", "rx", "ry", "x", "y", "fill", "stroke", "stroke-width"),
@@ -143,7 +145,7 @@ def _copy_children(source: ET.Element, target: ET.Element, groups: Groups) -> No
             if name == "a":  # a link: what is in it stays, where it leads does not
                 pending.append((child, new))
                 continue
-            if name not in ELEMENTS or child.get("fill") == HIDDEN:
+            if name not in ELEMENTS or child.get("fill") in NOT_SHOWN:
                 continue
             kept = ET.SubElement(
                 new, name, {k: v for k, v in child.attrib.items() if k in ATTRIBUTES and _VALUE.match(v)}
