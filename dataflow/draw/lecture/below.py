@@ -107,4 +107,6 @@ def _width(parts: Sequence[Part]) -> float:
 
 def _span(part: Part) -> Span:
     color = {Mark.PATH: "path", Mark.SHARED: "shared"}.get(part.mark, "text")
-    return Span(part.text, color, part.latex, part.mark == Mark.SHARED, part.pending, part.pending and part.is_result)
+    return Span(
+        part.text, color, part.latex, part.mark == Mark.SHARED, part.pending, part.pending and part.comes_with_numbers
+    )

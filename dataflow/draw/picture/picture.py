@@ -129,10 +129,15 @@ class Part:
     factor: tuple[str, str] | None = None
     """Of and wrt, if the part stands for the arrow between these."""
     is_result: bool = False
-    """Whether it tells what only the computation gives: of a factor, its numbers; else that of the whole product.
-    Operators before numbers count as these."""
+    """Whether it tells what only the computation gives: of a factor, its numbers; else that of the whole product."""
+    leads_to_result: bool = field(default=False, repr=False)
+    """Whether it is an operator before such a number."""
     step: int = field(default=0, repr=False)
     pending: bool = field(default=False, repr=False)
+
+    @property
+    def comes_with_numbers(self) -> bool:
+        return self.is_result or self.leads_to_result
 
     @property
     def is_operator(self) -> bool:

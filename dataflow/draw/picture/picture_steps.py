@@ -52,8 +52,8 @@ def _number_parts(caption: Caption, edges: Iterable[PictureEdge]) -> Caption:
     step = max(factors)
     for i, part in reversed(list(enumerate(caption.parts))):
         step = factors[i] if part.factor else max(factors) if part.is_result else step if i else 0
-        is_result = part.is_result or (part.is_operator and bool(parts) and parts[0].is_result)
-        parts.insert(0, replace(part, step=step, is_result=is_result))
+        leads = part.is_operator and bool(parts) and parts[0].comes_with_numbers
+        parts.insert(0, replace(part, step=step, leads_to_result=leads))
     return Caption(tuple(parts))
 
 

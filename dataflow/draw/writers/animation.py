@@ -63,7 +63,7 @@ def _mark_parts(group: ET.Element, caption: Caption) -> None:
     spans = [span for line in group if line.tag == "text" for span in (list(line) or [line])]
     for span, part in zip(spans, caption.parts, strict=True):
         if part.step:
-            span.set("class", f"{'number' if part.is_result else 'word'}-{part.step}")
+            span.set("class", f"{'number' if part.comes_with_numbers else 'word'}-{part.step}")
 
 
 def _rules(root: str, steps: int, delay: float) -> str:
