@@ -66,5 +66,10 @@ def register_file_formats() -> Iterable[Any]:  # type: ignore[empty-body]
 
 
 @hookspec
+def register_clusters() -> Iterable[Any]:  # type: ignore[empty-body]
+    """Clusters to train on: instances of subclasses of ``dataflow.ClusterEngine``, which open workers."""
+
+
+@hookspec
 def register_commands() -> Iterable[click.Command]:  # type: ignore[empty-body]
     """Commands for ``dataflow`` on the command line."""

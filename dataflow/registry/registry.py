@@ -43,6 +43,7 @@ class Registry:
     schedules: dict[str, Any] = field(default_factory=dict)
     backends: dict[str, Any] = field(default_factory=dict)
     file_formats: dict[str, Any] = field(default_factory=dict)
+    clusters: dict[str, Any] = field(default_factory=dict)
     commands: dict[str, click.Command] = field(default_factory=dict)
     owners: dict[tuple[str, str], Owner] = field(default_factory=dict)
     """Which plugin registered what: ``str(owners["op", "relu"])``."""

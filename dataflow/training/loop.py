@@ -16,6 +16,7 @@ from dataflow.support.arguments import checked
 from dataflow.support.conversion import whole
 from dataflow.training.early_stopping import EarlyStopping
 from dataflow.training.history import History, Progress, StopTraining
+from dataflow.training.minibatches.cluster import Workers, open_workers
 from dataflow.training.saving.checkpoints import KEPT, Checkpoints
 from dataflow.training.saving.interrupts import Interrupt, deferred
 from dataflow.training.settings import chosen_options, takes_options
@@ -33,6 +34,7 @@ def train(
     checkpoint_every: int | None = None,
     keep: int = KEPT,
     resume: bool = False,
+    cluster: Any = None,
     on_epoch: Callable[[History], object] | None = None,
     on_batch: Callable[[Progress], object] | None = None,
     on_progress: Callable[[Progress], object] | None = None,
@@ -62,13 +64,32 @@ def train(
     runs many minibatches by itself, about ten times a second, and ``on_epoch`` after each epoch with the ``History`` up
     to there.
 
+    ``cluster`` is where the gradients of minibatches are computed: ``"local:4"`` for four processes here, the address
+    of a scheduler such as ``"tcp://HOST:8786"``, or an open ``Client`` of Dask's distributed (extra ``[cluster]``).
+
     Where NaN or infinity appears, the run stops with a ``NonFiniteError`` that names the first node that has it.
     ``model.parameters`` are those from before the minibatch at fault; if only the loss of the whole data is not finite
     after an epoch, those from the start of that epoch.
     """
+    if cluster is not None and not isinstance(cluster, Workers):
+        with open_workers(cluster) as workers:
+            return train(
+                model,
+                data,
+                weights=weights,
+                checkpoint=checkpoint,
+                checkpoint_every=checkpoint_every,
+                keep=keep,
+                resume=resume,
+                cluster=workers,
+                on_epoch=on_epoch,
+                on_batch=on_batch,
+                on_progress=on_progress,
+                **options,
+            )
     known = options_of()
     per_epoch = {name: options.pop(name) for name in [*options] if known[name].per_epoch}
-    trainer = Trainer(model, data, weights=weights, **options)
+    trainer = Trainer(model, data, weights=weights, cluster=cluster, **options)
     trainer.settings = settings = replace(trainer.settings, **chosen_options(model.train_settings, per_epoch))
     total = whole("epochs", settings.epochs, 0)
     stopping = None if settings.early_stopping is None else EarlyStopping(settings.early_stopping, trainer)

@@ -30,7 +30,9 @@ from dataflow.training.history import History
 from dataflow.training.minibatches.backend_loop import Inside
 from dataflow.training.minibatches.batch_gradients import Gradients
 from dataflow.training.minibatches.batches import Minibatches
+from dataflow.training.minibatches.cluster import Workers
 from dataflow.training.minibatches.examples import checked_arrays, given_examples, split_inputs, weighed_minibatches
+from dataflow.training.minibatches.shared_gradients import SharedGradients
 from dataflow.training.minibatches.streamed import given_stream
 from dataflow.training.minibatches.updates import Updates
 from dataflow.training.minibatches.vectors import Vectors
@@ -87,6 +89,8 @@ class Trainer:
     loss does not depend on, or only by what has no derivative, such as a comparison, are not trained, nor are those
     that ``frozen`` names.
 
+    ``cluster`` are open workers (see ``train``), which compute the gradients of minibatches.
+
     A schedule sets ``optimizer.learning_rate`` before each update, from the rate that the optimizer had at first.
     """
 
@@ -98,6 +102,7 @@ class Trainer:
         data: Any = None,
         *,
         weights: Any = None,
+        cluster: Workers | None = None,
         **options: Any,
     ) -> None:
         self.model = model
@@ -180,7 +185,22 @@ class Trainer:
         self._updates = Updates(self.vectors, self.settings, per_epoch, lambda: self.optimizer_start.updates)
         self.optimizer = self._updates.optimizer
         self._gradients = Gradients(trained.gradient, training, self.vectors, self.settings)
-        self._inside = Inside.of(self._gradients, self.batches, self.vectors, self._updates, self.settings)
+        self._source: Gradients | SharedGradients = self._gradients
+        """Where gradients of minibatches are computed."""
+        if cluster is not None:
+            self._source = SharedGradients(
+                cluster,
+                model,
+                self.batches,
+                self.vectors,
+                self.settings,
+                sorted(kept),
+                self._gradients.inputs,
+                bool(self._weights),
+            )
+            self._inside = None
+        else:
+            self._inside = Inside.of(self._gradients, self.batches, self.vectors, self._updates, self.settings)
         self._measure = Measure(
             self.graph,
             model.loss,
@@ -358,14 +378,13 @@ class Trainer:
         were, and the loss of the last."""
         self.vectors.refresh()
         done, loss = 0, math.nan
-        batches, gradients = self.batches, self._gradients
-        with gradients.scope(), np.errstate(all="ignore"):
+        batches = self.batches
+        with self._gradients.scope(), np.errstate(all="ignore"):
             while done < steps and not (interrupt is not None and interrupt.requested):
-                batch = batches.current()
-                loss = gradients(batch, batches.position)
+                loss = self._source.at(batches)
                 made = self._updates.take(loss, batches.batch, self.steps)
                 if made is None:
-                    raise self._failed_batch(batch)
+                    raise self._failed_batch(batches.current())
                 self.vectors.take_state()
                 self.steps += made
                 batches.advance()

@@ -263,7 +263,7 @@ def test_every_registered_thing_is_documented() -> None:
 
 def test_every_hook_is_documented() -> None:
     hooks = [value for name, value in vars(dataflow.registry.hookspecs).items() if name.startswith("register_")]
-    assert len(hooks) == 9
+    assert len(hooks) == 10
     assert all(hook.__doc__ for hook in hooks)
 
 

@@ -33,6 +33,7 @@ from dataflow.registry import registry
 from dataflow.support.figures import check_plot
 from dataflow.support.number_texts import number_text
 from dataflow.training import History, train
+from dataflow.training.minibatches.cluster import open_workers
 from dataflow.training.saving.checkpoints import KEPT
 from dataflow.training.saving.interrupts import deferred
 
@@ -77,6 +78,11 @@ SHOWN = (1, 2, 5)
     help="How many checkpoints stay in the folder.",
 )
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint.")
+@click.option(
+    "--cluster",
+    metavar="local:N|ADDRESS",
+    help="Compute gradients in N processes here, or on the workers of a Dask scheduler (needs the extra cluster).",
+)
 @click.option("-o", "--output", type=FILE, metavar="FILE", help="Save the trained model: .msgpack or .toml.")
 @click.option("--plot", type=FILE, metavar="FILE", help="Draw the loss: .png, .svg or .pdf (needs matplotlib).")
 @sweeping.sweep_options
@@ -95,6 +101,7 @@ def command(
     checkpoint_every: int | None,
     keep: int,
     resume: bool,
+    cluster: str | None,
     output: Path | None,
     plot: Path | None,
     over: Mapping[str, Any],
@@ -118,6 +125,8 @@ def command(
     for option, asked in (("--resume", resume), ("--checkpoint-every", checkpoint_every)):
         if asked and checkpoint is None:
             raise click.UsageError(f"{option} needs the folder of the checkpoints: --checkpoint DIR")
+    if cluster is not None and over:
+        raise click.UsageError("--cluster trains one model; a sweep runs in processes here: --jobs")
     if jobs is not None and not over:
         raise click.UsageError("--jobs is for a sweep: --sweep KEY=V,V")
     _check_targets(output, plot)
@@ -144,8 +153,11 @@ def command(
         with (
             about(model_file),
             deferred(terminate=True, resend=False) as interrupt,
+            open_workers(cluster) as workers,
             show_progress(silent) as progress,
         ):
+            if workers is not None and workers.link is not None and not quiet:
+                click.echo(f"workers: {workers.count}; dashboard: {clean(workers.link)}", err=True)
             history = train(
                 model,
                 inputs or source,
@@ -153,6 +165,7 @@ def command(
                 checkpoint_every=checkpoint_every,
                 keep=keep,
                 resume=resume,
+                cluster=workers,
                 on_epoch=progress.epoch,
                 on_batch=None if silent else progress.batch,
                 **options,

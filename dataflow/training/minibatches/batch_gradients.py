@@ -15,6 +15,7 @@ from dataflow.graph.node import INPUT
 from dataflow.limits import allowance
 from dataflow.plan import Plan
 from dataflow.shapes import TensorSpec
+from dataflow.training.minibatches.batches import Minibatches
 from dataflow.training.minibatches.vectors import Vectors
 from dataflow.training.settings import Settings
 
@@ -53,6 +54,10 @@ class Gradients:
         self.plan = self._bound.plan
         """The plan for minibatches like these arrays: its arguments are the inputs and then what is ``fixed``, its
         outputs the loss and then what is ``written``."""
+
+    def at(self, batches: Minibatches) -> float:
+        """The same for the current minibatch."""
+        return self(batches.current(), batches.position)
 
     def __call__(self, batch: Mapping[str, np.ndarray], number: int) -> float:
         if self.number is not None:

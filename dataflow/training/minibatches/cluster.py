@@ -1,0 +1,89 @@
+"""What a cluster is to training: workers that compute the gradients of parts of a minibatch. Engines are plugins."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from dataflow.errors import MissingExtraError, TrainingError
+from dataflow.registry.registry import declare_kind, registry
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some consecutive examples of a minibatch, by their rows in the data."""
+
+    rows: np.ndarray
+    start: int
+    """How many examples of the minibatch come before them."""
+    size: int
+    """How many examples the minibatch has."""
+    number: int
+    """The number of the minibatch, from the run's start on."""
+
+
+class Workers(ABC):
+    """The workers of a run. They keep the data; a task has no state, so that one that is lost is done again."""
+
+    count: int
+    """How many parts a minibatch is cut into. It stays, whoever is lost, so that the bits do."""
+    link: str | None = None
+    """Where a browser shows what they do."""
+
+    @abstractmethod
+    def place(self, setup: bytes, needs: Mapping[str, Any], data: Mapping[str, np.ndarray]) -> None:
+        """Send what stays for a whole run: ``setup``, for ``part_gradients.compute``, and the examples. ``needs`` is
+        what ``part_gradients.missing`` takes; who lacks something is named in a ``TrainingError``."""
+
+    @abstractmethod
+    def gradients(self, parameters: Sequence[np.ndarray], parts: Sequence[Part]) -> list[list[np.ndarray]]:
+        """What ``part_gradients.compute`` gives for each part, in their order."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of what was sent, and end the workers that were started for this run."""
+
+
+class ClusterEngine(ABC):
+    """What opens workers."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def accepts(self, cluster: Any) -> bool:
+        """Whether this is an address, or an object, of this engine."""
+
+    @abstractmethod
+    def open(self, cluster: Any) -> Workers:
+        """The workers there; a ``TrainingError`` if they cannot be reached in time."""
+
+
+declare_kind("cluster", ClusterEngine)
+
+
+@contextmanager
+def open_workers(cluster: Any) -> Iterator[Workers | None]:
+    """The workers of a cluster, for a run: an address such as ``local:4`` or ``tcp://HOST:8786``, or an object that an
+    engine takes. What is opened already stays open, and none is none."""
+    if cluster is None or isinstance(cluster, Workers):
+        yield cluster
+        return
+    engines = registry().clusters
+    if not engines:
+        raise MissingExtraError('a cluster needs the extra [cluster]: pip install "dataflow-autodiff[cluster]"')
+    engine = next((one for one in engines.values() if one.accepts(cluster)), None)
+    if engine is None:
+        raise TrainingError(
+            f"cluster {cluster!r}: give local:N for N processes here, tcp://HOST:PORT or tls://HOST:PORT of a "
+            "scheduler, or a distributed.Client"
+        )
+    workers = engine.open(cluster)
+    try:
+        yield workers
+    finally:
+        workers.close()

@@ -1,0 +1,98 @@
+"""The workers of a Dask cluster. Tasks have no state, so that one whose worker is lost is done again elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import CancelledError
+from typing import Any
+
+import numpy as np
+from distributed import Client, KilledWorker
+from distributed.client import FutureCancelledError
+
+from dataflow.errors import TrainingError
+from dataflow.training.minibatches.cluster import Part, Workers
+from dataflow.training.minibatches.part_gradients import compute, missing
+
+SECONDS = 60
+"""How long a run waits for a worker when all are lost."""
+ATTEMPTS = 20
+"""How often one minibatch is begun anew because its data, or too many of its workers, were lost."""
+LOST = (KilledWorker, CancelledError, FutureCancelledError)
+
+
+class DaskWorkers(Workers):
+    """Workers of a client, of which what is ``owned`` ends with the run."""
+
+    def __init__(self, client: Client, *owned: Any) -> None:
+        self._client, self._owned = client, owned
+        self._setup, self._needs, self._arrays = b"", dict[str, Any](), dict[str, np.ndarray]()
+        self._placed: Any = None
+        self.link = client.dashboard_link
+        try:
+            self._wait(10)
+        except TrainingError:
+            self.close()
+            raise
+        self.count = len(client.scheduler_info(n_workers=-1)["workers"])
+
+    def place(self, setup: bytes, needs: Mapping[str, Any], data: Mapping[str, np.ndarray]) -> None:
+        self._setup, self._needs, self._arrays = setup, dict(needs), dict(data)
+        self._check()
+        self._scatter()
+
+    def gradients(self, parameters: Sequence[np.ndarray], parts: Sequence[Part]) -> list[list[np.ndarray]]:
+        sent = [np.array(array) for array in parameters]  # as they are now
+        for _ in range(ATTEMPTS):
+            try:
+                tasks = [self._client.submit(run_part, self._placed, sent, part, pure=False) for part in parts]
+                results: list[list[np.ndarray]] = self._client.gather(tasks)
+                return results
+            except LOST:
+                self._wait(SECONDS)
+                self._check()
+                self._scatter()
+        raise TrainingError(
+            f"workers were lost {ATTEMPTS} times in one minibatch; see their logs for the reason (memory?), and go on "
+            "from the last checkpoint with resume"
+        )
+
+    def close(self) -> None:
+        self._placed = None
+        for one in (self._client, *self._owned) if self._owned else ():
+            one.close()
+
+    def _scatter(self) -> None:
+        """Place a copy on every worker; those that come later get theirs from these."""
+        for _ in range(ATTEMPTS):
+            try:
+                [self._placed] = self._client.scatter([(self._setup, self._arrays)], broadcast=True, hash=False)
+                return
+            except (*LOST, OSError, KeyError, ValueError, TimeoutError):
+                self._wait(SECONDS)
+        raise TrainingError("the data cannot be placed on the workers, which come and go; see their logs")
+
+    def _wait(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while not self._client.scheduler_info(n_workers=-1)["workers"]:
+            if time.monotonic() > end:
+                raise TrainingError(
+                    f"the scheduler {self._client.scheduler.address} has no worker, and none came within {seconds:g} "
+                    "s; start some with 'dask worker'"
+                )
+            time.sleep(0.05)
+
+    def _check(self) -> None:
+        found = self._client.run(missing, self._needs, on_error="return")
+        for address, lack in found.items():
+            if isinstance(lack, ImportError):
+                lack = f"no dataflow with its plugin for clusters ({lack})"
+            if isinstance(lack, str):
+                raise TrainingError(f"worker {address} has {lack}; install the same there as here")
+
+
+def run_part(placed: tuple[bytes, dict[str, np.ndarray]], parameters: Any, part: Part) -> list[np.ndarray]:
+    """The task."""
+    setup, data = placed
+    return compute(setup, data, parameters, part)

@@ -1,0 +1,73 @@
+"""Which clusters Dask's distributed opens: processes here, and schedulers by their addresses."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import warnings
+from typing import Any
+
+from dataflow.errors import DataflowWarning, MissingExtraError, TrainingError
+from dataflow.training.minibatches.cluster import ClusterEngine, Workers
+
+SECONDS = 10
+"""How long a scheduler, and its first worker, may take to answer."""
+_LOCAL = re.compile(r"local:([1-9][0-9]{0,2})")
+
+
+class DaskEngine(ClusterEngine):
+    """Dask's distributed: a scheduler, and workers that may come and go."""
+
+    name = "dask"
+
+    def accepts(self, cluster: Any) -> bool:
+        if isinstance(cluster, str):
+            return bool(_LOCAL.fullmatch(cluster)) or cluster.startswith(("tcp://", "tls://"))
+        return type(cluster).__module__.startswith("distributed.") and hasattr(cluster, "scheduler_info")
+
+    def open(self, cluster: Any) -> Workers:
+        try:
+            from distributed import Client, LocalCluster
+
+            from dataflow_cluster.dask_workers import DaskWorkers
+        except ImportError:
+            raise MissingExtraError(
+                "a cluster needs Dask's distributed, of the extra [cluster]: "
+                'pip install "dataflow-autodiff[cluster]", here and on each worker'
+            ) from None
+        if not isinstance(cluster, str):
+            return DaskWorkers(cluster)
+        if match := _LOCAL.fullmatch(cluster):
+            here = LocalCluster(
+                n_workers=int(match[1]),
+                threads_per_worker=1,
+                host="127.0.0.1",
+                dashboard_address="127.0.0.1:0",
+                worker_dashboard_address="127.0.0.1:0",
+                memory_limit=0,
+                silence_logs=50,
+            )
+            return DaskWorkers(Client(here), here)
+        if cluster.startswith("tcp://") and not _is_here(cluster):
+            warnings.warn(
+                f"{cluster} is not encrypted, and a Dask scheduler takes work from anyone who reaches its port: they "
+                "can run code as you on each worker; use tls:// with certificates, or a network of your own",
+                DataflowWarning,
+                stacklevel=4,
+            )
+        try:
+            client = Client(cluster, timeout=SECONDS)
+        except (OSError, TimeoutError, ValueError, TypeError) as error:
+            raise TrainingError(
+                f"no scheduler answers at {cluster} within {SECONDS} s ({error}); start one with 'dask scheduler', and "
+                "workers with 'dask worker'"
+            ) from None
+        return DaskWorkers(client, client)
+
+
+def _is_here(address: str) -> bool:
+    host = address.partition("://")[2].rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
