@@ -19,6 +19,7 @@ from dataflow.support.gc_pause import collector_paused
 with collector_paused(stays=True):
     from dataflow import files, ops, shapes
     from dataflow.backends import numpy_backend
+    from dataflow.backends.cluster import ClusterEngine
     from dataflow.backends.interface import Backend, Runner
     from dataflow.backends.optimizer import Optimizer
     from dataflow.backends.schedule import Schedule
@@ -97,6 +98,7 @@ __all__ = [
     "ArgumentError",
     "Backend",
     "BackendError",
+    "ClusterEngine",
     "Cost",
     "DataError",
     "DataflowError",

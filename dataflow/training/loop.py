@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from dataflow.backends.cluster import Workers, open_workers
 from dataflow.errors import TrainingError
 from dataflow.model.model import Model
 from dataflow.model.train_settings import options_of
@@ -16,7 +17,6 @@ from dataflow.support.arguments import checked
 from dataflow.support.conversion import whole
 from dataflow.training.early_stopping import EarlyStopping
 from dataflow.training.history import History, Progress, StopTraining
-from dataflow.training.minibatches.cluster import Workers, open_workers
 from dataflow.training.saving.checkpoints import KEPT, Checkpoints
 from dataflow.training.saving.interrupts import Interrupt, deferred
 from dataflow.training.settings import chosen_options, takes_options

@@ -12,6 +12,7 @@ import numpy as np
 
 from dataflow.autodiff.training_graph import training_graph
 from dataflow.autodiff.weighting import weighted_graph
+from dataflow.backends.cluster import Workers
 from dataflow.backends.optimizer import ACCUMULATED
 from dataflow.errors import DataflowWarning, NonFiniteError, TrainingError, nearest
 from dataflow.execution.forward import shape_warnings
@@ -30,7 +31,6 @@ from dataflow.training.history import History
 from dataflow.training.minibatches.backend_loop import Inside
 from dataflow.training.minibatches.batch_gradients import Gradients
 from dataflow.training.minibatches.batches import Minibatches
-from dataflow.training.minibatches.cluster import Workers
 from dataflow.training.minibatches.examples import checked_arrays, given_examples, split_inputs, weighed_minibatches
 from dataflow.training.minibatches.shared_gradients import SharedGradients
 from dataflow.training.minibatches.streamed import given_stream

@@ -11,8 +11,8 @@ import numpy as np
 from distributed import Client, KilledWorker
 from distributed.client import FutureCancelledError
 
+from dataflow.backends.cluster import Part, Workers
 from dataflow.errors import TrainingError
-from dataflow.training.minibatches.cluster import Part, Workers
 from dataflow.training.minibatches.part_gradients import compute, missing
 
 SECONDS = 60

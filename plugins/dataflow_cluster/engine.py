@@ -7,8 +7,8 @@ import re
 import warnings
 from typing import Any
 
+from dataflow.backends.cluster import ClusterEngine, Workers
 from dataflow.errors import DataflowWarning, MissingExtraError, TrainingError
-from dataflow.training.minibatches.cluster import ClusterEngine, Workers
 
 SECONDS = 10
 """How long a scheduler, and its first worker, may take to answer."""

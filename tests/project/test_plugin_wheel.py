@@ -99,6 +99,7 @@ def test_what_is_in_the_wheel(project_wheel: Path) -> None:
         "dataflow_nn",
         "dataflow_llvm",
         "dataflow_onnx",
+        "dataflow_cluster",
         "dataflow_start.py",
         info,
     }

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from dataflow.backends.cluster import open_workers
 from dataflow.cli import common, sweeping
 from dataflow.cli.command import example_text
 from dataflow.cli.common import FILE, about
@@ -33,7 +34,6 @@ from dataflow.registry import registry
 from dataflow.support.figures import check_plot
 from dataflow.support.number_texts import number_text
 from dataflow.training import History, train
-from dataflow.training.minibatches.cluster import open_workers
 from dataflow.training.saving.checkpoints import KEPT
 from dataflow.training.saving.interrupts import deferred
 

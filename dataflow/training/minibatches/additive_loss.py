@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from dataflow.execution.inputs import batch_symbol
 from dataflow.graph.graph import Graph
 from dataflow.graph.node import OP
 from dataflow.operations import engine_ops
+from dataflow.operations.indexing import parse_key
 from dataflow.operations.op import Op
 from dataflow.shapes import Shape, Size, format_shape, normalize_axes
 
@@ -95,17 +96,21 @@ class _Kinds:
             return self.follow(trace.graph, trace.output, inner, place)
         axes = len(self._axes(shape))
         if axes > 1:
-            self._refuse(op, operands, place)
+            raise self._mixed(op, operands, place)
         if Kind.ROWS in kinds:
             if not set(kinds) <= {Kind.ROWS, Kind.COMMON}:
-                self._refuse(op, operands, place)
+                raise self._mixed(op, operands, place)
             return self._of_rows(op, operands, attributes, bool(axes), place)
+        if axes:
+            raise self._mixed(op, operands, place)  # what all examples make, given to each
         return self._of_totals(op, operands, kinds, place)
 
     def _of_rows(self, op: Op, operands: Sequence[Any], attributes: Mapping[str, Any], keeps: bool, place: str) -> Kind:
         first = operands[0]
         shape: Shape = getattr(first, "shape", ())
         along = self._axes(shape)
+        if op is engine_ops.index and not _takes_all(parse_key(attributes["key"]), along):
+            raise self._mixed(op, operands, place)
         if op is engine_ops.matmul:
             if not keeps and along == [len(shape) - 1]:
                 return Kind.TOTAL
@@ -118,11 +123,11 @@ class _Kinds:
                     return Kind.COUNT
                 if op.reduces is np.add:
                     return Kind.TOTAL
-                self._refuse(op, operands, place)
+                raise self._mixed(op, operands, place)
             if op.shape_only and not keeps:
                 return Kind.COMMON
         if not keeps:
-            self._refuse(op, operands, place)
+            raise self._mixed(op, operands, place)
         return Kind.ROWS
 
     def _of_totals(self, op: Op, operands: Sequence[Any], kinds: Sequence[Kind], place: str) -> Kind:
@@ -141,11 +146,11 @@ class _Kinds:
                 return found[0]
             if kinds[0] in (Kind.TOTAL, Kind.COUNT) and kinds[1] is Kind.COUNT:
                 return Kind.MEAN
-        self._refuse(op, operands, place)
+        raise self._mixed(op, operands, place)
 
-    def _refuse(self, op: Op, operands: Sequence[Any], place: str) -> NoReturn:
+    def _mixed(self, op: Op, operands: Sequence[Any], place: str) -> TrainingError:
         found = ", ".join(format_shape(getattr(operand, "shape", ())) for operand in operands)
-        raise TrainingError(
+        return TrainingError(
             f"{op.name} of {found} mixes examples, so that the gradient of a minibatch is no sum over parts of it; a "
             "cluster trains losses that are sums or means over examples (a sum with a penalty on parameters is "
             'neither: use reduction="mean"). Train this model without a cluster',
@@ -154,3 +159,12 @@ class _Kinds:
 
     def _axes(self, shape: Shape) -> list[int]:
         return [axis for axis, size in enumerate(shape) if isinstance(size, Size) and self._batch in size.names]
+
+
+def _takes_all(entries: Sequence[Any], axes: Sequence[int]) -> bool:
+    """Whether an index leaves these axes as they are: a whole slice, and nothing before it that moves axes."""
+    return all(
+        axis >= len(entries)
+        or (entries[axis] == slice(None) and all(isinstance(entry, slice) for entry in entries[:axis]))
+        for axis in axes
+    )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from dataflow.autodiff.training_graph import training_graph
+from dataflow.backends.cluster import Part
 from dataflow.errors import DataflowWarning, TrainingError
 from dataflow.execution.program import PlanByShape
 from dataflow.files.msgpack.binary import pack_model
@@ -23,7 +24,6 @@ from dataflow.operations.engine_ops import random_uniform
 from dataflow.registry import registry
 from dataflow.shapes import Size
 from dataflow.support.version import installed_version
-from dataflow.training.minibatches.cluster import Part
 from dataflow.training.trained_parameters import trained_parameters
 
 _UNLIMITED = Limits(structure=2**60, nodes=2**60)

@@ -6,11 +6,11 @@ from itertools import pairwise
 
 import numpy as np
 
+from dataflow.backends.cluster import Part, Workers
 from dataflow.errors import TrainingError
 from dataflow.model.model import Model
 from dataflow.training.minibatches.additive_loss import is_mean
 from dataflow.training.minibatches.batches import ArrayMinibatches, Minibatches
-from dataflow.training.minibatches.cluster import Part, Workers
 from dataflow.training.minibatches.part_gradients import pack_setup
 from dataflow.training.minibatches.vectors import Vectors
 from dataflow.training.settings import Settings
@@ -66,9 +66,7 @@ class SharedGradients:
         size, count = len(rows), self._workers.count
         edges = [size * i // count for i in range(count + 1)]
         parts = [
-            Part(rows[start:stop], start, size, batches.position)
-            for start, stop in pairwise(edges)
-            if start < stop
+            Part(rows[start:stop], start, size, batches.position) for start, stop in pairwise(edges) if start < stop
         ]
         results = self._workers.gradients(list(self._vectors.read.values()), parts)
         loss = 0.0

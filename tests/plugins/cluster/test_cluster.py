@@ -1,0 +1,224 @@
+"""Training on workers. The numbers to agree with are those of the same run on one machine, which other tests hold
+against independent ones; what is added here is that the workers are asked, and for which parts."""
+
+import os
+import random
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dataflow
+from dataflow import Graph, MissingExtraError, Model, StopTraining, TrainingError
+from dataflow.backends.cluster import Part, Workers, open_workers
+from dataflow.ops import batch_norm, cumsum, dropout, exp, mean, mse, relu
+from dataflow.ops import max as max_of
+from dataflow.ops import sum as sum_of
+from dataflow.training.minibatches.additive_loss import is_mean
+from dataflow.training.minibatches.part_gradients import compute, missing
+
+RUN: dict[str, Any] = {
+    "epochs": 15,
+    "batch_size": 32,
+    "shuffle": True,
+    "optimizer": {"name": "adam", "learning_rate": 0.01},
+}
+
+
+class Here(Workers):
+    """Workers that are this process, and keep what they were asked for."""
+
+    def __init__(self, count: int) -> None:
+        self.count, self.asked = count, list[list[Part]]()
+
+    def place(self, setup: bytes, needs: Mapping[str, Any], data: Mapping[str, np.ndarray]) -> None:
+        assert missing(needs) is None
+        self._setup, self._data = setup, data
+
+    def gradients(self, parameters: Sequence[np.ndarray], parts: Sequence[Part]) -> list[list[np.ndarray]]:
+        self.asked.append(list(parts))
+        return [compute(self._setup, self._data, parameters, part) for part in parts]
+
+    def close(self) -> None:
+        pass
+
+
+def net(reduction: str = "mean", penalty: float = 0.001, norm: bool = False) -> Model:
+    graph = Graph("net")
+    x, y = graph.input("x", ("n", 5)), graph.input("y", ("n", 2))
+    W1, W2 = graph.parameter("W1", (8, 5), init="he_normal"), graph.parameter("W2", (2, 8), init="he_normal")
+    z = x @ W1.T
+    if norm:
+        scale, shift = graph.parameter("scale", (8,), init="ones"), graph.parameter("shift", (8,), init="zeros")
+        mean, variance = graph.parameter("mean", (8,), init="zeros"), graph.parameter("variance", (8,), init="ones")
+        z = batch_norm(z, scale, shift, mean, variance)
+    h = graph.node("h", dropout(relu(z), rate=0.3))
+    loss = mse(graph.node("yhat", h @ W2.T), y, reduction=reduction)
+    graph.node("loss", loss + penalty * sum_of(W1 * W1) if penalty else loss)
+    return Model(graph, outputs=["yhat"], loss="loss")
+
+
+@pytest.fixture
+def data() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(3)
+    return {"x": rng.normal(size=(203, 5)), "y": rng.normal(size=(203, 2))}
+
+
+def distance(a: Model, b: Model) -> float:
+    return max(float(np.abs(a.parameters[name] - b.parameters[name]).max()) for name in a.parameters)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 40])
+@pytest.mark.parametrize(("reduction", "penalty"), [("mean", 0.001), ("sum", 0)])
+def test_the_number_of_workers_does_not_matter(
+    count: int, reduction: str, penalty: float, data: dict[str, np.ndarray]
+) -> None:
+    alone, shared, workers = net(reduction, penalty), net(reduction, penalty), Here(count)
+    dataflow.train(alone, data, **RUN)
+    dataflow.train(shared, data, cluster=workers, **RUN)
+    assert len(workers.asked) == 15 * 7  # every minibatch: ceil(203 / 32) in an epoch
+    assert [len(part.rows) for part in workers.asked[0]] == [32 // min(count, 32)] * min(count, 32)
+    assert sum(len(part.rows) for part in workers.asked[-1]) == 203 % 32
+    assert distance(alone, shared) < 1e-12
+    other = net(reduction, penalty)
+    dataflow.train(other, data, cluster=Here(count), **RUN, seed=1)
+    assert distance(alone, other) > 1e-3  # the comparison can fail
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        (lambda: net("sum", 0.001), "mixes examples"),
+        (lambda: net(norm=True), "mean"),
+    ],
+)
+def test_what_is_no_sum_over_parts_is_refused(model: Any, says: str, data: dict[str, np.ndarray]) -> None:
+    with pytest.raises(TrainingError, match=says):
+        dataflow.train(model(), data, cluster=Here(2))
+
+
+@pytest.mark.parametrize(
+    "mixes",
+    [
+        lambda x: x[1:] - x[:-1],  # each example and the next
+        lambda x: x - x[::-1],
+        lambda x: cumsum(x, axis=0),
+        lambda x: x - mean(x, axis=0),
+        lambda x: x @ x.T,
+        lambda x: exp(sum_of(x)),
+        lambda x: sum_of(x) + 1,
+        lambda x: max_of(x, axis=0),
+        lambda x: x[0],
+    ],
+)
+def test_what_mixes_examples_is_refused(mixes: Any) -> None:
+    assert not is_mean(*squares(lambda x: x[:, 1:] * 2))
+    assert is_mean(*squares(lambda x: mean(x * x) + 1))
+    with pytest.raises(TrainingError, match="mixes examples"):
+        is_mean(*squares(mixes))
+
+
+def squares(make: Any) -> tuple[Graph, str]:
+    """A graph with the sum of something made of examples, and the name of the sum."""
+    graph = Graph("net")
+    x = graph.input("x", ("n", 3))
+    w = graph.parameter("w", (3,), init="ones")
+    graph.node("loss", sum_of(make(x * w)))
+    return graph, "loss"
+
+
+def test_weights_are_refused(data: dict[str, np.ndarray]) -> None:
+    with pytest.raises(TrainingError, match="no weights"):
+        dataflow.train(net(), data, weights=np.ones(203), cluster=Here(2))
+
+
+def test_a_run_goes_on_bit_for_bit(data: dict[str, np.ndarray], tmp_path: Any) -> None:
+    whole, stopped, resumed = net(), net(), net()
+    dataflow.train(whole, data, cluster=Here(2), **RUN)
+
+    def stop(progress: Any) -> None:
+        if progress.epoch == 4 and progress.batch == 3:
+            raise StopTraining
+
+    dataflow.train(stopped, data, cluster=Here(2), checkpoint=tmp_path, on_batch=stop, **RUN)
+    dataflow.train(resumed, data, cluster=Here(2), checkpoint=tmp_path, resume=True, **RUN)
+    assert distance(whole, resumed) == 0
+
+
+def test_what_a_worker_lacks_is_named() -> None:
+    needs = {"version": dataflow.__version__, "numpy": np.__version__, "ops": {"relu": "nn"}, "backend": "numpy"}
+    assert missing(needs) is None
+    assert "not 99" in str(missing({**needs, "version": "99"}))
+    assert "'swirl', which mine has" in str(missing({**needs, "ops": {"swirl": "mine"}}))
+    assert "no backend 'abacus'" in str(missing({**needs, "backend": "abacus"}))
+
+
+def test_an_unknown_cluster_is_refused(data: dict[str, np.ndarray]) -> None:
+    with pytest.raises(TrainingError, match="local:N"):
+        dataflow.train(net(), data, cluster="local:none")
+
+
+def test_a_missing_extra_is_named(data: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(MissingExtraError, match=r"\[cluster\]"):
+        dataflow.train(net(), data, cluster="local:2")
+
+
+@pytest.fixture
+def two_workers() -> Iterator[Any]:
+    pytest.importorskip("distributed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # distributed's own, of ports and of processes that were killed
+        with open_workers("local:2") as workers:
+            yield workers
+
+
+@pytest.mark.slow
+def test_killed_workers_change_nothing(two_workers: Any, data: dict[str, np.ndarray]) -> None:
+    alone, shared, lossy = net(), net(), net()
+    dataflow.train(alone, data, **RUN)
+    dataflow.train(shared, data, cluster=two_workers, **RUN)
+    assert 0 < distance(alone, shared) < 1e-12  # two parts: other sums, so that it was not computed here
+    client = two_workers._client
+    assert all(address.startswith("tcp://127.0.0.1:") for address in client.scheduler_info()["workers"])
+    killed, ended, moments = list[int](), threading.Event(), random.Random(5)
+
+    def kill() -> None:
+        while not ended.wait(moments.uniform(0.5, 2.0)) and len(killed) < 5:
+            workers = client.run_on_scheduler(lambda dask_scheduler: [*dask_scheduler.workers])
+            if workers:
+                address = moments.choice(workers)
+                try:
+                    pid = client.run(os.getpid, workers=[address])[address]
+                    os.kill(pid, signal.SIGKILL)
+                    killed.append(pid)
+                except Exception:  # noqa: BLE001 (it was gone before)
+                    continue
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        dataflow.train(lossy, data, cluster=two_workers, **RUN, on_batch=lambda _: time.sleep(0.05))
+    finally:
+        ended.set()
+        killer.join()
+    assert killed
+    print(f"killed {len(killed)} workers")
+    assert distance(shared, lossy) == 0
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_is_not_there(data: dict[str, np.ndarray]) -> None:
+    pytest.importorskip("distributed")
+    begun = time.monotonic()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(TrainingError, match=r"no scheduler answers at tcp://127\.0\.0\.1:9"):
+            dataflow.train(net(), data, cluster="tcp://127.0.0.1:9")
+    assert time.monotonic() - begun < 60
