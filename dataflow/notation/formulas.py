@@ -198,6 +198,8 @@ def cotangent_term(graph: Graph, of: str, wrt: str, inside: Sequence[str], names
         return named(known[source], spec)
 
     members = _between(gradient.graph, main, lambda name: name == start or name in known)
+    if len(members) > MOST_NODES:
+        raise DataflowError(f"the derivative of '{of}' by '{wrt}' is too long to be written down")
     if main == start:
         return leaf(start, gradient.graph.spec(start))
     return term_of(gradient.graph, main, members, leaf)

@@ -91,6 +91,19 @@ def test_a_local_formula_is_the_jacobian(name):
         np.testing.assert_allclose(np.broadcast_to(value, expected.shape), expected, rtol=1e-9, atol=1e-12)
 
 
+def test_a_derivative_that_is_longer_than_its_expression_has_no_formula():
+    """It has more nodes than are written down, though the expression has fewer."""
+    graph = dataflow.Graph("long")
+    value = graph.input("x", ("n",))
+    for _ in range(30):
+        value = dataflow.ops.tanh(value)
+    graph.node("y", value)
+    names = Names(graph, "math")
+    assert forward_formula(graph, "y", names).text.count("tanh") == 30
+    assert local_formula(graph, "y", "x", names) is None
+    assert dataflow.view(dataflow.Model(graph, ["y"]), x=[0.5, 1.0]).html
+
+
 def test_what_the_formulas_of_xor_say():  # by hand, from the lecture
     model, _, _ = load("xor")
     graph, names = model.graph, Names(model.graph)
