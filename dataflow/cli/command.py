@@ -24,7 +24,11 @@ class Command(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not ctx.resilient_parsing:
             self._refuse_repeated(ctx, list(args))
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except BaseException:
+            ctx.close()  # what options have entered, such as a format of numbers; click leaves it open
+            raise
 
     def _refuse_repeated(self, ctx: click.Context, words: list[str]) -> None:
         *_, given = self.make_parser(ctx).parse_args(words)

@@ -13,7 +13,7 @@ from checkout import MODELS
 from click.testing import CliRunner, Result
 
 from dataflow.cli.group import COMMANDS, main
-from dataflow.support.number_texts import number_format
+from dataflow.support.number_texts import current_format, number_format
 from dataflow.viewer.numbers import matrix
 
 WITHOUT = {"new", "convert", "profile", "ops", "plugins", "plot", "completion", "new-plugin"}
@@ -101,3 +101,9 @@ def test_digits_are_from_1_to_17(digits: str) -> None:
     done = CliRunner().invoke(main, ["run", XOR, "--digits", digits])
     assert done.exit_code == 2
     assert "--digits" in done.stderr
+
+
+def test_wrong_usage_leaves_no_format_behind() -> None:
+    for words in (["explain", "--exact"], ["run", "--exact", "none.toml", "--nope"], ["check", "--digits", "3"]):
+        assert CliRunner().invoke(main, words).exit_code == 2
+        assert current_format().is_plain

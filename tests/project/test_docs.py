@@ -172,7 +172,7 @@ def test_the_commands_of_the_page_on_pictures_are_right() -> None:
         assert program == "dataflow"
         subcommand = main.get_command(click.Context(main), name)
         assert subcommand is not None
-        subcommand.make_context(name, words)
+        subcommand.make_context(name, words).close()
 
 
 @pytest.mark.slow

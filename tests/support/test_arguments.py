@@ -22,6 +22,7 @@ SLOW = ("view", "derive", "testing.check_op", "testing.assert_op")
 
 NO_CALLS = {
     "Backend",
+    "ClusterEngine",
     "Cost",
     "Dense",
     "Derivation",
