@@ -55,6 +55,9 @@ def test_every_engine_gives_the_same_boxes() -> None:
     sizes = []
     for engine in engines():
         layout = read_layout(find_engine("json0", engine.name).run(source, "json0", 60))
-        sizes.append({key: (round(p.width, 1), round(p.height, 1)) for key, p in layout.nodes.items()})
-    assert sizes
-    assert all(len(one) > 20 and one == sizes[0] for one in sizes)
+        sizes.append({key: (p.width, p.height) for key, p in layout.nodes.items()})
+    assert len(sizes[0]) > 20
+    for other in sizes[1:]:
+        assert other.keys() == sizes[0].keys()
+        for key, size in sizes[0].items():
+            assert other[key] == pytest.approx(size, abs=0.5), key  # Graphviz 2 rounds to whole points
