@@ -20,8 +20,9 @@ pytestmark = pytest.mark.xdist_group("wheels")  # they are built once
 
 PACKAGES = {
     "dataflow": ROOT / "dataflow",
-    **{path.name: path for path in (ROOT / "plugins").iterdir() if path.is_dir()},
+    **{path.name: path for path in (ROOT / "plugins").glob("dataflow_*")},
 }
+"""Without the worked example, a distribution of its own."""
 ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")} | {
     "PATH": os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])  # for graphviz-pure
 }

@@ -126,7 +126,7 @@ WHEN_LOADED = {
     "an ending without a dot": (FORMAT, POINT, "an ending has a dot and small letters"),
 }
 WHEN_CHECKED = {
-    "too few cotangents": (TWO, "the vjp rule of op 'two' gave 1 results for 2 inputs"),
+    "too few cotangents": (TWO, "the vjp rule of op 'two' gave 1 result for 2 inputs"),
     "a wrong derivative": (
         OP + "\n@wobble.vjp\ndef _(g, y, x):\n    return g * exp(-x)\n",
         "the cotangent of x[0, 0] is",
