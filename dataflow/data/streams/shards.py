@@ -75,10 +75,10 @@ def files_of(place: Path) -> list[Path]:
     """The files of a data set, sorted by their paths: the file itself, or all in a folder and in those inside it that
     do not begin with a point or an underscore. A ``DataError`` where there is none, or they are of several kinds."""
     if not place.is_dir():
+        if not place.exists():
+            raise DataError("there is no such file or folder; check the name", file=place)
         if not place.name.lower().endswith(ENDINGS):
             raise DataError(f"is not read piece by piece: such files end in {listed(ENDINGS)}", file=place)
-        if not place.exists():
-            raise DataError("there is no such file; check the name", file=place)
         return [place]
     found = []
     for folder, folders, names in os.walk(place):

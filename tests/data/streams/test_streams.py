@@ -299,6 +299,8 @@ def test_faults_of_data_sets(tmp_path: Path) -> None:
     (tmp_path / "b" / "2.csv").write_text("a,b,t\n1,2,3\n")
     refused("files of several kinds", tmp_path / "b")
     refused("no such file", tmp_path / "none.csv")
+    refused("no such file or folder", tmp_path / "none")
+    (tmp_path / "rows.json").write_text("[]")
     refused("is not read piece by piece", tmp_path / "rows.json")
     refused("can be gone through once", iter(rows(False)))
     refused("in memory already", pa.table({"a": [1.0]}))
