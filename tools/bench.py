@@ -3,7 +3,7 @@
 ``python tools/bench.py -o results.json``                measures everything that is installed, 10 to 12 minutes
 ``python tools/bench.py --quick``                        a smoke test of some seconds
 ``python tools/bench.py --only steps -w c32,d -p torch`` a part
-``python tools/bench.py --document results.json``        docs/performance.md, .json and its pictures from the results
+``python tools/bench.py --document results.json``        docs/performance.md, its tables, pictures, numbers
 
 Exit status 1 where results of peers disagree, or where one of dataflow's own backends fails. A bound that is missed is
 reported, and no failure: on a busy machine it says nothing.
@@ -25,6 +25,7 @@ from benchmark.workloads import ONE_THREAD, WORKLOADS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "performance.md"
+TABLES = PAGE.with_name("performance_tables.md")
 SECTIONS = ("steps", "start", "growth", "plan")
 STARTED = ("a32", "c32")
 """The workloads of which starting is measured."""
@@ -87,7 +88,7 @@ def measured(options: argparse.Namespace) -> int:
 
 
 def document(result: dict[str, Any]) -> None:
-    """Write the page, its pictures and the numbers; not where results of peers disagree."""
+    """Write the page, its tables, its pictures and the numbers; not where results of peers disagree."""
     for workload, measured in result["steps"].items():
         for key, numbers in measured.items():
             if numbers.get("distance", 0) > steps.AGREE:
@@ -95,7 +96,8 @@ def document(result: dict[str, Any]) -> None:
     drawn = [path.name for path in pictures.draw(PAGE.with_suffix(".svg"), result)]
     PAGE.with_suffix(".json").write_text(_json(result), encoding="utf-8")
     PAGE.write_text(page.page(result, drawn), encoding="utf-8")
-    print(f"Wrote {PAGE.relative_to(ROOT)} and {', '.join(drawn)}.")
+    TABLES.write_text(page.tables(result, drawn), encoding="utf-8")
+    print(f"Wrote {PAGE.relative_to(ROOT)}, {TABLES.name} and {', '.join(drawn)}.")
 
 
 def _measure(options: argparse.Namespace, peers: Sequence[str], result: dict[str, Any], folder: Path) -> list[str]:

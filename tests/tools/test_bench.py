@@ -184,14 +184,34 @@ def test_durations_are_written_with_their_units(tools: Any, seconds: float, text
 
 
 @pytest.mark.slow
-def test_the_page_is_made_of_the_numbers(tools: Any) -> None:
+def test_the_pages_are_made_of_the_numbers(tools: Any) -> None:
     result = json.loads((ROOT / "docs" / "performance.json").read_text(encoding="utf-8"))
-    pictures = sorted(path.name for path in (ROOT / "docs").glob("performance-*.svg"))
-    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
-    assert pictures
-    assert page == tools.page.page(result, sorted(pictures, key=page.index)), "run tools/bench.py --document"
+    drawn = [f"performance-{kind}.svg" for kind in ("steps-1", "steps-2", "growth")]
+    assert {path.name for path in (ROOT / "docs").glob("performance-*.svg")} == set(drawn)
+    for name, made in (("performance.md", tools.page.page), ("performance_tables.md", tools.page.tables)):
+        text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+        assert text == made(result, drawn), "run tools/bench.py --document docs/performance.json"
     assert result["bounds"] == list(tools.judge.judged(result["steps"]))
     assert result["limits"] == list(tools.judge.limits(result["start"], result["plans"]))
+
+
+def test_the_summary_has_the_faster_way_of_each_framework(tools: Any) -> None:
+    steps = {
+        "c32": {
+            "dataflow llvm@1": times(0.5),
+            "dataflow llvm@2": times(0.1),
+            "numpy by hand@1": times(4.0),
+            "torch@1": times(2.0),
+            "torch.compile@1": times(1.0),
+            "jax.jit@1": {"error": "broken"},
+        }
+    }
+    headers, ((what, *row),) = tools.report.summary_table(steps)
+    assert headers == ["", "dataflow llvm", "dataflow numpy", "numpy by hand", "PyTorch", "JAX", headers[-1]]
+    assert what.startswith("c32: ")
+    middle = 1 + 0.001 * 9.5  # what the median of `times` is of its argument
+    assert row[:5] == [f"{0.5 * middle * 1e3:.3g} ms", "", f"{4 * middle:.3g} s", f"{middle:.3g} s", ""]
+    assert row[5].startswith("0.5 [")
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""``docs/performance.md``, made from the results and from nothing else."""
+"""``docs/performance.md`` and ``docs/performance_tables.md``, made from the results and from nothing else."""
 
 from __future__ import annotations
 
@@ -6,13 +6,34 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmark.growth import AXES
-from benchmark.report import bounds_table, growth_table, limits_table, markdown, start_table, steps_table, title
+from benchmark.report import (
+    bounds_table,
+    growth_table,
+    limits_table,
+    markdown,
+    start_table,
+    steps_table,
+    summary_table,
+    title,
+)
 
 
 def page(result: Mapping[str, Any], pictures: Sequence[str]) -> str:
-    """The page in Markdown; ``pictures`` are the names of files beside it."""
-    parts = ["# Performance", _INTRODUCTION.format(**_settings(result)), _machine(result)]
-    parts += [f"![{_PICTURES[name.rpartition('performance-')[2].partition('.')[0]]}]({name})" for name in pictures]
+    """The page in Markdown, of two screens; ``pictures`` are the names of files beside it."""
+    parts = ["# Performance", _INTRODUCTION]
+    if result["steps"]:
+        parts += [markdown(summary_table(result["steps"])), _SUMMARY]
+        parts += [f"![{_PICTURES[kind]}]({name})" for kind, name in _kinds(pictures) if kind == "steps-1"]
+    if result["bounds"]:
+        parts += ["## What had to come out", _judged(result)]
+    parts += ["## How it is measured", _METHOD.format(**result["settings"]), _machine(result), "## Again", _AGAIN]
+    return _joined(parts)
+
+
+def tables(result: Mapping[str, Any], pictures: Sequence[str]) -> str:
+    """The page of all tables, in Markdown."""
+    parts = ["# Performance: the tables", _TABLES]
+    parts += [f"![{_PICTURES[kind]}]({name})" for kind, name in _kinds(pictures) if kind != "steps-1"]
     if result["bounds"]:
         parts += ["## What had to come out", _BOUNDS, markdown(bounds_table(result["bounds"]))]
         parts.append(markdown(limits_table(result["limits"])))
@@ -31,12 +52,24 @@ def page(result: Mapping[str, Any], pictures: Sequence[str]) -> str:
             parts += [f"### {AXES[axis][0]}", markdown(growth_table(measured))]
     if result["plans"]:
         parts += ["### Building a plan", _PLANS, markdown(_plans(result["plans"]))]
-    parts += ["## Again", _AGAIN]
+    return _joined(parts)
+
+
+def _joined(parts: Sequence[str]) -> str:
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def _settings(result: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(result["settings"])
+def _kinds(pictures: Sequence[str]) -> list[tuple[str, str]]:
+    return [(name.rpartition("performance-")[2].partition(".")[0], name) for name in pictures]
+
+
+def _judged(result: Mapping[str, Any]) -> str:
+    """How many bounds are met, and a table of the others."""
+    missed, over = ([row for row in result[kind] if row["verdict"] != "met"] for kind in ("bounds", "limits"))
+    count = len(result["bounds"]) + len(result["limits"])
+    met = f"{_BOUNDS.strip()} {count - len(missed) - len(over)} of {count} bounds are met; these are not:"
+    shown = [markdown(table(rows)) for table, rows in ((bounds_table, missed), (limits_table, over)) if rows]
+    return "\n\n".join([met if shown else met.replace("; these are not:", "."), *shown])
 
 
 def _machine(result: Mapping[str, Any]) -> str:
@@ -59,16 +92,28 @@ _PICTURES = {
     "growth": "How time and memory grow with nodes, width, depth and batch",
 }
 _INTRODUCTION = """
-dataflow beside hand-written numpy, PyTorch and JAX: one step of training is forward, backward and an update by plain
-gradient descent, on the same numbers, in float32. Every peer is a process of its own, pinned to as many processors
-as it has threads; they run in turn, {rounds} rounds of about {slice} s each, and whoever has not its turn is stopped.
-Numbers are medians over the rounds. A ratio is one of medians, with the interval that holds it with 95 % (rounds drawn
-again, 4,000 times). After ten steps all peers had the same parameters or gradients to a thousandth of what the steps
-changed, or this page would not be here.
+How long one step of training takes in dataflow, and in hand-written numpy, PyTorch and JAX: forward, backward and an
+update by plain gradient descent, on the same numbers, in float32, on one thread. [The tables](performance_tables.md)
+have every peer, two threads, memory, the time to the first step, and growth.
+"""
+_SUMMARY = """
+PyTorch and JAX stand here with the faster of their two ways (eager or `torch.compile`; `jax.jit` or a loop inside
+`jax.jit`). The last column is the time of the compiled backend, `llvm`, over that of the fastest of the others: below 1
+is faster, and between two that do the same work, ratios up to 1.25 are noise.
+"""
+_METHOD = """
+Every peer is a process of its own, pinned to as many processors as it has threads; they run in turn, {rounds} rounds of
+about {slice} s each, and whoever has not its turn is stopped. Numbers are medians over the rounds. A ratio is one of
+medians, with the interval that holds it with 95 % (rounds drawn again, 4,000 times). After ten steps all peers had the
+same parameters or gradients to a thousandth of what the steps changed, or this page would not be here.
+"""
+_TABLES = """
+All that [the benchmark](performance.md) measured: that page says what is compared and how. [The
+numbers](performance.json) behind both are there, too.
 """
 _BOUNDS = """
 A bound is missed when the whole interval lies above it. "The fastest peer" is the fastest of hand-written numpy,
-PyTorch and JAX in this run. Between two that do the same work, ratios up to 1.25 are noise.
+PyTorch and JAX in this run.
 """
 _STEPS = """
 "Over" is the peer's time over the other's: below 1 is faster. Memory is the most that the process has held, its
@@ -92,5 +137,5 @@ python3 tools/environment.py dev bench
 
 The first line installs PyTorch and JAX, which are large; peers that are not installed are left out. `--quick` is a
 smoke test, `--only steps --workloads c32,d --peers torch` measures a part, `--rounds 40` narrows the intervals. The
-last line makes this page, its pictures and [the numbers](performance.json).
+last line makes this page, the tables, the pictures and [the numbers](performance.json).
 """

@@ -37,6 +37,25 @@ def steps_table(workload: str, measured: Mapping[str, Any], threads: int) -> tup
     return headers, rows
 
 
+def summary_table(steps: Mapping[str, Any]) -> tuple[Row, list[Row]]:
+    """A row for each workload, on one thread: ours, and each of the others in the faster of its ways."""
+    ways = {
+        **{name: [name] for name in ("dataflow llvm", "dataflow numpy", "numpy by hand")},
+        "PyTorch": ["torch", "torch.compile"],
+        "JAX": ["jax.jit", "jax loop"],
+    }
+    rows = []
+    for workload, measured in steps.items():
+        row = [title(workload)]
+        for names in ways.values():
+            times = [median(measured[f"{name}@1"]) for name in names if "seconds" in measured.get(f"{name}@1", {})]
+            row.append(duration(min(times)) if times else "")
+        best, llvm = fastest(measured, 1, loop=True), measured.get("dataflow llvm@1", {})
+        row.append(str(ratio(llvm["seconds"], measured[best]["seconds"])) if best and "seconds" in llvm else "")
+        rows.append(row)
+    return ["", *ways, "llvm over the fastest other"], rows
+
+
 def bounds_table(rows: Sequence[Mapping[str, Any]]) -> tuple[Row, list[Row]]:
     """What has to come out, and what did."""
     body = []
