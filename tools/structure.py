@@ -46,6 +46,7 @@ REASONS = {
     "dataflow/notation/write_formula.py": "how each op is written",
     "dataflow/operations/jacobians.py": "one algebra: each kind of Jacobian times each other",
     "dataflow/operations/op.py": "the public class Op: what is known of an op, and how it is called",
+    "dataflow/registry/registry.py": "what plugins bring, by kind and name, and how it is found",
     "dataflow/shapes.py": "sizes and their arithmetic are one subject",
     "dataflow/testing/values.py": "each check of an op's values, one after the other",
     "dataflow/training/saving/checkpoints.py": "one file: its description, its writer and its reader",

@@ -6,11 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
 from dataflow.backends.optimizer import Optimizer
+from dataflow.errors import BackendError
 from dataflow.registry.registry import declare_kind
 
 if TYPE_CHECKING:
@@ -119,6 +120,17 @@ class Backend(ABC):
     """Names that it had before; they still find it, with a warning that says the name to write."""
     promises: ClassVar[str]
     """What it promises about repeatability, in a sentence."""
+    device: str | None = None
+    """The kind of device that it was asked for; ``None`` leaves it to the backend."""
+
+    @property
+    def full_name(self) -> str:
+        """The name by which it is found again, with its device: ``jax:gpu``."""
+        return self.name if self.device is None else f"{self.name}:{self.device}"
+
+    def on(self, device: str) -> Backend:
+        """The same on a kind of device. A ``BackendError`` where it takes none, or not this."""
+        raise BackendError(f"the backend '{self.name}' takes no device, and '{device}' is asked for; leave it out")
 
     @abstractmethod
     def prepare(self, plan: Plan, threads: int | None = None) -> Runner:
@@ -134,6 +146,11 @@ class Backend(ABC):
         """A loop that runs whole minibatches of a task inside the backend; ``None`` where it cannot, and each is then
         run from outside, by ``prepare``."""
         return None
+
+    def function(self, plan: Plan) -> Callable[..., Any]:
+        """The plan as a function of arrays of the library that the backend is built on: it takes ``plan.arguments``
+        and returns the list of outputs, and that library traces and differentiates it."""
+        raise BackendError(f"the backend '{self.name}' gives no functions; 'jax' does")
 
 
 declare_kind("backend", Backend)

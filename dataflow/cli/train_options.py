@@ -110,7 +110,24 @@ def click_option(option: TrainOption, help: str | None = None) -> Callable[[F], 
         return click.option(
             f"--{words}", option.name, multiple=True, metavar=kind.metavar, callback=_names_parser(option), help=help
         )
-    return click.option(f"--{words}", option.name, type=_type_of(option), metavar=kind.metavar, help=help)
+    decorate = click.option(f"--{words}", option.name, type=_type_of(option), metavar=kind.metavar, help=help)
+    return (lambda function: decorate(_with_device(function))) if option.name == "backend" else decorate
+
+
+def _with_device(function: F) -> F:
+    """``--device``, which becomes a part of the backend's name."""
+
+    @wraps(function)
+    def on_device(*arguments: Any, **options: Any) -> Any:
+        device = options.pop("device")
+        if device is not None and options.get("backend") is None:
+            raise click.UsageError("--device goes with --backend, as in --backend jax --device gpu")
+        if device is not None:
+            options["backend"] += f":{device}"
+        return function(*arguments, **options)
+
+    help_text = "The kind of device on which a backend computes that has several, such as cpu, gpu or tpu."
+    return cast(F, click.option("--device", metavar="NAME", help=help_text)(on_device))
 
 
 def _ways(words: str, kind: TableKind) -> str:

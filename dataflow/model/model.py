@@ -28,6 +28,7 @@ from dataflow.execution.forward import (
 from dataflow.execution.inputs import batch_symbol, feed, one_example
 from dataflow.execution.parameters import Parameters
 from dataflow.execution.program import Program
+from dataflow.execution.traceable import traceable
 from dataflow.graph.graph import Graph
 from dataflow.graph.node import INPUT, PARAMETER
 from dataflow.graph.widths import Widths
@@ -359,6 +360,17 @@ class Model:
             return dict(zip(wanted, results, strict=False)), {name: found[name] for name in gradients}
 
         return compiled
+
+    @checked
+    def to_jax(self, values: Sequence[str] = ()) -> Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]:
+        """A pure function ``f(parameters, inputs)`` of two dicts of arrays by name, which gives a dict of ``values``,
+        the outputs unless said, and which JAX takes: ``jax.jit``, ``jax.grad``, ``jax.vmap``. It needs the extra
+        ``jax``; ``dict(model.parameters)`` are parameters to begin with.
+
+        JAX differentiates it by its own rules; float64 is computed where JAX is set to it (``jax_enable_x64``), else
+        float32. Indices out of their range are no errors in it, and numpy computes ops of plugins that JAX has no
+        function for, which have no derivative then."""
+        return traceable(self.graph, [self.graph.value(name).name for name in values or self.outputs], "jax")
 
     # -------------------------------------------------------------------------------------------- tables
 

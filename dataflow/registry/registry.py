@@ -280,8 +280,10 @@ def schedule(name: str) -> Any:
 
 
 def backend(name: str) -> Any:
-    """The backend of that name."""
-    return registry().find("backend", registry().backends, name, BackendError)
+    """The backend of that name; ``jax:gpu`` is that on a kind of device."""
+    stem, *device = name.split(":", 1)
+    found = registry().find("backend", registry().backends, stem, BackendError)
+    return found.on(*device) if device else found
 
 
 def present_name(kind: str, name: str) -> str:

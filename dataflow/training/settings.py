@@ -65,7 +65,7 @@ def resolve(declared: TrainSettings, options: Mapping[str, Any]) -> Settings:
         values["schedule"] = {"name": course.name, **course.settings()}
     values["seed"] = whole("seed", values["seed"], 0, LARGEST_SEED)
     runs_on = registry.backend(values["backend"])
-    values["backend"] = runs_on.name  # not a former name
+    values["backend"] = runs_on.full_name  # not a former name
     return Settings(**values, rule=rule, course=course, runs_on=runs_on)
 
 

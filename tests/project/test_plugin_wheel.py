@@ -97,6 +97,7 @@ def test_what_is_in_the_wheel(project_wheel: Path) -> None:
         "dataflow",
         "dataflow_ops",
         "dataflow_nn",
+        "dataflow_jax",
         "dataflow_llvm",
         "dataflow_onnx",
         "dataflow_cluster",

@@ -11,7 +11,7 @@ from checkout import ROOT
 XOR = str(ROOT / "models" / "xor.toml")
 
 ENGINE = {"dataflow", "msgpack", "networkx", "numpy", "pluggy"}
-PLUGINS = {"dataflow_ops", "dataflow_nn", "dataflow_llvm", "dataflow_onnx", "dataflow_cluster"}
+PLUGINS = {"dataflow_ops", "dataflow_nn", "dataflow_llvm", "dataflow_onnx", "dataflow_cluster", "dataflow_jax"}
 
 IMPORTED = """
 import sys

@@ -59,6 +59,7 @@ PEERS = {
     for peer in (
         Peer("dataflow numpy", "benchmark.ours:Ours", "numpy"),
         Peer("dataflow llvm", "benchmark.ours:Ours", "llvm", ("llvmlite",)),
+        Peer("dataflow jax", "benchmark.ours:Ours", "jax", ("jax",)),
         Peer("numpy by hand", "benchmark.by_hand:Numpy", layers=False),
         Peer("torch", "benchmark.frameworks:Torch", needs=("torch",)),
         Peer(

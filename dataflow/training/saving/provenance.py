@@ -40,7 +40,7 @@ def _plugins(model: Model, settings: Settings) -> dict[str, list[str]]:
     nodes = [node for _, node in model.graph.node_items()]
     used = {("op", node.op) for node in nodes if node.kind == OP}
     used |= {("initializer", node.init["name"]) for node in nodes if node.kind == PARAMETER and node.init}
-    used |= {("optimizer", settings.rule.name), ("backend", settings.backend)}
+    used |= {("optimizer", settings.rule.name), ("backend", settings.runs_on.name)}
     owners = registry.registry().owners
     found: dict[str, list[str]] = {}
     for kind, name in sorted(used):

@@ -1,0 +1,1 @@
+"""Which function of JAX computes each primitive op."""

@@ -1,0 +1,188 @@
+"""The table: each registered primitive op that is no ufunc, and whose shape does not depend on values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dataflow.operations.engine_ops.shaping import summed_axes
+from dataflow.operations.indexing import parse_key
+from dataflow_jax.table import gathering, windows
+from dataflow_jax.table.axis_maps import pad, pad_transpose, resample, resample_transpose
+from dataflow_jax.table.entries import Call, Entry
+from dataflow_jax.table.random_numbers import random_uniform
+
+# ---------------------------------------------------------------------------------------------------- elementwise
+
+
+def _where(call: Call, condition: Any, a: Any, b: Any) -> Any:
+    return jnp.where(jnp.asarray(condition) != 0, call.array(a), call.array(b))
+
+
+def _masked(call: Call, x: Any, keep: Any, source: Any) -> Any:
+    source = jnp.asarray(source)
+    kept = jnp.where(jnp.asarray(keep) != 0, call.array(x), 0)
+    return jnp.where(source != source, call.array(source), kept)
+
+
+def _cast(call: Call, x: Any, dtype: Any) -> Any:
+    x = jnp.asarray(x)
+    return x != 0 if call.dtype.kind == "b" else x.astype(call.dtype)
+
+
+# ---------------------------------------------------------------------------------------------------- shapes
+
+
+def _index(call: Call, x: Any, key: str) -> Any:
+    return jnp.asarray(x)[parse_key(key)]
+
+
+def _place(call: Call, x: Any, key: str, shape: Any) -> Any:
+    """Zeros around and between the entries, which is faster than to write to them."""
+    axes = _axes_of(key, shape)
+    sizes = zip(axes, shape, strict=True)
+    config = [(axis.start, size - 1 - axis[-1], axis.step - 1) if axis else (0, size, 0) for axis, size in sizes]
+    return jax.lax.pad(_lying(call, x, key, shape), call.array(0), config)
+
+
+def _place_all(call: Call, *xs: Any, keys: tuple[str, ...], shape: Any) -> Any:
+    """Parts that do not meet: written one after the other, so that each takes as long as it is."""
+    result = jnp.zeros(shape, call.dtype)
+    for key, x in zip(keys, xs, strict=True):
+        axes = _axes_of(key, shape)
+        if all(axis.step == 1 for axis in axes):
+            starts = [axis.start for axis in axes]
+            result = jax.lax.dynamic_update_slice(result, _lying(call, x, key, shape) + call.array(0), starts)
+        else:
+            result = result + _place(call, x, key, shape)
+    return result
+
+
+def _axes_of(key: str, shape: tuple[int, ...]) -> list[range]:
+    """Which entries of each axis are meant, in ascending order."""
+    axes = [range(*item.indices(size)) for item, size in zip(_items(key, shape), shape, strict=True)]
+    return [axis if axis.step > 0 else axis[::-1] for axis in axes]
+
+
+def _lying(call: Call, x: Any, key: str, shape: tuple[int, ...]) -> Any:
+    """x with all axes of the shape, as it lies in them."""
+    items = _items(key, shape)
+    flipped = [axis for axis, item in enumerate(items) if (item.step or 1) < 0]
+    full = jnp.broadcast_to(call.array(x), np.broadcast_to(0, shape)[_full(key)].shape)
+    return jnp.flip(full.reshape([len(axis) for axis in _axes_of(key, shape)]), flipped)
+
+
+def _items(key: str, shape: tuple[int, ...]) -> list[slice]:
+    """A slice for each axis: of size 1 for a number."""
+    items = _full(key)
+    where = items.index(Ellipsis)
+    missing = len(shape) - sum(item is not None for item in items) + 1
+    whole = [item for item in (*items[:where], *(slice(None),) * missing, *items[where + 1 :]) if item is not None]
+    return [
+        slice(item % size, item % size + 1) if isinstance(item, int) else item  # type: ignore[misc]
+        for item, size in zip(whole, shape, strict=True)
+    ]
+
+
+def _full(key: str) -> Any:
+    items = parse_key(key)
+    return items if Ellipsis in items else (*items, Ellipsis)
+
+
+def _expand_dims(call: Call, x: Any, axis: Any) -> Any:
+    return jnp.expand_dims(x, axis)
+
+
+def _part(call: Call, *xs: Any, which: int, axis: int) -> Any:
+    whole, *pieces = xs
+    along = axis % whole.ndim
+    start = sum(piece.shape[along] for piece in pieces[:which])
+    return jax.lax.slice_in_dim(jnp.asarray(whole), start, start + pieces[which].shape[along], axis=along)
+
+
+def _stack(call: Call, *xs: Any, axis: int) -> Any:
+    return jnp.stack(jnp.broadcast_arrays(*(call.array(x) for x in xs)), axis=axis)
+
+
+# ---------------------------------------------------------------------------------------------------- sums and the like
+
+
+def _sum_to(call: Call, x: Any, shape: Any) -> Any:
+    axes = summed_axes(x.shape, shape)
+    return jnp.sum(call.array(x), axis=axes).reshape(shape) if axes else x.reshape(shape)
+
+
+def _argument(name: str) -> Entry:
+    return lambda call, x, axis, keepdims: getattr(jnp, name)(x, axis=axis, keepdims=keepdims)
+
+
+def _argsort(call: Call, x: Any, axis: int, descending: bool) -> Any:
+    if not descending:
+        return jnp.argsort(x, axis=axis, stable=True)
+    order = jnp.flip(jnp.argsort(jnp.flip(x, axis), axis=axis, stable=True), axis)
+    return x.shape[axis] - 1 - order
+
+
+def _cumulative(name: str, identity: int) -> Entry:
+    def accumulated(call: Call, x: Any, axis: int, exclusive: bool, reverse: bool) -> Any:
+        x = call.array(jnp.flip(x, axis) if reverse else x)
+        if exclusive:
+            first = jnp.full_like(jax.lax.slice_in_dim(x, 0, min(1, x.shape[axis]), axis=axis), identity)
+            before = jax.lax.slice_in_dim(x, 0, max(0, x.shape[axis] - 1), axis=axis)
+            x = jnp.concatenate([first, before], axis)
+        result = getattr(jnp, name)(x, axis=axis)
+        return jnp.flip(result, axis) if reverse else result
+
+    return accumulated
+
+
+TABLE: dict[str, Entry] = {
+    "where": _where,
+    "masked": _masked,
+    "cast": _cast,
+    "identity": lambda call, x: x,
+    "erf": lambda call, x: jax.scipy.special.erf(call.array(x)),
+    "erfc": lambda call, x: jax.scipy.special.erfc(call.array(x)),
+    "broadcast_to": lambda call, x, shape: jnp.broadcast_to(x, shape),
+    "expand_dims": _expand_dims,
+    "index": _index,
+    "place": _place,
+    "place_all": _place_all,
+    "reshape": lambda call, x, shape: jnp.reshape(x, shape),
+    "transpose": lambda call, x, axes: jnp.transpose(x, axes),
+    "shaped_like": lambda call, x, like: x,
+    "part": _part,
+    "stack": _stack,
+    "concatenate": lambda call, *xs, axis: jnp.concatenate([call.array(x) for x in xs], axis=axis),
+    "matmul": lambda call, a, b: jnp.matmul(call.array(a), call.array(b)),
+    "sum": lambda call, x, axis, keepdims: jnp.sum(call.array(x), axis=axis, keepdims=keepdims),
+    "sum_to": _sum_to,
+    "prod": lambda call, x, axis, keepdims: jnp.prod(call.array(x), axis=axis, keepdims=keepdims),
+    "max": lambda call, x, axis, keepdims: jnp.max(x, axis=axis, keepdims=keepdims),
+    "min": lambda call, x, axis, keepdims: jnp.min(x, axis=axis, keepdims=keepdims),
+    "argmax": _argument("argmax"),
+    "argmin": _argument("argmin"),
+    "argsort": _argsort,
+    "cumsum": _cumulative("cumsum", 0),
+    "cumprod": _cumulative("cumprod", 1),
+    "gather_elements": gathering.gather_elements,
+    "gather_nd": gathering.gather_nd,
+    "scatter_elements": gathering.scatter_elements,
+    "scatter_nd": gathering.scatter_nd,
+    "correlate": windows.correlate,
+    "correlate_kernel": windows.correlate_kernel,
+    "correlate_transpose": windows.correlate_transpose,
+    "max_pool": windows.max_pool,
+    "max_pool_gather": windows.max_pool_gather,
+    "max_pool_spread": windows.max_pool_spread,
+    "window_sum": windows.window_sum,
+    "window_spread": windows.window_spread,
+    "pad": pad,
+    "pad_transpose": pad_transpose,
+    "resample": resample,
+    "resample_transpose": resample_transpose,
+    "random_uniform": random_uniform,
+}

@@ -1,0 +1,192 @@
+"""A plan as a function of JAX arrays, to be traced: for ``jit``, and for whoever differentiates it with JAX."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dataflow.errors import BackendError, DataflowError
+from dataflow.plan import Instruction, Plan, View, concrete
+from dataflow.plan.passes.placements import place_all
+from dataflow.registry.registry import is_registered
+from dataflow.shapes import TensorSpec
+from dataflow_jax.table.elementwise import computed_by_ufunc
+from dataflow_jax.table.entries import Call, canonical, has_ufunc
+from dataflow_jax.table.table import TABLE
+
+WRITTEN_OUT = 64
+"""The most entries of a constant that is a part of the compiled code; larger ones are handed to it."""
+
+
+class TracedPlan:
+    """``run(arguments, constants)`` gives the outputs, and whether all values were such that ops take them, such as
+    indices within their range: where they were not, the outputs mean nothing."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.calls_back = any(function_of(instruction) is None for instruction in plan.instructions)
+        """Whether numpy computes some of it."""
+        self._handed = [
+            slot for slot, value in plan.constants.items() if isinstance(value, np.ndarray) and value.size > WRITTEN_OUT
+        ]
+        self.constants = [plan.constants[slot] for slot in self._handed]
+        """What ``run`` is handed."""
+
+    def run(self, arguments: Sequence[Any], constants: Sequence[Any]) -> tuple[list[Any], Any]:
+        plan = self.plan
+        slots: list[Any] = [None] * len(plan.specs)
+        slots[: len(arguments)] = arguments
+        for slot, value in plan.constants.items():
+            slots[slot] = value
+        for slot, value in zip(self._handed, constants, strict=True):
+            slots[slot] = value
+        required: list[Any] = []
+        seen: dict[int, Any] = {}
+
+        def read(slot: int) -> Any:
+            view = plan.views.get(slot)
+            if view is None:
+                return slots[slot]
+            if slot not in seen:
+                seen[slot] = window(slots[view.base], view, plan.spec(slot))
+            return seen[slot]
+
+        for instruction in plan.instructions:
+            spec = plan.spec(instruction.output)
+            call = Call(concrete(spec), canonical(spec.dtype), required)
+            slots[instruction.output] = _computed(instruction, call, [read(slot) for slot in instruction.inputs])
+        outputs = [jnp.asarray(read(slot), canonical(plan.spec(slot).dtype)) for slot in plan.output_slots]
+        return outputs, jnp.all(jnp.stack(required)) if required else jnp.asarray(True)
+
+    def outputs(self, *arguments: Any) -> list[Any]:
+        """The outputs alone."""
+        return self.run(arguments, self.constants)[0]
+
+
+def function_of(instruction: Instruction) -> Any:
+    """What computes an instruction from a ``Call``, inputs and attributes; ``None`` where numpy does."""
+    op = instruction.op
+    if has_ufunc(op.ufunc):
+        return computed_by_ufunc
+    return TABLE.get(op.name) if op is place_all or is_registered(op) else None
+
+
+def _computed(instruction: Instruction, call: Call, inputs: list[Any]) -> Any:
+    op, function = instruction.op, function_of(instruction)
+    try:
+        if function is computed_by_ufunc:
+            result = computed_by_ufunc(call, op.ufunc, *inputs)
+        elif function is not None:
+            result = function(call, *inputs, **instruction.attributes)
+        elif op.shape_only:
+            result = op.function(*(_stand_in(value) for value in inputs), **instruction.attributes)
+        else:
+            result = _called_back(instruction, call, inputs)
+        result = jnp.asarray(result, call.dtype)
+    except (TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BackendError(f"the jax backend cannot run op '{op.name}': {reason}", node=instruction.node) from error
+    if result.shape != call.shape:
+        what = f"gives {result.shape} where the plan has {call.shape}"
+        raise BackendError(f"the jax backend: op '{op.name}' {what}", node=instruction.node)
+    return result
+
+
+def _stand_in(value: Any) -> Any:
+    """Zeros that take no memory, for an op that looks at shapes alone."""
+    return np.broadcast_to(np.zeros((), value.dtype), value.shape) if hasattr(value, "shape") else value
+
+
+def _called_back(instruction: Instruction, call: Call, inputs: Sequence[Any]) -> Any:
+    """The op's own kernel, run by numpy on the host while the compiled code waits: as right as with numpy, and slow on
+    a GPU. It is for ops of plugins, which JAX knows nothing of, and for those whose attributes are graphs."""
+    places = [i for i, value in enumerate(inputs) if hasattr(value, "shape")]
+
+    def kernel(*arrays: Any) -> np.ndarray:
+        arguments = list(inputs)
+        for place, array in zip(places, arrays, strict=True):
+            arguments[place] = np.asarray(array)
+        try:
+            with np.errstate(all="ignore"):
+                computed = instruction.op.function(*arguments, **instruction.attributes)
+            return np.array(instruction.op.checked(computed, call.shape, np.asarray(computed).dtype), call.dtype)
+        except DataflowError as error:
+            raise error.at(node=instruction.node) from None
+
+    result = jax.ShapeDtypeStruct(call.shape, call.dtype)
+    return jax.pure_callback(kernel, result, *(inputs[place] for place in places), vmap_method="sequential")
+
+
+# ---------------------------------------------------------------------------------------------------- views
+
+
+def window(base: Any, view: View, spec: TensorSpec) -> Any:
+    """A view, which the plan has as an offset and strides, as a slice of its base, or of its base in another shape;
+    where there is none, entry by entry."""
+    shape = concrete(spec)
+    base = jnp.asarray(base)
+    if 0 in shape:
+        return jnp.zeros(shape, base.dtype)
+    offset, axes, flipped = view.offset, [], []
+    for axis, (size, stride) in enumerate(zip(shape, view.strides, strict=True)):
+        if size > 1 and stride < 0:
+            offset += stride * (size - 1)
+            flipped.append(axis)
+        if size > 1 and stride:
+            axes.append((abs(stride), size, axis))
+    axes.sort(reverse=True)
+    result = _sliced(base, offset, axes)
+    if result is None:
+        index = np.full((1,) * len(axes), offset)
+        for place, (stride, size, _) in enumerate(axes):
+            index = index + (np.arange(size) * stride).reshape((-1,) + (1,) * (len(axes) - 1 - place))
+        result = base.reshape(-1)[index]
+    order = [axis for _, _, axis in axes]
+    result = jnp.transpose(result, sorted(range(len(order)), key=order.__getitem__))
+    repeated = [axis for axis in range(len(shape)) if axis not in order]
+    result = jnp.flip(jnp.expand_dims(result, repeated), flipped)
+    return jnp.broadcast_to(result, shape)
+
+
+def _sliced(base: Any, offset: int, axes: Sequence[tuple[int, int, int]]) -> Any:
+    """The entries with these strides and sizes, strides descending; ``None`` where that is no slice."""
+    contiguous, step = True, 1
+    for stride, size, _ in reversed(axes):
+        contiguous, step = contiguous and stride == step, step * size
+    if contiguous and step == base.size:
+        return base.reshape([size for _, size, _ in axes])
+    found = _sliced_in(base, base.shape, offset, axes)
+    if found is None:
+        lengths, whole = [], base.size
+        for stride, _, _ in axes:
+            lengths.append(whole // stride if whole % stride == 0 else 0)
+            whole = stride
+        found = _sliced_in(base, (*lengths, whole), offset, axes) if all(lengths) else None
+    if found is None and contiguous:
+        found = base.reshape(-1)[offset : offset + step].reshape([size for _, size, _ in axes])
+    return found
+
+
+def _sliced_in(base: Any, shape: Sequence[int], offset: int, axes: Sequence[tuple[int, int, int]]) -> Any:
+    """The same as a slice of the base in that shape, one axis of the view for one of the shape at most."""
+    left, key, pitch = list(axes), [], base.size
+    for length in shape:
+        pitch //= max(1, length)
+        start = offset // pitch % length
+        own = [axis for axis in left if pitch <= axis[0] < pitch * length]
+        if len(own) > 1:
+            return None
+        if not own:
+            key.append(start)
+            continue
+        ((stride, size, _),) = own
+        left.remove(own[0])
+        step = stride // pitch
+        if stride % pitch or start + step * (size - 1) >= length:
+            return None
+        key.append(slice(start, start + step * (size - 1) + 1, step))
+    return None if left else base.reshape(shape)[tuple(key)]
