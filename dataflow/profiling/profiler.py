@@ -19,6 +19,7 @@ from dataflow.model.model import Model
 from dataflow.operations.operation_cost import Cost
 from dataflow.plan import Plan, concrete, stages
 from dataflow.plan.run_work import steps_of
+from dataflow.profiling.cut_step import cut_step
 from dataflow.profiling.plan_listing import PlanSummary
 from dataflow.profiling.result import Profile
 from dataflow.profiling.step import Step, arguments, step_of
@@ -50,6 +51,7 @@ def profile(
     memory_limit: int | str | None = None,
     run: bool = True,
     rounds: int = ROUNDS,
+    cut: int | None = None,
     progress: Progress | None = None,
 ) -> Profile:
     """What one step of training costs: the forward pass, the backward pass and the update. Where the model has no loss
@@ -63,7 +65,7 @@ def profile(
     ``data`` is by default that of the model's file, cut to the first ``batch_size`` examples (by default the file's
     batch size). A model that has no data is profiled for ``batch_size`` examples drawn from a normal distribution.
     ``threads`` and ``memory_limit`` are those of ``Trainer``; what is computed again to stay below the limit is the
-    phase "recomputed"."""
+    phase "recomputed". ``cut`` is into how many parts the graph is cut for a pipeline (``Profile.cut``)."""
     chosen = {"batch_size": batch_size, "optimizer": optimizer, "backend": backend}
     chosen |= {"threads": threads, "memory_limit": memory_limit}
     given = {name: value for name, value in chosen.items() if value is not None}
@@ -85,13 +87,19 @@ def profile(
         times = _time(
             settings.runs_on, runner, plan, list(inputs.values()), change, whole("rounds", rounds, 1), progress
         )
-    rows = list(_rows(done, _phases(model.graph if step.training is None else step.training.graph, passes), times))
+    base = model.graph if step.training is None else step.training.graph
+    phases = _phases(base, passes)
+    rows = list(_rows(done, phases, times))
     if copies := _copies(plan):
         seconds = None if times is None or times.pieces is None else times.pieces.get((len(done), len(done)), 0.0)
         phase = BACKWARD if step.gradients else FORWARD
         rows.append(Row(phase, "", "copy", "", "", Cost(), copies, copies, seconds, 0))
     if step.trained:
         rows.append(replace(update, seconds=None if times is None else times.update))
+    parts = None
+    if cut is not None:  # of single instructions: a backend may run several as one
+        single = [*_rows(done, phases, None), *([update] if step.trained else [])]
+        parts = cut_step(base, step, single, sizes, cut)
     symbol = batch_symbol(model.graph)
     return Profile(
         model=model.name,
@@ -102,6 +110,7 @@ def profile(
         passes=passes,
         rounds=0 if times is None else times.rounds,
         step_seconds=None if times is None else times.step,
+        cut=parts,
     )
 
 

@@ -28,6 +28,8 @@ class Step:
     outputs: Sequence[str]
     gradients: int = 0
     trained: Sequence[str] = ()
+    wrt: Sequence[str] = ()
+    """What the gradients are of."""
     training: TrainingGraph | None = None
     """The model as training runs it, in a step of training."""
 
@@ -52,7 +54,7 @@ def step_of(model: Model, forward: bool, of: str | None, wrt: Sequence[str] | No
     if wrt is not None:
         gradient = gradient_graph(model.graph, model.target(of), wrt)
         gradients = [gradient.cotangents[name] for name in wrt if name in gradient.cotangents]
-        return Step(gradient.graph, [gradient.of, *gradients], len(gradients))
+        return Step(gradient.graph, [gradient.of, *gradients], len(gradients), wrt=wrt)
     if of is not None:
         return Step(model.graph, [model.graph.value(of).name])
     if forward or model.loss is None or not len(model.parameters):
@@ -67,7 +69,7 @@ def step_of(model: Model, forward: bool, of: str | None, wrt: Sequence[str] | No
     trained = [name for name in model.parameters if name in gradient.cotangents]
     gradients = [gradient.cotangents[name] for name in trained]
     outputs = [model.loss, *training.updates.values(), *gradients]
-    return Step(gradient.graph, outputs, len(gradients), trained, training)
+    return Step(gradient.graph, outputs, len(gradients), trained, trained, training)
 
 
 def arguments(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dataflow.operations.operation_cost import Cost
+from dataflow.profiling.cut import Cut
 from dataflow.profiling.plan_listing import PlanSummary
 
 FORWARD, BACKWARD, UPDATE = "forward", "backward", "update"
@@ -81,6 +82,9 @@ class StepCosts:
     step_seconds: float | None = None
     """Median time for forward and backward pass together, as the backend runs them."""
 
+    cut: Cut | None = None
+    """The graph cut into parts, where that was asked for."""
+
     def by(self, key: str) -> list[Row]:
         """The rows with those of one ``"phase"``, ``"node"`` (as the file declares it) or ``"op"`` together; the phase
         stays apart. ``"instruction"`` gives all rows."""
@@ -124,6 +128,7 @@ class StepCosts:
             "passes": [summary.plain() for summary in self.passes],
             "rounds": self.rounds,
             "seconds": self.seconds,
+            **({} if self.cut is None else {"cut": self.cut.plain()}),
         }
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataflow.errors import cut
+from dataflow.errors import counted
+from dataflow.errors import cut as cut_name
 from dataflow.operations.operation_cost import Cost
+from dataflow.profiling.cut import Cut
 from dataflow.profiling.plan_listing import listing
 from dataflow.profiling.step_costs import Row, StepCosts
 from dataflow.support.text_tables import column_parts, columns_text
@@ -18,6 +20,8 @@ def profile_text(profile: StepCosts, by: str = "instruction", most: int = MOST_R
     parts = [_heading(profile), rows_text(profile, by, most), phases_text(profile), memory_text(profile)]
     if profile.seconds is not None:
         parts.append(_time_text(profile))
+    if profile.cut is not None:
+        parts.append(cut_text(profile.cut))
     return "\n\n".join(parts)
 
 
@@ -65,6 +69,21 @@ def memory_text(profile: StepCosts) -> str:
     cells = [[f"{size_text(size):>10}", name] for name, size in profile.memory.items() if size]
     cells.append([f"{size_text(sum(profile.memory.values())):>10}", "together"])
     return "memory\n" + "\n".join(f"  {size}  {name}" for size, name in cells)
+
+
+def cut_text(cut: Cut) -> str:
+    """Format the parts that a graph is cut into, and what goes between them."""
+    cells = [["part", "from", "to", "nodes", "operations", "%", "parameters", "to the next", "back"]]
+    for number, part in enumerate(cut.parts, 1):
+        share = f"{100 * part.operations / cut.operations:.1f}" if cut.operations else ""
+        ends = [cut_name(part.first, NODE, mark="…"), cut_name(part.last, NODE, mark="…")]
+        sizes = [size_text(size) for size in (part.parameters, part.forward, part.backward)]
+        cells.append([str(number), *ends, str(part.nodes), count_text(part.operations), share, *sizes])
+    return (
+        f"cut into {counted(len(cut.parts), 'part')}, one after the other\n{columns_text(cells, 1)}\n"
+        f"a full pipeline of them is at most {cut.speedup:.3g} times as fast as one worker; "
+        f"{size_text(cut.traffic)} travel in each step"
+    )
 
 
 def passes_text(profile: StepCosts, most: int = MOST_ROWS) -> str:
@@ -143,7 +162,7 @@ def _numbers(row: Row, profile: StepCosts, timed: bool) -> list[str]:
 
 
 def _name(row: Row, which: str) -> str:
-    return cut({"node": row.node, "op": row.op, "shape": row.shape}[which], NODE, mark="…")
+    return cut_name({"node": row.node, "op": row.op, "shape": row.shape}[which], NODE, mark="…")
 
 
 def _weight(row: Row, timed: bool) -> float:

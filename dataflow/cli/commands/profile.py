@@ -29,6 +29,7 @@ from dataflow.support.figures import check_plot
         "dataflow profile models/digits.toml",
         "dataflow profile models/xor.toml --no-run --passes",
         "dataflow profile models/digits.toml --by op --batch-size 256 --plot digits.svg",
+        "dataflow profile models/shakespeare/shakespeare.toml --cut 4 --no-run",
     ),
 )
 @common.model_argument
@@ -42,6 +43,13 @@ from dataflow.support.figures import check_plot
     "--rounds", type=click.IntRange(min=1), default=ROUNDS, metavar="N", help=f"Measure N times; {ROUNDS} unless given."
 )
 @click.option("--passes", is_flag=True, help="How the plan is made: what each pass does, the plan before and after.")
+@click.option(
+    "--cut",
+    type=click.IntRange(min=1),
+    metavar="K",
+    help="Cut the graph into K parts of consecutive nodes for workers in a row: the heaviest as light as possible, "
+    "then as little traffic as possible.",
+)
 @click.option("--plot", type=FILE, metavar="FILE", help="A flame graph: FILE.svg, .png or .pdf.")
 @common.backend_option
 @common.resource_options
@@ -59,6 +67,7 @@ def command(
     no_run: bool,
     rounds: int,
     passes: bool,
+    cut: int | None,
     plot: Path | None,
     backend: str | None,
     memory_limit: str | None,
@@ -95,6 +104,7 @@ def command(
                 memory_limit=memory_limit,
                 run=not no_run,
                 rounds=rounds,
+                cut=cut,
                 progress=progress,
             )
     if plot is not None:
