@@ -26,7 +26,7 @@ def version_document() -> dict[str, Any]:
 
 
 def version_text(document: dict[str, Any]) -> str:
-    """``dataflow 0.1.0``, then a line for each distribution with its plugins."""
+    """``dataflow 0.2.0``, then a line for each distribution with its plugins."""
     lines: dict[str, list[str]] = {}
     for plugin in document["plugins"]:
         name = " ".join(filter(None, (plugin["distribution"], plugin["version"]))) or "no distribution"

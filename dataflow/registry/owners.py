@@ -19,7 +19,7 @@ class Owner:
 
 
 def describe(point: EntryPoint) -> str:
-    """``plugin 'ops' (dataflow-autodiff 0.1.0)``."""
+    """``plugin 'ops' (dataflow-autodiff 0.2.0)``."""
     dist = point.dist
     distribution = "" if dist is None else _told(lambda: f" ({dist.name} {dist.version})")
     return f"plugin '{point.name}'{distribution}"

@@ -90,4 +90,4 @@ def test_values_add_up() -> None:
 def test_the_nearest_name_whatever_its_case(words: list[str], meant: str) -> None:
     done = CliRunner().invoke(main, words)
     assert done.exit_code in (1, 2)
-    assert meant in done.stderr
+    assert meant.strip("'") in done.stderr  # older versions of click leave the quotes out
