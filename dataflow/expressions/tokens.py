@@ -41,7 +41,7 @@ INTEGER_LIMIT = 2**63
 class Token(NamedTuple):
     """``kind`` is "name", "number", "string", "operator", "end" or "bad"; ``column`` counts characters from 1.
 
-    ``text`` is as written, but NFKC-normalised for a name, as Python does; the message for "bad".
+    ``text`` is as written, but NFKC-normalized for a name, as Python does; the message for "bad".
     ``value`` is the number or the string.
     """
 

@@ -17,7 +17,7 @@ class Units:
         self._source = source or DataSource()
 
     def undo(self, name: str, values: np.ndarray) -> np.ndarray:
-        """Numbers of an input in the unit of its table: neither scaled nor standardised."""
+        """Numbers of an input in the unit of its table: neither scaled nor standardized."""
         source = self._source
         if name in source.scale:
             values = values / float(source.scale[name])

@@ -40,7 +40,7 @@ from dataflow.operations.op import Op
 MOST_ENTRIES = 8
 """Entries of the longest vector that is written entry by entry."""
 MOST_STEPS = 500
-"""Rewritings of one formula, and no more."""
+"""Rewrites of one formula, and no more."""
 _COMMUTATIVE = (add, multiply)
 _ANY = (("*", None),)
 

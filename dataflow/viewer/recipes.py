@@ -1,7 +1,7 @@
 """How the entries of a node come from those of other nodes: a tree of ops that the page's script follows to an entry.
 
 A recipe is a plain number, ``{"node": number}``, or ``{"op": name, "of": [...]}`` with what the op needs to know. The
-script knows elementwise ops by name alone; those that move entries, products, reductions and what is normalised along
+script knows elementwise ops by name alone; those that move entries, products, reductions and what is normalized along
 an axis it follows to an entry; of other ops it follows the body. What is made otherwise has no recipe.
 """
 

@@ -1,4 +1,4 @@
-"""Batch normalisation: by the statistics of the minibatch in training, by running ones otherwise."""
+"""Batch normalization: by the statistics of the minibatch in training, by running ones otherwise."""
 
 from __future__ import annotations
 

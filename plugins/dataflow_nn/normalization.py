@@ -1,4 +1,4 @@
-"""Normalisation: x less its mean, divided by its deviation, over the axes that each kind of it takes."""
+"""Normalization: x less its mean, divided by its deviation, over the axes that each kind of it takes."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ def test_two_classes_have_one_logit() -> None:
     assert file["data"]["categories"]["sold"]["names"] == ["1", "2"]
 
 
-def test_texts_alone_are_not_standardised() -> None:
+def test_texts_alone_are_not_standardized() -> None:
     assert "standardize" not in draft(table(area=AREA, sold=SOLD), "sold")[1]["data"]
 
 

@@ -61,7 +61,7 @@ def houses(tmp_path):
 
 
 def expected_prices(rows, areas, kinds):
-    """By scikit-learn's linear regression, which needs no standardising."""
+    """By scikit-learn's linear regression, which needs no standardizing."""
     features = np.array([[area, kind == "a"] for _, area, kind, _ in rows], float)
     fitted = linear_model.LinearRegression().fit(features, [row[3] for row in rows])
     return fitted.predict(np.array([[area, kind == "a"] for area, kind in zip(areas, kinds, strict=True)], float))
@@ -95,7 +95,7 @@ def test_scores_are_in_the_unit_of_the_table(houses):
         assert scores["rmse"] == pytest.approx(sk.root_mean_squared_error(prices, expected), rel=1e-6)
         assert scores["mae"] == pytest.approx(sk.mean_absolute_error(prices, expected), rel=1e-5)
         assert scores["r2"] == pytest.approx(sk.r2_score(prices, expected), rel=1e-6)
-        # The loss is half the mean squared error of standardised prices.
+        # The loss is half the mean squared error of standardized prices.
         assert scores["loss"] == pytest.approx(0.5 * (scores["rmse"] / np.std(prices)) ** 2, rel=1e-6)
         assert scores.examples == 40
     assert list(model.score(metrics=["mae"])) == ["loss", "mae"]

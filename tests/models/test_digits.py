@@ -14,7 +14,7 @@ DIGITS = MODELS / "digits.toml"
 
 
 @pytest.mark.parametrize("seeds", [1, pytest.param(5, marks=pytest.mark.slow)])
-def test_digits_are_recognised(seeds):
+def test_digits_are_recognized(seeds):
     """64-32-10 relu, SGD 0.1, batch 32, 60 epochs, pixels / 16, trained on the first half and tested on the second."""
     accuracies = []
     for seed in range(seeds):

@@ -284,7 +284,7 @@ def test_nothing_is_read_again_without_need(site):
 def test_a_changed_model_is_drawn_again_where_it_is_shown(site):
     source = site(index=INDEX, sub__page=PAGE)
     model = source / "models" / "wine.toml"
-    text = model.read_text(encoding="utf-8").replace("standardised", "centred")
+    text = model.read_text(encoding="utf-8").replace("standardized", "centred")
     read, out = read_again(source, lambda: later(model, text))
     assert read == ["sub/page"]
     (picture,) = [

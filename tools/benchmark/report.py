@@ -51,9 +51,10 @@ def summary_table(steps: Mapping[str, Any]) -> tuple[Row, list[Row]]:
             times = [median(measured[f"{name}@1"]) for name in names if "seconds" in measured.get(f"{name}@1", {})]
             row.append(duration(min(times)) if times else "")
         best, llvm = fastest(measured, 1, loop=True), measured.get("dataflow llvm@1", {})
-        row.append(str(ratio(llvm["seconds"], measured[best]["seconds"])) if best and "seconds" in llvm else "")
+        over = ratio(llvm["seconds"], measured[best]["seconds"]) if best and "seconds" in llvm else None
+        row.append("" if over is None else f"{over.value:.2g}")
         rows.append(row)
-    return ["", *ways, "llvm over the fastest other"], rows
+    return ["", *ways, "llvm over fastest other"], rows
 
 
 def bounds_table(rows: Sequence[Mapping[str, Any]]) -> tuple[Row, list[Row]]:

@@ -46,7 +46,7 @@ def command(
 ) -> None:
     """Write a model that predicts one column of a table from the others, and trains as it is.
 
-    Numbers are standardised, texts become categories, missing cells are filled; the loss suits the target. Columns that
+    Numbers are standardized, texts become categories, missing cells are filled; the loss suits the target. Columns that
     tell nothing, such as identifiers, are left out. Comments in the file say what to change.
     """
     if model_file.suffix != ".toml":

@@ -66,7 +66,7 @@ def command(
 ) -> None:
     """Predict with MODEL: its outputs for each row of the table, in the table's units.
 
-    Standardised numbers are put back into the unit of the table that trained the model; where an output predicts
+    Standardized numbers are put back into the unit of the table that trained the model; where an output predicts
     classes, there is the class by name, and the probability of each. What is predicted need not be in the table. A row
     that missing = "drop" leaves out is empty. Without --data, the rows are those of the model's own data.
     """

@@ -1,7 +1,7 @@
 """What was learned, applied to a table: the arrays of the inputs.
 
 Column by column a missing cell is filled and a category encoded; then, input by input, classes become one-hot rows,
-numbers are standardised, and what is left is scaled. Faults of cells are collected, and are one error at the end.
+numbers are standardized, and what is left is scaled. Faults of cells are collected, and are one error at the end.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def attempt(table: RawTable, rules: Rules, learned: Preparation, graph: Graph) -
 
 
 def standardized(array: np.ndarray, learned: LearnedInput) -> np.ndarray:
-    """An array that is no table's, standardised entry by entry."""
+    """An array that is no table's, standardized entry by entry."""
     if learned.mean is None or learned.deviation is None:
         return array
     result: np.ndarray = (array - learned.mean) / learned.deviation
@@ -175,14 +175,14 @@ def _write(array: np.ndarray, columns: dict[int, np.ndarray]) -> None:
 def _changed(
     part: Part, learned: LearnedInput, position: int, factor: float | None, rows: np.ndarray | None, faults: Faults
 ) -> np.ndarray:
-    """The numbers standardised and scaled, where they are."""
+    """The numbers standardized and scaled, where they are."""
     numbers, change = part.values, ""
     if learned.mean is not None and learned.deviation is not None and not part.is_alone:
         mean, deviation = learned.mean.reshape(-1)[position], learned.deviation.reshape(-1)[position]
         with np.errstate(all="ignore"):
             numbers = numbers - mean
             numbers /= deviation
-        change = "standardised"
+        change = "standardized"
     if factor is not None:
         with np.errstate(all="ignore"):
             numbers = numbers * factor

@@ -35,7 +35,7 @@ class Part:
     labels: Sequence[str]
     is_one_hot: bool = False
     is_alone: bool = False
-    """Whether it is not standardised."""
+    """Whether it is not standardized."""
 
     @property
     def width(self) -> int:

@@ -53,7 +53,7 @@ def usable_deviation(name: str, column: str, mean: float, deviation: float) -> f
     squared. A ``DataError`` where they are too large."""
     deviation = deviation or 1.0
     if not (np.isfinite(mean) and np.isfinite(deviation) and deviation > 0):
-        raise DataError(f"column '{column}' holds infinity or numbers too large to be standardised", node=name)
+        raise DataError(f"column '{column}' holds infinity or numbers too large to be standardized", node=name)
     return deviation
 
 

@@ -23,7 +23,7 @@ class LearnedColumn:
 
 @dataclass(frozen=True, eq=False)
 class LearnedInput:
-    """Of an input: the names of its classes in order, and what its numbers are standardised by, entry by entry. A
+    """Of an input: the names of its classes in order, and what its numbers are standardized by, entry by entry. A
     column that is left alone has the mean 0 and the deviation 1."""
 
     names: tuple[str, ...] | None = None
@@ -50,7 +50,7 @@ class Preparation:
         return self.inputs.get(name, _NO_INPUT)
 
     def undo(self, name: str, values: np.ndarray) -> np.ndarray:
-        """Standardised numbers of an input back in the table's unit."""
+        """Standardized numbers of an input back in the table's unit."""
         learned = self.input(name)
         if learned.mean is None or learned.deviation is None:
             return values

@@ -1,4 +1,4 @@
-"""Arrays by input, which are no tables, prepared: labels become one-hot rows, then numbers are standardised and
+"""Arrays by input, which are no tables, prepared: labels become one-hot rows, then numbers are standardized and
 scaled."""
 
 from __future__ import annotations

@@ -211,7 +211,7 @@ class Learner:
         return sorted_names(name, self._counts(name, learned))
 
     def _moments(self, name: str, column: str, learned: Mapping[str, LearnedColumn]) -> list[tuple[float, float]]:
-        """What each column that this one becomes is standardised by."""
+        """What each column that this one becomes is standardized by."""
         rule, categories, data = self._rules.rule_for_missing(column), self._rules.categories.get(column), None
         if categories is None:
             fill = self._fill(column, learned)

@@ -1,4 +1,4 @@
-"""A graph as a chain of dense layers, recognised by what its ops do: a product with a parameter, a bias that is added,
+"""A graph as a chain of dense layers, recognized by what its ops do: a product with a parameter, a bias that is added,
 functions that keep the number of units. Ops that are composed of others are looked into."""
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ WIDEST = 48
 """The longest line, for a name that would not fit otherwise."""
 LINES = 4
 MOST_NODES = 24
-"""An expression of more nodes than this is summarised by its ops."""
+"""An expression of more nodes than this is summarized by its ops."""
 MOST_PARTIALS = 3
 ROWS, COLUMNS = 4, 4
 

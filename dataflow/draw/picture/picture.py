@@ -16,7 +16,7 @@ GraphEdge: TypeAlias = tuple[str, str, int]
 
 
 class Kind(StrEnum):
-    """What a node is. Each has a shape of its own, so that it is recognised without colour."""
+    """What a node is. Each has a shape of its own, so that it is recognized without colour."""
 
     INPUT = "input"
     PARAMETER = "parameter"

@@ -1,4 +1,4 @@
-"""Fills, categories and standardising against scikit-learn's transformers, fitted on the same rows."""
+"""Fills, categories and standardizing against scikit-learn's transformers, fitted on the same rows."""
 
 from __future__ import annotations
 

@@ -188,10 +188,10 @@ def test_classes_by_name():
         learn(table(a=["u"], b=["v"]), rules({"y": ["a", "b"]}, one_hot={"y": True}), None)
 
 
-# ------------------------------------------------------------------------------------------------ standardising
+# ------------------------------------------------------------------------------------------------ standardizing
 
 
-def test_standardising_leaves_one_hot_and_indicator_columns_alone():
+def test_standardizing_leaves_one_hot_and_indicator_columns_alone():
     raw = table(a=[1.0, None, 5.0], kind=["u", "v", "u"], same=[7, 7, 7])
     declared = rules(
         {"x": ["a", "kind", "same"]},
@@ -213,7 +213,7 @@ def test_an_index_is_a_number_and_scale_comes_last():
     assert prepare(raw, declared, X).arrays["x"][:, 0].tolist() == [-10, 10]
 
 
-def test_standardised_numbers_come_back():
+def test_standardized_numbers_come_back():
     raw = table(a=[1.0, 2.0, 4.0], b=[1e6, -3e6, 5e6])
     declared = rules({"x": ["a", "b"]}, standardize=["x"])
     learned = learn(raw, declared, None)
@@ -222,7 +222,7 @@ def test_standardised_numbers_come_back():
 
 
 def test_what_is_too_large():
-    with pytest.raises(DataError, match="holds infinity or numbers too large to be standardised"):
+    with pytest.raises(DataError, match="holds infinity or numbers too large to be standardized"):
         learn(table(a=[1.7e308, -1.7e308]), rules({"x": ["a"]}, standardize=["x"]), None)
     scaled = rules({"x": ["a"]}, scale={"x": 1e10})
     with pytest.raises(DataError, match=r"row 2: 1e\+300 does not fit float64.*multiplied by scale = 1e\+10"):
@@ -451,7 +451,7 @@ def test_declarations_that_fit_no_table(tmp_path):
         DataSource(file=tmp_path / "d.csv", standardize=["x"]).load(inputs(x=(["n"], "int64")))
 
 
-def test_arrays_that_are_no_tables_are_standardised(tmp_path):
+def test_arrays_that_are_no_tables_are_standardized(tmp_path):
     x = np.arange(12.0).reshape(4, 3)
     np.savez(tmp_path / "d.npz", x=x)
     source = DataSource(file=tmp_path / "d.npz", standardize=["x"])
@@ -515,7 +515,7 @@ def test_a_run_on_a_prepared_table_goes_on_bit_for_bit(tmp_path):
 
 
 def test_what_teaches_are_the_rows_of_the_trainer(tmp_path):
-    """Standardised by themselves, the training rows have the mean 0 and the deviation 1."""
+    """Standardized by themselves, the training rows have the mean 0 and the deviation 1."""
     write_rows(tmp_path)
     (tmp_path / "m.toml").write_text(TRAINED)
     arrays = dataflow.Trainer(dataflow.load(tmp_path / "m.toml")).batches.everything()

@@ -1,4 +1,4 @@
-"""Convolution, pooling, normalisation, padding and resizing by small numbers that can be followed by hand, and by loops
+"""Convolution, pooling, normalization, padding and resizing by small numbers that can be followed by hand, and by loops
 that are written as the definitions read."""
 
 from __future__ import annotations

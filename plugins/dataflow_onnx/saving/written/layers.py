@@ -1,4 +1,4 @@
-"""Convolution, pooling and normalisation."""
+"""Convolution, pooling and normalization."""
 
 from __future__ import annotations
 
