@@ -22,6 +22,7 @@ from dataflow.plan.run_work import steps_of
 from dataflow.profiling.cut_step import cut_step
 from dataflow.profiling.plan_listing import PlanSummary
 from dataflow.profiling.result import Profile
+from dataflow.profiling.roofline import Peaks, measure_peaks
 from dataflow.profiling.step import Step, arguments, step_of
 from dataflow.profiling.step_costs import BACKWARD, FORWARD, RECOMPUTED, UPDATE, Row, total
 from dataflow.profiling.timing import Times, measure
@@ -51,6 +52,7 @@ def profile(
     memory_limit: int | str | None = None,
     run: bool = True,
     rounds: int = ROUNDS,
+    roofline: bool = False,
     cut: int | None = None,
     progress: Progress | None = None,
 ) -> Profile:
@@ -65,7 +67,9 @@ def profile(
     ``data`` is by default that of the model's file, cut to the first ``batch_size`` examples (by default the file's
     batch size). A model that has no data is profiled for ``batch_size`` examples drawn from a normal distribution.
     ``threads`` and ``memory_limit`` are those of ``Trainer``; what is computed again to stay below the limit is the
-    phase "recomputed". ``cut`` is into how many parts the graph is cut for a pipeline (``Profile.cut``)."""
+    phase "recomputed". With ``roofline``, the machine's peaks are measured, too, and each row says what limits it and
+    the seconds that it needs at the least (``Profile.peaks``). ``cut`` is into how many parts the graph is cut for a
+    pipeline (``Profile.cut``)."""
     chosen = {"batch_size": batch_size, "optimizer": optimizer, "backend": backend}
     chosen |= {"threads": threads, "memory_limit": memory_limit}
     given = {name: value for name, value in chosen.items() if value is not None}
@@ -96,6 +100,11 @@ def profile(
         rows.append(Row(phase, "", "copy", "", "", Cost(), copies, copies, seconds, 0))
     if step.trained:
         rows.append(replace(update, seconds=None if times is None else times.update))
+    peaks = None
+    if roofline:
+        dtypes = [row.dtype for row in rows]
+        peaks = measure_peaks(dtypes, settings.threads, settings.runs_on.scope)
+        rows = [_limited(row, peaks) for row in rows]
     parts = None
     if cut is not None:  # of single instructions: a backend may run several as one
         single = [*_rows(done, phases, None), *([update] if step.trained else [])]
@@ -111,6 +120,7 @@ def profile(
         rounds=0 if times is None else times.rounds,
         step_seconds=None if times is None else times.step,
         cut=parts,
+        peaks=peaks,
     )
 
 
@@ -147,6 +157,11 @@ def _rows(done: Sequence[Work], phases: Sequence[str], times: Times | None) -> I
 def _row(item: Work, phase: str) -> Row:
     shape, dtype = format_shape(item.result.shape), item.result.dtype.name
     return Row(phase, item.instruction.node, item.instruction.op.name, shape, dtype, item.cost, item.read, item.written)
+
+
+def _limited(row: Row, peaks: Peaks) -> Row:
+    limited, least = peaks.limit(row.cost.operations, row.read + row.written, row.dtype)
+    return replace(row, limited=limited, least=least)
 
 
 def _phases(graph: Graph, passes: Sequence[PlanSummary]) -> list[str]:

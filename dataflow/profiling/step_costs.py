@@ -9,6 +9,7 @@ from typing import Any
 from dataflow.operations.operation_cost import Cost
 from dataflow.profiling.cut import Cut
 from dataflow.profiling.plan_listing import PlanSummary
+from dataflow.profiling.roofline import Peaks
 
 FORWARD, BACKWARD, UPDATE = "forward", "backward", "update"
 RECOMPUTED = "recomputed"
@@ -34,6 +35,15 @@ class Row:
     seconds: float | None = None
     """Median time; ``None`` where nothing was run, or the backend cannot be taken apart."""
     instructions: int = 1
+    limited: str = ""
+    """What limits it by the roofline, ``"compute"`` or ``"memory"``, where that was asked for."""
+    least: float | None = None
+    """Seconds that it needs at the machine's peaks."""
+
+    @property
+    def reached(self) -> float | None:
+        """The share of the roofline that it reaches, up to 1; more where its data lie in a cache already."""
+        return self.least / self.seconds if self.least is not None and self.seconds else None
 
     @property
     def owner(self) -> str:
@@ -60,6 +70,7 @@ class Row:
             "bytes_written": self.written,
             "instructions": self.instructions,
             "seconds": self.seconds,
+            **({} if self.least is None else {"limited_by": self.limited, "least": self.least}),
         }
 
 
@@ -84,6 +95,8 @@ class StepCosts:
 
     cut: Cut | None = None
     """The graph cut into parts, where that was asked for."""
+    peaks: Peaks | None = None
+    """What the machine reaches, where the roofline was asked for."""
 
     def by(self, key: str) -> list[Row]:
         """The rows with those of one ``"phase"``, ``"node"`` (as the file declares it) or ``"op"`` together; the phase
@@ -129,6 +142,7 @@ class StepCosts:
             "rounds": self.rounds,
             "seconds": self.seconds,
             **({} if self.cut is None else {"cut": self.cut.plain()}),
+            **({} if self.peaks is None else {"peaks": self.peaks.plain()}),
         }
 
 
@@ -137,6 +151,10 @@ def total(rows: Iterable[Row]) -> Row:
     every = list(rows)
     seconds = [row.seconds for row in every]
     known = [amount for amount in seconds if amount is not None]
+    least: dict[str, float] = {}
+    for row in every:
+        if row.least is not None:
+            least[row.limited] = least.get(row.limited, 0.0) + row.least
     return Row(
         *("", "", "", "", ""),
         sum((row.cost for row in every), Cost()),
@@ -144,4 +162,6 @@ def total(rows: Iterable[Row]) -> Row:
         sum(row.written for row in every),
         sum(known) if len(known) == len(seconds) else None,
         sum(row.instructions for row in every),
+        max(least, key=lambda limit: least[limit], default=""),
+        sum(least.values()) if least else None,
     )

@@ -7,6 +7,7 @@ from dataflow.errors import cut as cut_name
 from dataflow.operations.operation_cost import Cost
 from dataflow.profiling.cut import Cut
 from dataflow.profiling.plan_listing import listing
+from dataflow.profiling.roofline import Peaks
 from dataflow.profiling.step_costs import Row, StepCosts
 from dataflow.support.text_tables import column_parts, columns_text
 
@@ -20,6 +21,8 @@ def profile_text(profile: StepCosts, by: str = "instruction", most: int = MOST_R
     parts = [_heading(profile), rows_text(profile, by, most), phases_text(profile), memory_text(profile)]
     if profile.seconds is not None:
         parts.append(_time_text(profile))
+    if profile.peaks is not None:
+        parts.append(peaks_text(profile.peaks))
     if profile.cut is not None:
         parts.append(cut_text(profile.cut))
     return "\n\n".join(parts)
@@ -31,7 +34,9 @@ def rows_text(profile: StepCosts, by: str, most: int) -> str:
     timed = any(row.seconds is not None for row in rows)
     shown = set(map(id, sorted(rows, key=lambda row: _weight(row, timed), reverse=True)[:most]))
     names = {"instruction": ["node", "op", "shape"], "node": ["node"], "op": ["op"]}[by]
-    cells = [[*names, *_headers(timed)]]
+    if profile.peaks is not None and by == "instruction":
+        names = names[:2]  # so that the rest fits in 80 columns
+    cells = [[*names, *_headers(profile, timed)]]
     lines: list[str | None] = []
     phase = ""
     for row in rows:
@@ -84,6 +89,16 @@ def cut_text(cut: Cut) -> str:
         f"a full pipeline of them is at most {cut.speedup:.3g} times as fast as one worker; "
         f"{size_text(cut.traffic)} travel in each step"
     )
+
+
+def peaks_text(peaks: Peaks) -> str:
+    """Format what the machine reaches."""
+    lines = [f"peaks of this machine, on {counted(peaks.threads, 'thread')}; copies on one"]
+    for dtype, speed in peaks.operations.items():
+        lines.append(f"  {speed / 1e9:8.1f} G operations/s  matrix product in {dtype}")
+    for size, speed in peaks.bandwidth:
+        lines.append(f"  {speed / 1e9:8.1f} GB/s            copy that touches {size_text(size)}")
+    return "\n".join(lines)
 
 
 def passes_text(profile: StepCosts, most: int = MOST_ROWS) -> str:
@@ -144,12 +159,16 @@ def _time_text(profile: StepCosts) -> str:
     return f"{text}; its parts, measured one by one, add up to {seconds_text(apart)}"
 
 
-def _headers(timed: bool) -> list[str]:
+def _headers(profile: StepCosts, timed: bool) -> list[str]:
+    if profile.peaks is not None:
+        return ["ops", "bytes", "ops/B", "limit", *(["time", "peak"] if timed else [])]
     return ["multiply", "other", "bytes", *(["time", "%"] if timed else [])]
 
 
 def _numbers(row: Row, profile: StepCosts, timed: bool) -> list[str]:
     cost = row.cost
+    if profile.peaks is not None:
+        return _roofline_numbers(row, timed)
     others = cost.operations - cost.multiplications
     cells = [count_text(cost.multiplications), count_text(others), size_text(row.read + row.written)]
     if timed:
@@ -158,6 +177,15 @@ def _numbers(row: Row, profile: StepCosts, timed: bool) -> list[str]:
             seconds_text(row.seconds),
             "" if row.seconds is None or not whole else f"{100 * row.seconds / whole:.0f}",
         ]
+    return cells
+
+
+def _roofline_numbers(row: Row, timed: bool) -> list[str]:
+    operations, moved = row.cost.operations, row.read + row.written
+    cells = [count_text(operations), size_text(moved), f"{operations / moved:.2g}" if moved else "", row.limited]
+    if timed:
+        reached = "" if row.reached is None else f"{100 * row.reached:.0f}%"
+        cells += [seconds_text(row.seconds), reached]
     return cells
 
 

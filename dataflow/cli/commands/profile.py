@@ -28,6 +28,7 @@ from dataflow.support.figures import check_plot
     epilog=example_text(
         "dataflow profile models/digits.toml",
         "dataflow profile models/xor.toml --no-run --passes",
+        "dataflow profile models/digits.toml --roofline",
         "dataflow profile models/digits.toml --by op --batch-size 256 --plot digits.svg",
         "dataflow profile models/shakespeare/shakespeare.toml --cut 4 --no-run",
     ),
@@ -43,6 +44,11 @@ from dataflow.support.figures import check_plot
     "--rounds", type=click.IntRange(min=1), default=ROUNDS, metavar="N", help=f"Measure N times; {ROUNDS} unless given."
 )
 @click.option("--passes", is_flag=True, help="How the plan is made: what each pass does, the plan before and after.")
+@click.option(
+    "--roofline",
+    is_flag=True,
+    help="Measure what the machine reaches, too: what limits each row, compute or memory, and the share reached.",
+)
 @click.option(
     "--cut",
     type=click.IntRange(min=1),
@@ -67,6 +73,7 @@ def command(
     no_run: bool,
     rounds: int,
     passes: bool,
+    roofline: bool,
     cut: int | None,
     plot: Path | None,
     backend: str | None,
@@ -104,6 +111,7 @@ def command(
                 memory_limit=memory_limit,
                 run=not no_run,
                 rounds=rounds,
+                roofline=roofline,
                 cut=cut,
                 progress=progress,
             )
