@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import wraps
 from typing import Any
 
 import click
@@ -17,25 +18,58 @@ class Command(click.Command):
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
-        for option in self.params:
-            if isinstance(option, click.Option) and option.multiple:
-                option.help = f"{(option.help or '').removesuffix('.')}; can be repeated."
+        refuse_repeated(self)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not ctx.resilient_parsing:
-            self._refuse_repeated(ctx, list(args))
         try:
             return super().parse_args(ctx, args)
         except BaseException:
             ctx.close()  # what options have entered, such as a format of numbers; click leaves it open
             raise
 
-    def _refuse_repeated(self, ctx: click.Context, words: list[str]) -> None:
-        *_, given = self.make_parser(ctx).parse_args(words)
-        for option, count in Counter(given).items():
-            if count > 1 and takes_one_value(option):
-                name = "/".join([*option.opts[-1:], *option.secondary_opts[-1:]])
-                raise click.UsageError(f"{name} is given {_times(count)}, and takes one value; give it once", ctx)
+
+def refuse_repeated(command: click.Command) -> None:
+    """Make any click command, and those of a group, refuse an option given twice, unless its values add up."""
+    if "make_parser" in vars(command):
+        return  # it does already
+    make_parser = command.make_parser
+
+    @wraps(make_parser)
+    def make_strict_parser(ctx: click.Context) -> Any:
+        parser = make_parser(ctx)
+        parse = parser.parse_args
+
+        @wraps(parse)
+        def parse_strictly(args: list[str]) -> Any:
+            options, rest, given = parse(args)
+            if not ctx.resilient_parsing:
+                _check_repeated(ctx, given)
+            return options, rest, given
+
+        parser.parse_args = parse_strictly  # type: ignore[method-assign]
+        return parser
+
+    command.make_parser = make_strict_parser  # type: ignore[method-assign]
+    for option in command.params:
+        if isinstance(option, click.Option) and option.multiple and "can be repeated" not in (option.help or ""):
+            option.help = f"{(option.help or '').removesuffix('.')}; can be repeated.".removeprefix("; ")
+    if isinstance(command, click.Group):
+        get_command = command.get_command
+
+        @wraps(get_command)
+        def get_strict_command(ctx: click.Context, cmd_name: str) -> click.Command | None:
+            if (found := get_command(ctx, cmd_name)) is not None:
+                refuse_repeated(found)
+            return found
+
+        command.get_command = get_strict_command  # type: ignore[method-assign]
+
+
+def _check_repeated(ctx: click.Context, given: list[click.Parameter]) -> None:
+    for option, count in Counter(given).items():
+        if count > 1 and takes_one_value(option):
+            name = "/".join([*option.opts[-1:], *option.secondary_opts[-1:]])
+            raise click.UsageError(f"{name} is given {_times(count)}, and takes one value; give it once", ctx)
 
 
 def example_text(*lines: str) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from dataflow.cli.command import refuse_repeated
 from dataflow.cli.completing import is_asked
 from dataflow.cli.streams import settle_streams
 from dataflow.cli.terminal_text import clean, clean_lines, command_width, message_text
@@ -217,6 +218,8 @@ def _plugin_commands() -> dict[str, click.Command]:
         if name in COMMANDS:
             owner = registry.registry().owners["command", name]
             raise PluginError(f"the command '{name}' is registered twice: by dataflow and by {owner}; uninstall one")
+    for command in commands.values():
+        refuse_repeated(command)
     return commands
 
 

@@ -1,5 +1,5 @@
-"""What is checked of everything else that plugins register: optimizers, schedules, initializers, metrics, backends and
-file formats. Each check yields a line for each fault that it finds."""
+"""What is checked of everything else that plugins register: optimizers, schedules, initializers, metrics, backends,
+file formats and commands. Each check yields a line for each fault that it finds."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ SHAPES = ((3, 4), (4, 4), (2, 3, 3, 3), (5,), ())
 
 
 def check_part(kind: str, part: Any) -> list[str]:
-    """All faults of an optimizer, a schedule (their classes), an initializer, a metric, a backend or a file format;
-    none where an extra is not installed that it needs."""
+    """All faults of an optimizer, a schedule (their classes), an initializer, a metric, a backend, a file format or
+    a command; none where an extra is not installed that it needs."""
     try:
         return list(PARTS[kind](part))
     except MissingExtraError:
@@ -207,6 +207,19 @@ def _file_format(form: FileFormat) -> Iterator[str]:
                 yield f"a model that is saved as {ending} and loaded again computes something else"
 
 
+def _command(command: Any) -> Iterator[str]:
+    if not (command.help or "").strip():
+        yield "it has no help; write what it does as the docstring of its function"
+    parts = getattr(command, "commands", {})
+    for name, part in parts.items():
+        yield from (f"{name}: {text}" for text in _command(part))
+    if not parts and "Example:" not in f"{command.epilog} {command.help}":
+        yield 'its help shows no example: @click.command(epilog="\\b\\nExample:\\n  dataflow ...")'
+    for option in command.params:
+        if option.param_type_name == "option" and not option.hidden and not option.help:
+            yield f'its option {option.opts[-1]} has no help; say in a line what it is for: help="..."'
+
+
 PARTS: Mapping[str, Callable[[Any], Iterator[str]]] = {
     "optimizer": _optimizer,
     "schedule": _schedule,
@@ -214,6 +227,7 @@ PARTS: Mapping[str, Callable[[Any], Iterator[str]]] = {
     "metric": _metric,
     "backend": _backend,
     "file format": _file_format,
+    "command": _command,
 }
 """The checks of each kind."""
 

@@ -9,6 +9,8 @@ from click.testing import CliRunner
 
 from dataflow.cli.command import Command, takes_one_value
 from dataflow.cli.group import COMMANDS, main
+from dataflow.registry import registry
+from dataflow.registry.registry import Registry
 
 XOR = str(MODELS / "xor.toml")
 
@@ -37,6 +39,32 @@ def test_every_option(name: str) -> None:
                 word,
                 done.stderr,
             )
+
+
+@pytest.fixture
+def plugin_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plain click commands, as plugins register them: one, and a group of one."""
+
+    def greet(names: tuple[str, ...], often: int) -> None:
+        click.echo(" ".join(names * often))
+
+    options = [click.Option(["--name", "names"], multiple=True, help="Whom."), click.Option(["--often"], type=int)]
+    group = click.Group("polite", commands=[click.Command("greet", params=options, callback=greet)])
+    known = {"greet": click.Command("greet", params=options, callback=greet), "polite": group}
+    monkeypatch.setattr(registry, "registry", lambda: Registry(commands=known))
+
+
+@pytest.mark.usefixtures("plugin_commands")
+@pytest.mark.parametrize("words", [["greet"], ["polite", "greet"]], ids=["a command", "in a group"])
+def test_commands_of_plugins(words: list[str]) -> None:
+    values_add_up = [*words, "--name", "Ann", "--name", "Bo", "--often", "2"]
+    for _ in range(2):  # what is called again is what it was
+        done = CliRunner().invoke(main, values_add_up)
+        assert (done.exit_code, done.stdout) == (0, "Ann Bo Ann Bo\n"), done.stderr
+        done = CliRunner().invoke(main, [*values_add_up, "--often=3"])
+        assert done.exit_code == 2
+        assert "--often is given twice, and takes one value; give it once" in done.stderr
+    assert CliRunner().invoke(main, [*words, "--help"]).stdout.count("Whom; can be repeated.") == 1
 
 
 def test_options_that_take_one_value_are_found() -> None:

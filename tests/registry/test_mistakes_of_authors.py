@@ -76,6 +76,18 @@ def worst(compared):
 def register_metrics():
     return [worst]
 """
+COMMAND = """
+import click
+
+@click.command("greet")
+@click.option("--often", type=int)
+def greet(often):
+    "Greet."
+
+@hookimpl
+def register_commands():
+    return [greet]
+"""
 FORMAT = """
 @hookimpl
 def register_file_formats():
@@ -155,6 +167,14 @@ WHEN_CHECKED = {
     ),
     "numbers that do not repeat": (INITIALIZER, "it gives other numbers for the same seed: draw with rng"),
     "a misspelt attribute": (METRIC, "no attribute 'targets'"),
+    "a command without an example": (
+        changed(COMMAND, "type=int", 'type=int, help="How often."'),
+        "its help shows no example: @click.command(epilog=",
+    ),
+    "an option without help": (
+        changed(COMMAND, '"greet"', '"greet", epilog="Example: dataflow greet"'),
+        "its option --often has no help; say in a line what it is for",
+    ),
 }
 CHECK = """
 from dataflow.registry import registry

@@ -46,8 +46,9 @@ def command(session: Session, name: str | None, checked: bool, as_json: bool, qu
 
     Attributes go by keyword: sum(x, axis=0). With --check, every op runs the checks of dataflow.testing (shapes,
     derivatives against each other, finite differences and 50 digits, broadcasting, empty arrays, float32, kinks).
-    Without NAME, optimizers, schedules, initializers, metrics, backends and file formats are checked, too: changes in
-    place, state that is declared, what repeats. The exit status is 1 if one of them fails.
+    Without NAME, optimizers, schedules, initializers, metrics, backends, file formats and the commands of plugins are
+    checked, too: changes in place, state that is declared, what repeats, examples in help. The exit status is 1 if one
+    of them fails.
     """
     if name in registry.registry().blocks:
         if checked:
