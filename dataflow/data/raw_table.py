@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -18,6 +18,8 @@ class RawColumn:
     """One axis: numbers (bool, int64, uint64, float64) or texts (an object array of str)."""
     missing: np.ndarray | None = None
     """Booleans, where a cell is missing; None where none is. A missing number is 0 in ``cells``, a missing text ""."""
+    is_finite: bool = False
+    """Whether its numbers are known to be finite."""
 
     @property
     def is_text(self) -> bool:
@@ -41,6 +43,8 @@ class RawTable:
     """Whether that can be declared."""
     start: int = 0
     """The rows of the file before these, where the table is a piece of one and ``places`` are not given."""
+    arrays: Mapping[tuple[str, ...], np.ndarray] = field(default_factory=dict)
+    """By their names, columns whose cells stand in one float64 array, row by row; read-only."""
 
     @property
     def rows(self) -> int:

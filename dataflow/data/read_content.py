@@ -50,6 +50,8 @@ class Wanted:
     """The columns that hold names, whatever they look like."""
     strict: bool
     """Whether what is declared has to be there."""
+    plain: Collection[str] = ()
+    """The inputs that are their columns as they are, in float64."""
 
     @property
     def kinds(self) -> dict[str, str]:
@@ -71,6 +73,10 @@ class Choice:
             if column not in header and column not in wanted.optional:
                 raise DataError(f"unknown column '{shorten(column)}'{nearest(column, header)}")
         return {column for columns in self.chosen.values() for column in columns} | {*wanted.also}
+
+    def together(self) -> list[Sequence[str]]:
+        """The columns of each input that is made of them as they are."""
+        return [columns for name, columns in self.chosen.items() if name in self._wanted.plain]
 
 
 def read_content(origin: Any, wanted: Wanted, dialect: Dialect) -> Content:
@@ -107,7 +113,7 @@ def read_content(origin: Any, wanted: Wanted, dialect: Dialect) -> Content:
             raise DataError(message, file=place.name)
         table = read_rows(content, choose, kinds, place.name)
     else:
-        table = read_file(place, choose, kinds, dialect)
+        table = read_file(place, choose, kinds, dialect, choose.together)
     return Content(place.name, table, chosen, {})
 
 

@@ -17,6 +17,8 @@ from dataflow.errors import DataError
 
 Choose = Callable[[Sequence[str]], Collection[str]]
 """Given all names of a table, those that are wanted."""
+Together = Callable[[], Collection[Sequence[str]]]
+"""Once those are chosen, the columns that are best read into one array."""
 
 
 def read_table(
@@ -45,14 +47,16 @@ def read_table(
     raise DataError(f"a table is a file, a DataFrame or rows, each a mapping; {type(origin).__name__} found")
 
 
-def read_file(origin: Origin, columns: Choose, kinds: Mapping[str, str], dialect: Dialect) -> RawTable:
+def read_file(
+    origin: Origin, columns: Choose, kinds: Mapping[str, str], dialect: Dialect, together: Together = tuple
+) -> RawTable:
     """The wanted columns of a table in a file."""
     from dataflow.data.readers.arrow import read_arrow, read_parquet  # only where there is a table
     from dataflow.data.readers.csv import read_csv
 
     kind = origin.format
     if kind == "csv":
-        return read_csv(origin, columns, kinds, dialect)
+        return read_csv(origin, columns, kinds, dialect, together=together)
     if kind == "jsonl":
         return read_json_lines(origin, columns, kinds)
     if kind == "parquet":

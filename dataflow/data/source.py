@@ -268,7 +268,10 @@ class DataSource:
         strict = self.origin is None
         weights = [] if self.weights is None else [self.weights]
         more, optional = [*also, *weights], [] if strict else [name for name in weights if name not in also]
-        return Wanted(graph.names(INPUT), self.columns, more, optional, self._columns_of_names(), strict)
+        names = graph.names(INPUT)
+        changed = {*self.one_hot, *self.standardize, *self.scale}
+        plain = {name for name in names if name not in changed and graph.node_of(name).dtype == np.float64}
+        return Wanted(names, self.columns, more, optional, self._columns_of_names(), strict, plain)
 
     def check_columns(self, columns: Columns, name: str | None, also: Collection[str] = ()) -> None:
         """A ``DataError`` where something is declared of a column that no input has in the declared table."""

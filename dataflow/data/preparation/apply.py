@@ -66,7 +66,12 @@ def attempt(table: RawTable, rules: Rules, learned: Preparation, graph: Graph) -
     _check_memory(graph, parts, count, table)
     arrays = {}
     for name, those in parts.items():
-        array = np.empty((count, sum(part.width for part in those)), graph.node_of(name).dtype)
+        dtype = graph.node_of(name).dtype
+        ready = _as_read(table, those) if learned.input(name).mean is None and name not in rules.scale else None
+        if ready is not None and ready.dtype == dtype:
+            arrays[name] = _arranged(ready, graph, name)
+            continue
+        array = np.empty((count, sum(part.width for part in those)), dtype)
         _fill(array, name, those, rules, learned.input(name), kept, faults)
         arrays[name] = _arranged(fixed(array), graph, name)  # whoever keeps it needs no copy
     labels = {name: [x for part in those for x in part.labels] for name, those in parts.items()}
@@ -130,6 +135,13 @@ def _check_memory(graph: Graph, parts: Mapping[str, Sequence[Part]], count: int,
             + advice("memory", size)
         )
     hold(max(size, 0), "")
+
+
+def _as_read(table: RawTable, parts: Sequence[Part]) -> np.ndarray | None:
+    """The array in which the columns were read, where an input is made of them as they are."""
+    array = table.arrays.get(tuple(part.column for part in parts))
+    is_same = all(not part.is_one_hot and part.values is table.columns[part.column].cells for part in parts)
+    return array if is_same else None
 
 
 def _fill(

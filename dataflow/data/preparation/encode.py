@@ -139,7 +139,9 @@ class Encoder:
 
     def _finite_numbers(self, column: str) -> np.ndarray:
         """The numbers of a column; infinite ones are faults."""
-        numbers = self._numbers(column)
+        numbers, raw = self._numbers(column), self.table.columns[column]
+        if raw.is_finite and numbers is raw.cells:
+            return numbers
         if numbers.dtype.kind == "f" and not (finite := np.isfinite(numbers)).all():
             cell.add_infinite(self.faults, column, numbers[~finite], self._everywhere(~finite))
             numbers = np.where(finite, numbers, 0.0)

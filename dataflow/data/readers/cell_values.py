@@ -69,13 +69,13 @@ def text_column(texts: Sequence[str], *, found: bool = True) -> RawColumn:
     return RawColumn(cells, missing if missing.any() else None)
 
 
-def number_column(values: np.ndarray, missing: np.ndarray | None) -> RawColumn:
-    """A column of float64 numbers, as integers where all are whole."""
+def number_column(values: np.ndarray, missing: np.ndarray | None, is_finite: bool = False) -> RawColumn:
+    """A column of float64 numbers, which may be known to be finite, as integers where all are whole."""
     if missing is not None and not missing.any():
         missing = None
     if _is_whole(values):
         values = values.astype(np.int64)
-    return RawColumn(values, missing)
+    return RawColumn(values, missing, is_finite)
 
 
 def value_column(values: Sequence[Any], kind: str | None) -> RawColumn:
@@ -111,10 +111,14 @@ def as_text(cell: Any) -> str:
 
 def has_large_integers(values: np.ndarray) -> bool:
     """Whether all numbers are whole, and float64 does not hold each integer of their size."""
-    if not len(values) or max(values.max(), -values.min()) < 2.0**53:
-        return False
-    with np.errstate(invalid="ignore"):
-        return bool((values == np.trunc(values)).all())
+    is_large = False
+    for start in range(0, len(values), _PIECE):
+        part = values[start : start + _PIECE]
+        with np.errstate(invalid="ignore"):
+            if not (part == np.trunc(part)).all():
+                return False
+        is_large = is_large or max(part.max(), -part.min()) >= 2.0**53
+    return is_large
 
 
 def _is_whole(values: np.ndarray) -> bool:

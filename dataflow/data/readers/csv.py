@@ -16,16 +16,20 @@ from dataclasses import replace
 from itertools import chain, islice
 from typing import NamedTuple
 
+import numpy as np
+
 from dataflow.backends.threads import map_ahead
 from dataflow.data.number_style import NumberStyle
 from dataflow.data.raw_table import RawColumn, RawTable
-from dataflow.data.readers.arrow_csv import ArrowCells, NotPlainError, is_arrow_worth
+from dataflow.data.readers.arrow_csv import ArrowCells, ArrowNumbers, NotPlainError, is_arrow_worth
+from dataflow.data.readers.cut_lines import Scratch
 from dataflow.data.readers.decimals import Numbers, PlainCells
 from dataflow.data.readers.dialect import Dialect, check_dialect, find_decimal, find_separator
 from dataflow.data.readers.growing_columns import EXACT, TEXT, Cells, CutRows, GrowingColumn
 from dataflow.data.readers.opening import Origin, repeated
 from dataflow.data.readers.text_lines import TextLines
 from dataflow.errors import DataError, counted
+from dataflow.support.arrays import address, fixed
 from dataflow.support.conversion import is_number
 
 CSV_LIMIT = 2**30
@@ -53,20 +57,22 @@ def read_csv(
     kinds: Mapping[str, str],
     dialect: Dialect,
     skipped: list[int] | None = None,
+    together: Callable[[], Collection[Sequence[str]]] = tuple,
 ) -> RawTable:
     """The columns that ``choose`` picks, given the header's names.
 
     The file is UTF-8 text, or has a byte order mark; its first row names the columns, quotes are doubled within quotes.
     Lines end in any of the three ways; blank ones are skipped. ``DataError`` with file and line for a row that is
     shorter or longer than the header, for text that is not UTF-8, and past ``CSV_LIMIT`` and ``LINE_LIMIT``.
-    With ``skipped``, rows of another length are left out, and their lines are added to it.
+    With ``skipped``, rows of another length are left out, and their lines are added to it. ``together`` gives, once the
+    columns are chosen, those that are best read into one array.
     """
     check_dialect(dialect)
     known = dict(kinds)
     while True:
         table = _Table(origin, choose, known, dialect, lenient=skipped is not None)
         try:
-            table.read()
+            table.read(together)
         except csv.Error as error:
             raise table.error_of_csv(str(error)) from None
         columns = table.columns()
@@ -75,7 +81,8 @@ def read_csv(
             if skipped is not None:
                 skipped += [line for line, _ in table.ragged]
             whole = {name: column for name, column in columns.items() if isinstance(column, RawColumn)}
-            return RawTable(whole, table.places(), origin.name, table.style, is_csv=True)
+            arrays = table.arrays(whole)
+            return RawTable(whole, table.places(), origin.name, table.style, is_csv=True, arrays=arrays)
         known |= again
 
 
@@ -90,19 +97,22 @@ class _Table:
         self.separator = dialect.separator or ""
         self.style = NumberStyle(dialect.decimal or "", dialect.thousands or "", dialect.percent)
         self.line = 1 + origin.before
-        self.arrow = False
+        self.arrow = self.only_numbers = False
         self.quoted: tuple[int, bytes] | None = None
         self.blank = 0
         self.quote: int | None = None
         self.ragged: list[tuple[int, int]] = []
         self.ranges: list[range] = []
+        self.scratch = Scratch()
+        self.memory: list[tuple[tuple[str, ...], np.ndarray]] = []
 
-    def read(self) -> None:
+    def read(self, together: Callable[[], Collection[Sequence[str]]]) -> None:
         """Read all rows."""
         arrow = is_arrow_worth(self.origin)
         blocks = self.lines.blocks(_BLOCK if arrow else _SMALL)
         begin = self._begin(next(blocks, b""))
         self._choose_columns()
+        self.first = self.line
         end = begin.find(b"\n", _FIRST) + 1 or len(begin)
         count = begin.count(b"\n", 0, end)
         parts = [
@@ -113,8 +123,9 @@ class _Table:
         plain = self._plain(numbered)
         for first in islice(plain, 1):
             self._add_block(self._cut(first))
-            self._expect_rows(len(first.text))
+            self._expect_rows(len(first.text), together())
         self.arrow = arrow and bool(self.wanted)
+        self.only_numbers = self.style.decimal == "." and all(x.holds_numbers for x in self.wanted.values())
         for block in map_ahead(self._cut, plain):
             self._add_block(block)
         if self.quoted is not None:
@@ -140,6 +151,15 @@ class _Table:
         for lines in self.ranges:
             places.extend(lines)
         return places
+
+    def arrays(self, columns: Mapping[str, RawColumn]) -> dict[tuple[str, ...], np.ndarray]:
+        """The columns that stand in one array in the end, where they were read into it."""
+        arrays = {}
+        for names, memory in self.memory:
+            cells = [columns[name].cells for name in names]
+            if all(_is_same(those, memory[: len(those), i]) for i, those in enumerate(cells)):
+                arrays[names] = fixed(memory)[: len(cells[0])]
+        return arrays
 
     # ------------------------------------------------------------------------------------------ the header
 
@@ -199,23 +219,56 @@ class _Table:
         of_numbers = {column.position: column.holds_numbers for column in self.wanted.values()}
         positions = [position for position, is_number in of_numbers.items() if is_number]
         cells: Cells
+        if self.arrow and self.only_numbers:
+            try:
+                cells = ArrowNumbers(block, self.separator, width, self.scratch)
+                return self._block(lines, cells, positions)
+            except NotPlainError:
+                self.only_numbers = False  # what is not plain is so in most blocks
         if self.arrow:
             try:
                 cells = ArrowCells(block, count, self.separator, self.style.decimal, width, of_numbers)
-                return _Block(line, block, cells, dict(zip(positions, cells.numbers(positions), strict=True)))
+                return self._block(lines, cells, positions)
             except NotPlainError:
-                self.arrow = False  # what is not plain is so in most blocks
+                self.arrow = False
         plain = PlainCells(block, self.separator, self.style.decimal, width)
         if not plain.is_table() or (width == 1 and b"\n\n" in b"\n" + block):
             return _Block(line, block, None, {})
-        return _Block(line, block, plain, dict(zip(positions, plain.numbers(positions), strict=True)))
+        return self._block(lines, plain, positions)
 
-    def _expect_rows(self, size: int) -> None:
+    def _block(self, lines: _Lines, cells: Cells, positions: Sequence[int]) -> _Block:
+        """A block with the numbers at these positions. Where there is memory for them, they are written there: mostly a
+        line is a row, so that it is known where."""
+        numbers = dict(zip(positions, cells.numbers(positions), strict=True))
+        start = lines.first - self.first
+        end = start + cells.rows
+        for names, memory in self.memory:
+            for i, name in enumerate(names if end <= len(memory) else ()):
+                position = self.wanted[name].position
+                if position in numbers:
+                    values, gaps, odd = numbers[position]
+                    memory[start:end, i] = values
+                    numbers[position] = memory[start:end, i], gaps, odd
+        return _Block(lines.first, lines.text, cells, numbers)
+
+    def _expect_rows(self, size: int, together: Iterable[Sequence[str]]) -> None:
         """Make room for the rows that the file has if all are as long as those read so far, of this ``size``, and for
         some more."""
-        if not self.origin.packed:
-            for column in self.wanted.values():
-                column.values.expected = int(1.1 * column.values.count * self.origin.size / size)
+        if self.origin.packed:
+            return
+        for column in self.wanted.values():
+            column.values.expected = int(1.1 * column.values.count * self.origin.size / size)
+        placed: set[str] = set()
+        for names in map(tuple, together):
+            columns = [self.wanted[name] for name in names]
+            expected = columns[0].values.expected if columns else 0
+            is_new = len({*placed, *names}) == len(placed) + len(names)
+            if expected and is_new and all(column.holds_numbers for column in columns):
+                memory = np.empty((expected, len(columns)))
+                for i, column in enumerate(columns):
+                    column.values.go_on_in(memory[:, i])
+                self.memory.append((names, memory))
+                placed.update(names)
 
     def _add_block(self, block: _Block) -> None:
         self.line = block.line
@@ -317,6 +370,11 @@ class _Table:
         more = ", ..." if len(self.ragged) > 5 else ""
         rows = f"{len(self.ragged)} rows have another number of cells than the header, which has {width}"
         return DataError(f"{rows} (lines {places}{more}){advice}", file=self.origin.name)
+
+
+def _is_same(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two arrays are the same memory."""
+    return one.dtype == other.dtype and address(one) == address(other) and one.strides == other.strides
 
 
 class _Lines(NamedTuple):

@@ -18,6 +18,7 @@ from dataflow.data.readers.cell_values import (
     text_column,
 )
 from dataflow.data.readers.decimals import Numbers, PlainCells
+from dataflow.support.arrays import address
 
 TEXT, EXACT = "text", "exact"
 """What a column holds that is read once more: texts, or whole numbers beyond those that float64 holds."""
@@ -41,14 +42,21 @@ class GrowingNumbers:
         self.expected = 0
         """How many there may be in the end: the array is made so long at once, where it would grow by and by."""
 
+    def go_on_in(self, array: np.ndarray) -> None:
+        """Keep the numbers, and those to come, in this array, as long as it has room for them."""
+        array[: self.count] = self._array[: self.count]
+        self._array = array
+
     def add(self, part: np.ndarray) -> None:
-        """Add numbers at the end."""
+        """Add numbers at the end, where they may stand already."""
         end = self.count + len(part)
         if end > len(self._array):
             longer = np.empty(max(end, 2 * len(self._array), self.expected))
             longer[: self.count] = self._array[: self.count]
             self._array = longer
-        self._array[self.count : end] = part
+        place = self._array[self.count : end]
+        if address(place) != address(part):
+            place[...] = part
         self.count = end
 
     def take(self) -> np.ndarray:
@@ -112,10 +120,10 @@ class GrowingColumn:
         values = self.values.take()
         if found and has_large_integers(values):
             return EXACT
-        missing = np.zeros(len(values), np.bool_)
+        missing = np.zeros(len(values), np.bool_) if self.gaps else None
         for start, gaps in self.gaps:
             missing[start : start + len(gaps)] = gaps
-        return number_column(values, missing if self.gaps else None)
+        return number_column(values, missing, is_finite=True)
 
 
 def _exact_column(texts: Sequence[str], style: NumberStyle) -> RawColumn:
