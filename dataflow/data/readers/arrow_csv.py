@@ -15,7 +15,7 @@ _WORTH = 2**23
 """The bytes of a file from which on the import of pyarrow is soon made up for."""
 _GAPS = ["", "nan", "NaN", "NAN", "na", "NA", "n/a", "N/A", "null", "NULL", "none", "None", "?"]
 _BLOCK = 2**18  # bytes that are cut before they are converted, while they are in a processor's cache
-_CELLS = 2**13  # that are read at once, for the same reason
+_CELLS = 2**14  # that are read at once, for the same reason
 _NONE = np.empty(0, np.intp)
 
 

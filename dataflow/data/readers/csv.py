@@ -40,7 +40,7 @@ BLANK_LIMIT = 100_000
 """The most blank lines of a CSV file."""
 
 _BLOCK = 2**22  # bytes that pyarrow reads at once
-_SMALL = 2**18  # bytes that are read at once without it: the arrays made of them fit into a processor's cache
+_SMALL = 2**20  # bytes that are read at once without it
 _FIRST = 2**18  # bytes that show what the columns hold, before threads read the rest
 _SAMPLE = 256  # lines from which it is found how a table is written
 _CHUNK = 4096  # rows that are held as text at a time
@@ -231,7 +231,7 @@ class _Table:
                 return self._block(lines, cells, positions)
             except NotPlainError:
                 self.arrow = False
-        plain = PlainCells(block, self.separator, self.style.decimal, width)
+        plain = PlainCells(block, self.separator, self.style.decimal, width, self.scratch)
         if not plain.is_table() or (width == 1 and b"\n\n" in b"\n" + block):
             return _Block(line, block, None, {})
         return self._block(lines, plain, positions)

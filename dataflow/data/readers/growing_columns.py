@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import Protocol
 
 import numpy as np
@@ -75,6 +76,7 @@ class GrowingColumn:
         self.texts: list[str] = []
         self.shared = Texts()
         self.again = False
+        self.is_finite = True
 
     @property
     def holds_numbers(self) -> bool:
@@ -103,6 +105,7 @@ class GrowingColumn:
             except ValueError:
                 return False
             values[row] = 0.0 if number is None else number
+            self.is_finite = self.is_finite and isfinite(values[row])
             if number is None:
                 gaps = np.zeros(len(values), np.bool_) if gaps is None else gaps
                 gaps[row] = True
@@ -120,10 +123,12 @@ class GrowingColumn:
         values = self.values.take()
         if found and has_large_integers(values):
             return EXACT
-        missing = np.zeros(len(values), np.bool_) if self.gaps else None
-        for start, gaps in self.gaps:
-            missing[start : start + len(gaps)] = gaps
-        return number_column(values, missing, is_finite=True)
+        missing = None
+        if self.gaps:
+            missing = np.zeros(len(values), np.bool_)
+            for start, gaps in self.gaps:
+                missing[start : start + len(gaps)] = gaps
+        return number_column(values, missing, self.is_finite)
 
 
 def _exact_column(texts: Sequence[str], style: NumberStyle) -> RawColumn:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataflow.data.raw_table import RawTable
-from dataflow.data.read_table import read_table
+from dataflow.data.read_table import read_file
 from dataflow.data.readers import csv as reader
 from dataflow.data.readers.cell_values import MISSING
+from dataflow.data.readers.dialect import Dialect
+from dataflow.data.readers.opening import Origin
+from dataflow.data.source import DataSource
 from dataflow.errors import DataError
+from dataflow.graph.graph import Graph
 
 NUMBERS = st.one_of(
     st.floats(allow_nan=False).map(repr),
@@ -51,9 +56,75 @@ def read_in_way(path: Path, way: str) -> RawTable | str:
         if way == "rows":
             patch.setattr(reader.PlainCells, "is_table", lambda self: False)
         try:
-            return read_table(path, columns=list, kinds={}, separator=";", decimal=".")
+            names: list[str] = []
+
+            def choose(header: Sequence[str]) -> list[str]:
+                names[:] = header
+                return names
+
+            return read_file(Origin(path), choose, {}, Dialect(";", "."), lambda: [names[:2], names[1:], names[2:]])
         except DataError as error:
             return str(error)
+
+
+def assert_arrays(table: RawTable) -> None:
+    """The columns of an array are what they are without it, and nobody writes there."""
+    for names, array in table.arrays.items():
+        assert (array.flags.writeable, array.flags.c_contiguous) == (False, True)
+        assert [column.tobytes() for column in array.T] == [table.columns[name].cells.tobytes() for name in names]
+
+
+DISTURBED = {
+    "plain": [],
+    "blank": [""],
+    "two blank": ["", ""],
+    "odd": [" 1.5,+2,1e3,-0.0,5."],
+    "whole": ["1,2,3,4,5"],
+    "large": ["12345678901234567890.5,9007199254740993.5,1e-320,0.000000000000000000000001,1e22"],
+    "quoted": ['"1.5",2.5,3.5,4.5,"5.5"'],
+    "long": ["1.5,2.5,3.5,4.5,5." + 3000 * "5"],
+}
+
+
+@pytest.mark.parametrize("way", ["pyarrow", "numpy"])
+@pytest.mark.parametrize("lines", DISTURBED.values(), ids=DISTURBED)
+def test_arrays_of_inputs(tmp_path, monkeypatch, way, lines):
+    """Numbers that are read where the input has them, also behind lines that are not as the others: expected is what
+    ``float`` says."""
+    rows = np.random.default_rng(1).normal(size=(500, 5)) * 10.0 ** np.arange(-2, 3)
+    texts = [",".join(map(repr, row)) for row in rows.tolist()]
+    texts[300:300] = lines
+    (tmp_path / "a.csv").write_text("\n".join(["a,b,c,d,e", *texts]), encoding="utf-8")
+    monkeypatch.setattr(reader, "is_arrow_worth", lambda origin: way == "pyarrow")
+    for name in ("_BLOCK", "_SMALL", "_FIRST"):
+        monkeypatch.setattr(reader, name, 2**11)
+    graph = Graph("g")
+    graph.input("x", ["n", 3])
+    graph.input("y", ["n", 2])
+    source = DataSource(columns={"x": "b:d", "y": ["e", "a"]}).at(tmp_path / "a.csv")
+    table = source.table(graph)
+    arrays = source.load(graph)
+    expected = np.array([[float(cell.strip('"')) for cell in text.split(",")] for text in texts if text])
+    assert arrays["x"].tobytes() == expected[:, 1:4].tobytes()
+    assert arrays["y"].tobytes() == expected[:, [4, 0]].tobytes()
+    assert all(np.shares_memory(arrays["x"], table.columns[name].cells) for name in "bcd")
+    assert_arrays(table)
+
+
+@pytest.mark.parametrize("way", ["pyarrow", "numpy"])
+@pytest.mark.parametrize("cell", ["", "x", "1e999", "inf"])
+def test_faults_behind_plain_numbers(tmp_path, monkeypatch, way, cell):
+    """One bad cell far down is named with its line."""
+    lines = [f"{i}.5,{i}.25" for i in range(500)]
+    lines[400] = f"{cell},1"
+    (tmp_path / "a.csv").write_text("\n".join(["x,y", *lines]), encoding="utf-8")
+    monkeypatch.setattr(reader, "is_arrow_worth", lambda origin: way == "pyarrow")
+    for name in ("_BLOCK", "_SMALL", "_FIRST"):
+        monkeypatch.setattr(reader, name, 2**9)
+    graph = Graph("g")
+    graph.input("x", ["n", 1])
+    with pytest.raises(DataError, match=r"a\.csv:402: column 'x': .*(missing|expected|too large|finite)"):
+        DataSource().at(tmp_path / "a.csv").load(graph)
 
 
 @settings(max_examples=12)
@@ -70,6 +141,7 @@ def test_all_ways_give_the_same(rows, blank):
         return
     for other in (pyarrow, numpy):
         assert isinstance(other, RawTable)
+        assert_arrays(other)
         assert [other.place(row) for row in range(other.rows)] == [by_rows.place(row) for row in range(by_rows.rows)]
         for name, column in by_rows.columns.items():
             cells, missing = other.columns[name].cells, other.columns[name].missing
