@@ -34,8 +34,9 @@ def rows_text(profile: StepCosts, by: str, most: int) -> str:
     timed = any(row.seconds is not None for row in rows)
     shown = set(map(id, sorted(rows, key=lambda row: _weight(row, timed), reverse=True)[:most]))
     names = {"instruction": ["node", "op", "shape"], "node": ["node"], "op": ["op"]}[by]
+    width = NODE
     if profile.peaks is not None and by == "instruction":
-        names = names[:2]  # so that the rest fits in 80 columns
+        names, width = names[:2], NODE - 2  # so that all fits in 80 columns
     cells = [[*names, *_headers(profile, timed)]]
     lines: list[str | None] = []
     phase = ""
@@ -44,7 +45,7 @@ def rows_text(profile: StepCosts, by: str, most: int) -> str:
             continue
         if row.phase != phase:
             lines.append(phase := row.phase)
-        cells.append([*(_name(row, name) for name in names), *_numbers(row, profile, timed)])
+        cells.append([*(_name(row, name, width) for name in names), *_numbers(row, profile, timed)])
         lines.append(None)
     table: list[str] = []
     for part in column_parts(cells, len(names)):
@@ -189,8 +190,8 @@ def _roofline_numbers(row: Row, timed: bool) -> list[str]:
     return cells
 
 
-def _name(row: Row, which: str) -> str:
-    return cut_name({"node": row.node, "op": row.op, "shape": row.shape}[which], NODE, mark="…")
+def _name(row: Row, which: str, width: int) -> str:
+    return cut_name({"node": row.node, "op": row.op, "shape": row.shape}[which], width, mark="…")
 
 
 def _weight(row: Row, timed: bool) -> float:
