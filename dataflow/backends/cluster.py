@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -27,6 +27,10 @@ class Part:
     """The number of the minibatch, from the run's start on."""
 
 
+Task: TypeAlias = Sequence[Part]
+"""What one worker does of a step: its parts of one minibatch or, with local steps, of some that follow each other."""
+
+
 class Workers(ABC):
     """The workers of a run. They keep the data; a task has no state, so that one that is lost is done again."""
 
@@ -37,12 +41,13 @@ class Workers(ABC):
 
     @abstractmethod
     def place(self, setup: bytes, needs: Mapping[str, Any], data: Mapping[str, np.ndarray]) -> None:
-        """Send what stays for a whole run: ``setup``, for ``part_gradients.compute``, and the examples. ``needs`` is
-        what ``part_gradients.missing`` takes; who lacks something is named in a ``TrainingError``."""
+        """Send what stays for a whole run: ``setup``, for ``part_work.work_of``, and the examples. ``needs`` is what
+        ``part_work.missing`` takes; who lacks something is named in a ``TrainingError``."""
 
     @abstractmethod
-    def gradients(self, parameters: Sequence[np.ndarray], parts: Sequence[Part]) -> list[list[np.ndarray]]:
-        """What ``part_gradients.compute`` gives for each part, in their order."""
+    def run(self, arrays: Sequence[np.ndarray], tasks: Sequence[Task]) -> list[list[np.ndarray]]:
+        """What ``part_work.compute`` gives for each task, in their order. ``arrays`` are the same for all; what is
+        given stays as it is until the next call."""
 
     @abstractmethod
     def close(self) -> None:
@@ -62,6 +67,9 @@ class ClusterEngine(ABC):
     def open(self, cluster: Any) -> Workers:
         """The workers there; a ``TrainingError`` if they cannot be reached in time."""
 
+    def join(self, cluster: Any) -> None:
+        """Called first of all: a process that is itself a worker there works until the run ends, and ends then."""
+
 
 declare_kind("cluster", ClusterEngine)
 
@@ -73,17 +81,30 @@ def open_workers(cluster: Any) -> Iterator[Workers | None]:
     if cluster is None or isinstance(cluster, Workers):
         yield cluster
         return
-    engines = registry().clusters
-    if not engines:
-        raise MissingExtraError('a cluster needs the extra [cluster]: pip install "dataflow-autodiff[cluster]"')
-    engine = next((one for one in engines.values() if one.accepts(cluster)), None)
-    if engine is None:
-        raise TrainingError(
-            f"cluster {cluster!r}: give local:N for N processes here, tcp://HOST:PORT or tls://HOST:PORT of a "
-            "scheduler, or a distributed.Client"
-        )
+    engine = _engine(cluster)
+    engine.join(cluster)
     workers = engine.open(cluster)
     try:
         yield workers
     finally:
         workers.close()
+
+
+def join(cluster: Any) -> None:
+    """Let this process be a worker of the cluster, where it was started as one; it does not return then."""
+    if cluster is not None:
+        _engine(cluster).join(cluster)
+
+
+def _engine(cluster: Any) -> ClusterEngine:
+    engines = registry().clusters
+    if not engines:
+        raise MissingExtraError('a cluster needs the extra [cluster]: pip install "dataflow-autodiff[cluster]"')
+    for engine in engines.values():
+        if engine.accepts(cluster):
+            assert isinstance(engine, ClusterEngine)
+            return engine
+    raise TrainingError(
+        f"cluster {cluster!r}: give local:N for N processes here, tcp://HOST:PORT or tls://HOST:PORT of a scheduler, "
+        "mpi:N for N processes of MPI here, mpi under mpiexec, or a distributed.Client"
+    )

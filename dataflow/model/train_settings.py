@@ -218,6 +218,14 @@ class RunSettings(TrainSettings):
         in_file=False,
         decides=False,
     )
+    sync_every: int = option(
+        Whole(1),
+        1,
+        "Of a cluster, how many minibatches each worker trains on by itself, on its part of them, before all go on "
+        "from the mean of what they learned: less to send, and another result. With 1, gradients are added in each "
+        "step.",
+        in_file=False,
+    )
 
 
 def options_of(settings: type[TrainSettings] = RunSettings) -> dict[str, TrainOption]:

@@ -65,7 +65,9 @@ def train(
     to there.
 
     ``cluster`` is where the gradients of minibatches are computed: ``"local:4"`` for four processes here, the address
-    of a scheduler such as ``"tcp://HOST:8786"``, or an open ``Client`` of Dask's distributed (extra ``[cluster]``).
+    of a scheduler such as ``"tcp://HOST:8786"``, or an open ``Client`` of Dask's distributed (extra ``[cluster]``);
+    ``"mpi:4"`` for four processes of MPI here, ``"mpi"`` for those of ``mpiexec`` (extra ``[mpi]``). With
+    ``sync_every`` over 1, workers take that many steps by themselves, and ``on_batch`` is called after each round.
 
     Where NaN or infinity appears, the run stops with a ``NonFiniteError`` that names the first node that has it.
     ``model.parameters`` are those from before the minibatch at fault; if only the loss of the whole data is not finite
@@ -180,7 +182,7 @@ def _epoch(
     trainer.mark()
     while batches.epoch == epoch:
         number = batches.batch
-        most = int(min(batches.per_epoch - number, math.inf if checkpoints is None else checkpoints.left))
+        most = max(1, int(min(batches.per_epoch - number, math.inf if checkpoints is None else checkpoints.left)))
         if on_batch is None and on_progress is None:
             trainer.run_until(most, ending.interrupt)
         else:

@@ -32,6 +32,7 @@ from dataflow.training.minibatches.backend_loop import Inside
 from dataflow.training.minibatches.batch_gradients import Gradients
 from dataflow.training.minibatches.batches import Minibatches
 from dataflow.training.minibatches.examples import checked_arrays, given_examples, split_inputs, weighed_minibatches
+from dataflow.training.minibatches.local_rounds import LocalRounds
 from dataflow.training.minibatches.shared_gradients import SharedGradients
 from dataflow.training.minibatches.streamed import given_stream
 from dataflow.training.minibatches.updates import Updates
@@ -89,7 +90,8 @@ class Trainer:
     loss does not depend on, or only by what has no derivative, such as a comparison, are not trained, nor are those
     that ``frozen`` names.
 
-    ``cluster`` are open workers (see ``train``), which compute the gradients of minibatches.
+    ``cluster`` are open workers (see ``train``), which compute the gradients of minibatches. With ``sync_every`` over
+    1 they take that many steps by themselves: a step of the trainer is then a whole round of them.
 
     A schedule sets ``optimizer.learning_rate`` before each update, from the rate that the optimizer had at first.
     """
@@ -187,17 +189,20 @@ class Trainer:
         self._gradients = Gradients(trained.gradient, training, self.vectors, self.settings)
         self._source: Gradients | SharedGradients = self._gradients
         """Where gradients of minibatches are computed."""
+        self._rounds: LocalRounds | None = None
+        """Where workers train by themselves."""
+        every = self.settings.sync_every
+        if cluster is None and every > 1:
+            raise TrainingError("sync_every is for the workers of a cluster; give one, or leave it out")
+        if every > 1 and self.settings.accumulate > 1:
+            raise TrainingError("accumulate and sync_every exclude each other; choose larger minibatches instead")
         if cluster is not None:
-            self._source = SharedGradients(
-                cluster,
-                model,
-                self.batches,
-                self.vectors,
-                self.settings,
-                sorted(kept),
-                self._gradients.inputs,
-                bool(self._weights),
-            )
+            shared = (cluster, model, self.batches, self.vectors, self.settings, sorted(kept))
+            inputs, weighed = self._gradients.inputs, bool(self._weights)
+            if every > 1:
+                self._rounds = LocalRounds(*shared, inputs, weighed, sync_every=every)
+            else:
+                self._source = SharedGradients(*shared, inputs, weighed)
             self._inside = None
         else:
             self._inside = Inside.of(self._gradients, self.batches, self.vectors, self._updates, self.settings)
@@ -379,6 +384,8 @@ class Trainer:
         self.vectors.refresh()
         done, loss = 0, math.nan
         batches = self.batches
+        if self._rounds is not None:
+            return self._whole_rounds(self._rounds, steps, interrupt)
         with self._gradients.scope(), np.errstate(all="ignore"):
             while done < steps and not (interrupt is not None and interrupt.requested):
                 loss = self._source.at(batches)
@@ -391,11 +398,27 @@ class Trainer:
                 done += 1
         return done, loss
 
-    def _failed_batch(self, batch: Mapping[str, np.ndarray]) -> NonFiniteError:
+    def _whole_rounds(self, rounds: LocalRounds, steps: int, interrupt: Interrupt | None) -> tuple[int, float]:
+        """At least so many minibatches: a round that has begun is ended."""
+        done, loss = 0, math.nan
+        while done < steps and not (interrupt is not None and interrupt.requested):
+            count, loss = rounds.run(self._updates, self.steps, self.optimizer_start.updates)
+            if count < 0:
+                epoch, batch = self.batches.epoch, self.batches.batch
+                self.batches.advance(-count - 1)
+                error = self._failed_batch(self.batches.current(), f"the round of batch {batch + 1}")
+                self.batches.seek(epoch, batch)
+                raise error
+            self.steps += count
+            self.batches.advance(count)
+            done += count
+        return done, loss
+
+    def _failed_batch(self, batch: Mapping[str, np.ndarray], before: str = "this batch") -> NonFiniteError:
         where = f"epoch {self.batches.epoch + 1}, batch {self.batches.batch + 1} of {self.batches.per_epoch}"
         if self._training.minibatch:
             batch = {**batch, self._training.minibatch: np.array(self.batches.position)}
-        return self._failure(self._training.graph, batch, where, "the parameters are those from before this batch")
+        return self._failure(self._training.graph, batch, where, f"the parameters are those from before {before}")
 
     def _failure(self, graph: Graph, batch: Mapping[str, np.ndarray], where: str, kept: str) -> NonFiniteError:
         """The error for a minibatch of the model as that graph has it."""

@@ -11,9 +11,9 @@ import numpy as np
 from distributed import Client, KilledWorker
 from distributed.client import FutureCancelledError
 
-from dataflow.backends.cluster import Part, Workers
+from dataflow.backends.cluster import Task, Workers
 from dataflow.errors import TrainingError
-from dataflow.training.minibatches.part_gradients import compute, missing
+from dataflow.training.minibatches.part_work import compute, missing
 
 SECONDS = 60
 """How long a run waits for a worker when all are lost."""
@@ -42,12 +42,12 @@ class DaskWorkers(Workers):
         self._check()
         self._scatter()
 
-    def gradients(self, parameters: Sequence[np.ndarray], parts: Sequence[Part]) -> list[list[np.ndarray]]:
-        sent = [np.array(array) for array in parameters]  # as they are now
+    def run(self, arrays: Sequence[np.ndarray], tasks: Sequence[Task]) -> list[list[np.ndarray]]:
+        sent = [np.array(array) for array in arrays]  # as they are now
         for _ in range(ATTEMPTS):
             try:
-                tasks = [self._client.submit(run_part, self._placed, sent, part, pure=False) for part in parts]
-                results: list[list[np.ndarray]] = self._client.gather(tasks)
+                futures = [self._client.submit(run_task, self._placed, sent, task, pure=False) for task in tasks]
+                results: list[list[np.ndarray]] = self._client.gather(futures)
                 return results
             except LOST:
                 self._wait(SECONDS)
@@ -92,7 +92,7 @@ class DaskWorkers(Workers):
                 raise TrainingError(f"worker {address} has {lack}; install the same there as here")
 
 
-def run_part(placed: tuple[bytes, dict[str, np.ndarray]], parameters: Any, part: Part) -> list[np.ndarray]:
-    """The task."""
+def run_task(placed: tuple[bytes, dict[str, np.ndarray]], arrays: Any, task: Task) -> list[np.ndarray]:
+    """The task of Dask."""
     setup, data = placed
-    return compute(setup, data, parameters, part)
+    return compute(setup, data, arrays, task)

@@ -16,12 +16,12 @@ import pytest
 
 import dataflow
 from dataflow import Graph, MissingExtraError, Model, StopTraining, TrainingError
-from dataflow.backends.cluster import Part, Workers, open_workers
+from dataflow.backends.cluster import Part, Task, Workers, open_workers
 from dataflow.ops import batch_norm, cumsum, dropout, exp, mean, mse, relu
 from dataflow.ops import max as max_of
 from dataflow.ops import sum as sum_of
 from dataflow.training.minibatches.additive_loss import is_mean
-from dataflow.training.minibatches.part_gradients import compute, missing
+from dataflow.training.minibatches.part_work import compute, missing
 
 RUN: dict[str, Any] = {
     "epochs": 15,
@@ -41,9 +41,9 @@ class Here(Workers):
         assert missing(needs) is None
         self._setup, self._data = setup, data
 
-    def gradients(self, parameters: Sequence[np.ndarray], parts: Sequence[Part]) -> list[list[np.ndarray]]:
-        self.asked.append(list(parts))
-        return [compute(self._setup, self._data, parameters, part) for part in parts]
+    def run(self, arrays: Sequence[np.ndarray], tasks: Sequence[Task]) -> list[list[np.ndarray]]:
+        self.asked.append([part for task in tasks for part in task])
+        return [compute(self._setup, self._data, arrays, task) for task in tasks]
 
     def close(self) -> None:
         pass
@@ -152,11 +152,12 @@ def test_a_run_goes_on_bit_for_bit(data: dict[str, np.ndarray], tmp_path: Any) -
 
 
 def test_what_a_worker_lacks_is_named() -> None:
-    needs = {"version": dataflow.__version__, "numpy": np.__version__, "ops": {"relu": "nn"}, "backend": "numpy"}
+    needs = {"version": dataflow.__version__, "numpy": np.__version__, "ops": {"relu": "nn"}, "backend": "numpy", "optimizer": "sgd"}
     assert missing(needs) is None
     assert "not 99" in str(missing({**needs, "version": "99"}))
     assert "'swirl', which mine has" in str(missing({**needs, "ops": {"swirl": "mine"}}))
     assert "no backend 'abacus'" in str(missing({**needs, "backend": "abacus"}))
+    assert "no optimizer 'leap'" in str(missing({**needs, "optimizer": "leap"}))
 
 
 def test_an_unknown_cluster_is_refused(data: dict[str, np.ndarray]) -> None:

@@ -1,0 +1,36 @@
+"""Arrays that travel together: side by side in one vector of bytes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+from dataflow.backends.memory import aligned
+from dataflow.plan.structure import ALIGNMENT
+
+
+class Joined:
+    """``arrays`` of these shapes and dtypes are views of ``bytes``, in their order."""
+
+    def __init__(self, like: Iterable[tuple[tuple[int, ...], np.dtype]]) -> None:
+        offsets, size, kinds = [], 0, list(like)
+        for shape, dtype in kinds:
+            offsets.append(size)
+            size += -(-math.prod(shape) * dtype.itemsize // ALIGNMENT) * ALIGNMENT
+        self.bytes = aligned(size)
+        self.bytes[...] = 0
+        self.arrays = [
+            np.ndarray(shape, dtype, self.bytes, offset) for (shape, dtype), offset in zip(kinds, offsets, strict=True)
+        ]
+
+    @classmethod
+    def like(cls, arrays: Iterable[np.ndarray]) -> Joined:
+        """Places for such arrays."""
+        return cls([(array.shape, array.dtype) for array in arrays])
+
+    def take(self, arrays: Iterable[np.ndarray]) -> None:
+        """Copy arrays to their places."""
+        for place, array in zip(self.arrays, arrays, strict=True):
+            place[...] = array
