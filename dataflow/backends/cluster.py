@@ -67,7 +67,7 @@ class ClusterEngine(ABC):
     def open(self, cluster: Any) -> Workers:
         """The workers there; a ``TrainingError`` if they cannot be reached in time."""
 
-    def join(self, cluster: Any) -> None:
+    def join(self, cluster: Any) -> None:  # noqa: B027 (most have none that are)
         """Called first of all: a process that is itself a worker there works until the run ends, and ends then."""
 
 

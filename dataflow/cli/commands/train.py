@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from dataflow.backends.cluster import open_workers
+from dataflow.backends.cluster import join, open_workers
 from dataflow.cli import common, sweeping
 from dataflow.cli.command import example_text
 from dataflow.cli.common import FILE, about
@@ -80,8 +80,9 @@ SHOWN = (1, 2, 5)
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint.")
 @click.option(
     "--cluster",
-    metavar="local:N|ADDRESS",
-    help="Compute gradients in N processes here, or on the workers of a Dask scheduler (needs the extra cluster).",
+    metavar="local:N|ADDRESS|mpi:N|mpi",
+    help="Compute gradients in N processes here, or on the workers of a Dask scheduler (needs the extra cluster); or "
+    "in N processes of MPI, or those that mpiexec started (needs the extra mpi).",
 )
 @click.option("-o", "--output", type=FILE, metavar="FILE", help="Save the trained model: .msgpack or .toml.")
 @click.option("--plot", type=FILE, metavar="FILE", help="Draw the loss: .png, .svg or .pdf (needs matplotlib).")
@@ -129,6 +130,7 @@ def command(
         raise click.UsageError("--cluster trains one model; a sweep runs in processes here: --jobs")
     if jobs is not None and not over:
         raise click.UsageError("--jobs is for a sweep: --sweep KEY=V,V")
+    join(cluster)
     _check_targets(output, plot)
     with about(model_file):
         model = common.load_model(model_file)
@@ -156,8 +158,9 @@ def command(
             open_workers(cluster) as workers,
             show_progress(silent) as progress,
         ):
-            if workers is not None and workers.link is not None and not quiet:
-                click.echo(f"workers: {workers.count}; dashboard: {clean(workers.link)}", err=True)
+            if workers is not None and not quiet:
+                where = "" if workers.link is None else f"; dashboard: {clean(workers.link)}"
+                click.echo(f"workers: {workers.count}{where}", err=True)
             history = train(
                 model,
                 inputs or source,

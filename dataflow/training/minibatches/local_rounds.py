@@ -21,8 +21,8 @@ class LocalRounds(SharedGradients):
         self._length = sync_every
         if not self._mean:
             raise TrainingError(
-                f"sync_every = {sync_every} takes the mean of what workers learn, and this loss is a sum over examples, "
-                'which each worker would have a part of; use reduction="mean", or sync_every = 1'
+                f"sync_every = {sync_every} takes the mean of what workers learn, and this loss is a sum over "
+                'examples, of which each worker would have a part; use reduction="mean", or sync_every = 1'
             )
 
     def run(self, updates: Updates, steps: int, earlier: int) -> tuple[int, float]:

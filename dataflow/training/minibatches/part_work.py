@@ -68,9 +68,7 @@ def missing(needs: Mapping[str, Any]) -> str | None:
     return None
 
 
-def compute(
-    setup: bytes, data: Mapping[str, np.ndarray], arrays: Sequence[np.ndarray], task: Task
-) -> list[np.ndarray]:
+def compute(setup: bytes, data: Mapping[str, np.ndarray], arrays: Sequence[np.ndarray], task: Task) -> list[np.ndarray]:
     """What the run's work gives for a task, as arrays of the caller's own; threads wait for each other."""
     with _lock:
         if not _kept or (_kept[0][0] is not setup and _kept[0][0] != setup):
@@ -131,15 +129,16 @@ class PartGradients:
             self._step(data, part)
 
     def _step(self, data: Mapping[str, np.ndarray], part: Part) -> None:
-        count = len(part.rows)
+        count, first = len(part.rows), int(part.rows[0])
+        in_order = int(part.rows[-1]) - first == count - 1 and bool((np.diff(part.rows) == 1).all())
         bound = self._bound.get(count)
-        if bound is None:
-            bound = self._bound[count] = self._bind(data, count)
-        first, last = int(part.rows[0]), int(part.rows[-1])
-        in_order = last - first == count - 1 and bool((np.diff(part.rows) == 1).all())
+        if bound is None or (bound.first is not None and not (in_order and bound.first == first)):
+            # the first part of a size is read where it lies, if it can be; where another follows, all are copied
+            where = first if bound is None and in_order else None
+            bound = self._bound[count] = self._bind(data, count, where)
         for name, place in bound.rows.items():
             if in_order:
-                place[...] = data[name][first : last + 1]
+                place[...] = data[name][first : first + count]
             else:
                 data[name].take(part.rows, axis=0, out=place, mode="clip")  # "raise" would take by way of a copy
         for name, place in bound.drawn.items():
@@ -147,20 +146,21 @@ class PartGradients:
         bound.number[...] = part.number
         bound.step()
 
-    def _bind(self, data: Mapping[str, np.ndarray], count: int) -> _Bound:
-        rows = {
-            name: np.empty((count, *data[name].shape[1:]), data[name].dtype)
-            for name in self._inputs
-            if name in self._split
-        }
+    def _bind(self, data: Mapping[str, np.ndarray], count: int, first: int | None) -> _Bound:
+        arrays = {name: np.ascontiguousarray(data[name]) for name in self._inputs}
+        rows: dict[str, np.ndarray] = {}
+        for name in [name for name in self._inputs if name in self._split]:
+            if first is None:
+                arrays[name] = rows[name] = np.empty((count, *data[name].shape[1:]), data[name].dtype)
+            else:
+                arrays[name] = arrays[name][first : first + count]
         drawn = {
             name: np.empty((count, *node.attributes["shape"][1:]), node.dtype) for name, node in self._nodes.items()
         }
         number = np.zeros((), np.int64)
-        inputs = [rows[name] if name in rows else np.ascontiguousarray(data[name]) for name in self._inputs]
-        arrays = [*inputs, *drawn.values(), *(number for _ in self._minibatch), *self._read]
-        runner = self._backend.prepare(self._plans.plan(arrays), self._threads)
-        return _Bound(rows, drawn, number, runner.bind(arrays, self._written))
+        places = [*arrays.values(), *drawn.values(), *(number for _ in self._minibatch), *self._read]
+        runner = self._backend.prepare(self._plans.plan(places), self._threads)
+        return _Bound(first, rows, drawn, number, runner.bind(places, self._written))
 
     def _random(self, name: str, part: Part) -> np.ndarray:
         """The part's rows of what is drawn for the whole minibatch, so that it is the same however it is cut."""
@@ -174,6 +174,8 @@ class PartGradients:
 class _Bound:
     """A step for parts of one size: places for what belongs to the examples, and the function that computes."""
 
+    first: int | None
+    """The first row of the only part that it is for, unless they are copied to ``rows``."""
     rows: dict[str, np.ndarray]
     drawn: dict[str, np.ndarray]
     number: np.ndarray

@@ -152,7 +152,13 @@ def test_a_run_goes_on_bit_for_bit(data: dict[str, np.ndarray], tmp_path: Any) -
 
 
 def test_what_a_worker_lacks_is_named() -> None:
-    needs = {"version": dataflow.__version__, "numpy": np.__version__, "ops": {"relu": "nn"}, "backend": "numpy", "optimizer": "sgd"}
+    needs = {
+        "version": dataflow.__version__,
+        "numpy": np.__version__,
+        "ops": {"relu": "nn"},
+        "backend": "numpy",
+        "optimizer": "sgd",
+    }
     assert missing(needs) is None
     assert "not 99" in str(missing({**needs, "version": "99"}))
     assert "'swirl', which mine has" in str(missing({**needs, "ops": {"swirl": "mine"}}))

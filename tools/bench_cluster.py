@@ -1,0 +1,71 @@
+"""Measure training on workers beside training on one thread without them, on the benchmark's net of 784-128-10.
+
+``.venv/bin/python tools/bench_cluster.py --cluster mpi:2`` takes turns: some steps in this process alone, on one
+thread, then as many on the workers, of one thread each. It prints the seconds of a step and the ratio of each round, and
+their median, so that both see the same machine.
+"""
+
+from __future__ import annotations
+
+import os
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "DATAFLOW_THREADS"):
+    os.environ[_name] = "1"  # before numpy is imported, and for all workers
+
+import argparse
+import statistics
+import time
+import warnings
+
+import dataflow
+from benchmark.ours import net_model
+from benchmark.workloads import Net
+from dataflow.backends.cluster import open_workers
+
+
+def main() -> None:
+    """Take turns, and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cluster", default="mpi:2")
+    parser.add_argument("--backend", default="numpy")
+    parser.add_argument("--batch-size", type=int, default=4096)
+    parser.add_argument("--batches", type=int, default=1, help="minibatches of the data; shuffled if more")
+    parser.add_argument("--steps", type=int, default=40, help="of either in each round")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--sync-every", type=int, default=1)
+    asked = parser.parse_args()
+    net = Net("c4096", "784-128-10", (784, 128, 10), asked.batch_size * asked.batches, "ce")
+    drawn = net.data()
+    data = {"x": drawn.x, "y": drawn.y}
+    options = {
+        "batch_size": asked.batch_size,
+        "shuffle": asked.batches > 1,
+        "backend": asked.backend,
+        "threads": 1,
+        "learning_rate": net.learning_rate,
+    }
+
+    def seconds(trainer: dataflow.Trainer) -> float:
+        begin = time.perf_counter()
+        trainer.run(asked.steps)
+        return (time.perf_counter() - begin) / asked.steps
+
+    with warnings.catch_warnings(), open_workers(asked.cluster) as workers:
+        warnings.simplefilter("ignore")
+        alone = dataflow.Trainer(net_model(net), data, **options)
+        shared = dataflow.Trainer(net_model(net), data, cluster=workers, sync_every=asked.sync_every, **options)
+        for trainer in (alone, shared):
+            trainer.run(3)
+        ratios = []
+        for _ in range(asked.rounds):
+            here, there = seconds(alone), seconds(shared)
+            ratios.append(here / there)
+            print(
+                f"alone {1e3 * here:.2f} ms, on {asked.cluster} {1e3 * there:.2f} ms: {ratios[-1]:.2f} times",
+                flush=True,
+            )
+        print(f"{asked.cluster}, {asked.backend}: {statistics.median(ratios):.2f} times the throughput of one thread")
+
+
+if __name__ == "__main__":
+    main()
