@@ -1,26 +1,17 @@
 """Measure training on workers beside training on one thread without them, on the benchmark's net of 784-128-10.
 
 ``.venv/bin/python tools/bench_cluster.py --cluster mpi:2`` takes turns: some steps in this process alone, on one
-thread, then as many on the workers, of one thread each. It prints the seconds of a step and the ratio of each round, and
-their median, so that both see the same machine.
+thread, then as many on the workers, of one thread each. It prints the milliseconds of a step and the ratio of each
+round, and their median, so that both see the same machine.
 """
 
 from __future__ import annotations
 
-import os
-
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "DATAFLOW_THREADS"):
-    os.environ[_name] = "1"  # before numpy is imported, and for all workers
-
 import argparse
+import os
 import statistics
 import time
 import warnings
-
-import dataflow
-from benchmark.ours import net_model
-from benchmark.workloads import Net
-from dataflow.backends.cluster import open_workers
 
 
 def main() -> None:
@@ -34,6 +25,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--sync-every", type=int, default=1)
     asked = parser.parse_args()
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "DATAFLOW_THREADS"):
+        os.environ[name] = "1"  # before numpy is imported, and for all workers
+
+    from benchmark.ours import net_model
+    from benchmark.workloads import Net
+
+    import dataflow
+    from dataflow.backends.cluster import open_workers
+
     net = Net("c4096", "784-128-10", (784, 128, 10), asked.batch_size * asked.batches, "ce")
     drawn = net.data()
     data = {"x": drawn.x, "y": drawn.y}

@@ -15,15 +15,18 @@ class Joined:
     """``arrays`` of these shapes and dtypes are views of ``bytes``, in their order."""
 
     def __init__(self, like: Iterable[tuple[tuple[int, ...], np.dtype]]) -> None:
-        offsets, size, kinds = [], 0, list(like)
-        for shape, dtype in kinds:
-            offsets.append(size)
+        self._kinds: list[tuple[tuple[int, ...], np.dtype, int]] = []
+        size = 0
+        for shape, dtype in like:
+            self._kinds.append((shape, dtype, size))
             size += -(-math.prod(shape) * dtype.itemsize // ALIGNMENT) * ALIGNMENT
         self.bytes = aligned(size)
         self.bytes[...] = 0
-        self.arrays = [
-            np.ndarray(shape, dtype, self.bytes, offset) for (shape, dtype), offset in zip(kinds, offsets, strict=True)
-        ]
+        self.arrays = self.views(self.bytes)
+
+    def views(self, data: np.ndarray) -> list[np.ndarray]:
+        """The arrays that lie like this in other bytes."""
+        return [np.ndarray(shape, dtype, data, offset) for shape, dtype, offset in self._kinds]
 
     @classmethod
     def like(cls, arrays: Iterable[np.ndarray]) -> Joined:

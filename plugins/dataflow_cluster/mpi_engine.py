@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import sysconfig
+from importlib.util import find_spec
 from typing import Any
 
 from dataflow.backends.cluster import ClusterEngine, Workers
@@ -15,7 +13,7 @@ _ADDRESS = re.compile(r"mpi(?::([1-9][0-9]{0,2}))?")
 
 
 class MpiEngine(ClusterEngine):
-    """``mpi:N`` starts N - 1 processes beside this one; ``mpi`` takes those that mpiexec started."""
+    """``mpi:N`` starts N processes here; ``mpi`` takes those that mpiexec started."""
 
     name = "mpi"
 
@@ -23,44 +21,36 @@ class MpiEngine(ClusterEngine):
         return isinstance(cluster, str) and bool(_ADDRESS.fullmatch(cluster))
 
     def join(self, cluster: Any) -> None:
-        self._ranks(cluster).join()
+        if cluster == "mpi":
+            _ranks().join()
 
     def open(self, cluster: Any) -> Workers:
-        ranks, asked = self._ranks(cluster), _asked(cluster)
-        there = ranks.world_size()
-        if asked is None and there == 1:
+        if cluster != "mpi":
+            from dataflow_cluster.mpi_local import LocalRanks
+
+            if find_spec("mpi4py") is None:
+                raise _missing("there is no mpi4py")
+            return LocalRanks(int(cluster.partition(":")[2]))
+        ranks = _ranks()
+        if not ranks.under_mpiexec():
             raise TrainingError(
                 "cluster 'mpi' is for processes that mpiexec started, and this one is alone: mpiexec -n 2 dataflow "
                 "train ..., with the mpiexec of the MPI that mpi4py uses; or give mpi:2"
             )
-        if asked is not None and there not in (1, asked):
-            raise TrainingError(f"cluster '{cluster}', and mpiexec started {there} processes; give mpi, or as many")
-        workers: Workers = ranks.spawned(asked) if there == 1 else ranks.started()
-        return workers
-
-    def _ranks(self, cluster: Any) -> Any:
-        if _asked(cluster) is not None and "PMI_RANK" not in os.environ:
-            # MPICH starts processes by its mpiexec, which stands beside Python if it came as a wheel. What it and they
-            # listen on is this machine's own interface.
-            if shutil.which("mpiexec") is None:
-                os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
-            os.environ.setdefault("HYDRA_IFACE", "lo")
-            os.environ.setdefault("FI_TCP_IFACE", "lo")
-        try:
-            from dataflow_cluster import mpi_ranks
-        except ImportError as error:
-            raise MissingExtraError(
-                f"MPI needs mpi4py, of the extra [mpi], and an MPI ({error}): "
-                'pip install "dataflow-autodiff[mpi]" brings MPICH'
-            ) from None
-        except RuntimeError as error:  # mpi4py finds no library
-            raise MissingExtraError(
-                f'mpi4py finds no MPI ({error}): pip install "dataflow-autodiff[mpi]" brings MPICH'
-            ) from None
-        return mpi_ranks
+        started: Workers = ranks.Ranks()
+        return started
 
 
-def _asked(cluster: str) -> int | None:
-    match = _ADDRESS.fullmatch(cluster)
-    assert match is not None
-    return None if match[1] is None else int(match[1])
+def _ranks() -> Any:
+    try:
+        from dataflow_cluster import mpi_ranks
+    except (ImportError, RuntimeError) as error:  # mpi4py is missing, or finds no library
+        raise _missing(str(error)) from None
+    return mpi_ranks
+
+
+def _missing(what: str) -> MissingExtraError:
+    return MissingExtraError(
+        f'MPI needs mpi4py and an MPI ({what}), of the extra [mpi]: pip install "dataflow-autodiff[mpi]", which brings '
+        "MPICH"
+    )

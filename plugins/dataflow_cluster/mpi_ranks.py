@@ -1,4 +1,4 @@
-"""The processes of an MPI job. Rank 0 trains and is a worker, too; the others do what it says, until it says to end.
+"""The processes of an MPI job. Rank 0 says what is done and is a worker, too; the others do it until it says to end.
 
 In a step, rank 0 sends the rows of the minibatch and what changes, each rank computes its part, and rank 0 gathers the
 results in the order of the ranks. Everything travels as bytes of arrays and of msgpack; a rank that dies ends the job.
@@ -7,9 +7,9 @@ results in the order of the ranks. Everything travels as bytes of arrays and of 
 from __future__ import annotations
 
 import atexit
-import json
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -20,9 +20,11 @@ import msgpack
 import numpy as np
 from mpi4py import MPI
 
-from dataflow.backends.cluster import Part, Task, Workers
+from dataflow.backends.cluster import Task, Workers
 from dataflow.errors import DataflowError, TrainingError
 from dataflow.training.minibatches.part_work import PartGradients, missing, work_of
+from dataflow_cluster.messages import receive, send
+from dataflow_cluster.packing import HEAD, packed, task_of
 
 STEP, PLACE, TELL, END = range(4)
 SPIN = 0.002
@@ -31,16 +33,13 @@ needs the processor gets it."""
 PAUSE = 0.0002
 CHUNK = 2**30
 """Bytes that are sent at once: MPI counts in 32 bits."""
-_START = (
-    "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from dataflow_cluster.mpi_ranks import spawn; spawn()"
-)
-_ending: list[Ranks] = []
-"""The ranks of mpiexec, once this process, rank 0, is to tell them to end when it does."""
+_told: list[bool] = []
+"""Whether this process tells the others to end when it does."""
 
 
-def world_size() -> int:
-    """How many processes mpiexec started; 1 without it."""
-    return int(MPI.COMM_WORLD.Get_size())
+def under_mpiexec() -> bool:
+    """Whether mpiexec started this process."""
+    return MPI.COMM_WORLD.Get_size() > 1 or bool({"PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK"} & os.environ.keys())
 
 
 def join() -> None:
@@ -48,84 +47,90 @@ def join() -> None:
     if MPI.COMM_WORLD.Get_rank() > 0:
         Rank(MPI.COMM_WORLD).serve()
         sys.exit(0)
-    if world_size() > 1 and not _ending:
-        _ending.append(Ranks(MPI.COMM_WORLD))
-        atexit.register(_ending[0].end)
+    if not _told:
+        _told.append(True)
+        atexit.register(Ranks().end)
 
 
-def started() -> Workers:
-    """The processes that mpiexec started."""
-    return _ending[0]
-
-
-def spawned(count: int) -> Workers:
-    """So many processes, of which this is one."""
-    if count == 1:
-        return Ranks(MPI.COMM_SELF)
-    path = json.dumps([os.path.abspath(folder) for folder in sys.path])  # so that the same plugins are found
-    return Ranks(MPI.COMM_SELF.Spawn(sys.executable, ["-P", "-c", _START, path], count - 1).Merge(False), owned=True)
-
-
-def spawn() -> None:
-    """What a process does that was spawned."""
-    comm = MPI.Comm.Get_parent().Merge(True)
-    Rank(comm).serve()
-    comm.Disconnect()
+def serve_locally(path: str) -> None:
+    """What a process of ``mpi:N`` does: rank 0 gets what to say from the process that started all, on a socket."""
+    join()
+    ranks = Ranks()
+    with socket.socket(socket.AF_UNIX) as parent:
+        parent.connect(path)
+        while True:
+            try:
+                message, arrays = receive(parent)
+            except EOFError:  # it has ended, in whatever way
+                return
+            try:
+                if "setup" in message:
+                    data = {
+                        name: array.view(dtype).reshape(shape)
+                        for (name, dtype, shape), array in zip(message["arrays"], arrays, strict=True)
+                    }
+                    ranks.place(message["setup"], message["needs"], data)
+                    send(parent, {"given": [[array.dtype.str, list(array.shape)] for array in ranks.given]})
+                else:
+                    send(parent, {}, ranks.step(message["tasks"], *arrays))
+            except DataflowError as error:
+                send(parent, {"error": str(error)})
 
 
 class Ranks(Workers):
-    """All processes, as rank 0 sees them. What is ``owned`` ends with the run."""
+    """All processes, as rank 0 sees them."""
 
-    def __init__(self, comm: Any, *, owned: bool = False) -> None:
-        self._comm, self._owned, self.count = comm, owned, comm.Get_size()
-        self._here = Rank(comm)
+    def __init__(self) -> None:
+        self._comm = MPI.COMM_WORLD
+        self.count = self._comm.Get_size()
+        self._here = Rank(self._comm)
+
+    @property
+    def given(self) -> list[np.ndarray]:
+        """What a result is like."""
+        assert self._here.work is not None
+        return self._here.work.given.arrays
 
     def place(self, setup: bytes, needs: Mapping[str, Any], data: Mapping[str, np.ndarray]) -> None:
+        comm, here = self._comm, self._here
         self._command(PLACE)
         arrays = [[name, array.dtype.str, list(array.shape)] for name, array in data.items()]
-        _send(self._comm, msgpack.packb({"setup": setup, "needs": dict(needs), "arrays": arrays}))
+        _send(comm, msgpack.packb({"setup": setup, "needs": dict(needs), "arrays": arrays}))
         for array in data.values():
-            _send_array(self._comm, np.ascontiguousarray(array))
-        here, *others = _gathered(self._comm, _lack(needs))
-        for rank, (host, lack) in enumerate(map(msgpack.unpackb, [here, *others])):
+            _send_array(comm, np.ascontiguousarray(array))
+        for rank, answer in enumerate(_gathered(comm, _lack(needs))):
+            host, lack = msgpack.unpackb(answer)
             if lack is not None:
-                raise TrainingError(f"rank {rank}, on {host}, has {lack}; install the same there as here")
-        self._here.data, self._here.work = dict(data), work_of(setup)
-        self._results = np.empty((self.count, 8 + self._here.given.nbytes), np.uint8)
+                raise TrainingError(f"rank {rank} of MPI, on {host}, has {lack}; install the same there as here")
+        here.data, here.work = dict(data), work_of(setup)
+        self._results = np.empty((self.count, HEAD + len(here.work.given.bytes)), np.uint8)
 
     def run(self, arrays: Sequence[np.ndarray], tasks: Sequence[Task]) -> list[list[np.ndarray]]:
+        assert self._here.work is not None
+        self._here.work.taken.take(arrays)
+        results = self.step(len(tasks), *packed(tasks), self._here.work.taken.bytes)
+        return [self._here.work.given.views(row[HEAD:]) for row in results]
+
+    def step(self, tasks: int, numbers: np.ndarray, rows: np.ndarray, taken: np.ndarray) -> np.ndarray:
+        """The bytes of so many results, each behind ``HEAD`` others."""
         here, comm = self._here, self._comm
-        plan = [
-            [len(task), *(n for part in task for n in (len(part.rows), part.start, part.size, part.number))]
-            for task in tasks
-        ]
-        numbers = np.array([n for one in plan for n in one], np.int64)
-        rows = np.concatenate([np.asarray(part.rows, np.int64) for task in tasks for part in task])
-        self._command(STEP, len(tasks), len(numbers), len(rows))
-        comm.Bcast(numbers, 0)
-        comm.Bcast(rows, 0)
         assert here.work is not None
-        here.work.taken.take(arrays)
+        self._command(STEP, tasks, numbers.nbytes // 8, rows.nbytes // 8)
+        comm.Bcast(numbers.view(np.int64), 0)
+        comm.Bcast(rows.view(np.int64), 0)
+        here.work.taken.bytes[...] = taken
         comm.Bcast(here.work.taken.bytes, 0)
-        comm.Gather(here.result(tasks[0]), self._results, 0)
+        own = here.result(task_of(0, tasks, numbers.view(np.int64), rows.view(np.int64)))
+        comm.Gather(own, self._results, 0)
         if self._results[:, 0].any():
             self._command(TELL)
             texts = [text.decode() for text in _gathered(comm, here.error.encode())]
             rank, text = next((rank, text) for rank, text in enumerate(texts) if text)
             raise TrainingError(f"rank {rank} of MPI: {text}")
-        return [
-            [
-                np.ndarray(array.shape, array.dtype, row, 8 + array.ctypes.data - here.given.ctypes.data)
-                for array in here.work.given.arrays
-            ]
-            for row in self._results[: len(tasks)]
-        ]
+        return self._results[:tasks]
 
     def close(self) -> None:
         self._here = Rank(self._comm)
-        if self._owned:
-            self.end()
-            self._comm.Disconnect()
 
     def end(self) -> None:
         """Tell the others to end."""
@@ -144,12 +149,6 @@ class Rank:
         self.work: PartGradients | None = None
         self.error = ""
 
-    @property
-    def given(self) -> np.ndarray:
-        """The bytes of a result."""
-        assert self.work is not None
-        return self.work.given.bytes
-
     def serve(self) -> None:
         """Do what rank 0 says. Signals are its to hear."""
         for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
@@ -163,14 +162,14 @@ class Rank:
                 _gathered(self._comm, self.error.encode())
 
     def result(self, task: Task | None) -> np.ndarray:
-        """A byte that says whether it went wrong, seven that are 0, and the bytes of the result."""
+        """``HEAD`` bytes, and those of what a task gives."""
         self.error = ""
-        out = np.zeros(8 + self.given.nbytes, np.uint8)
+        assert self.work is not None
+        out = np.zeros(HEAD + len(self.work.given.bytes), np.uint8)
         try:
             if task is not None:
-                assert self.work is not None
                 self.work(self.data, task)
-                out[8:] = self.given
+                out[HEAD:] = self.work.given.bytes
         except DataflowError as error:
             self.error = str(error)
         except Exception as error:  # noqa: BLE001 (rank 0 is told, and raises it)
@@ -201,17 +200,7 @@ class Rank:
         self._comm.Bcast(rows, 0)
         assert self.work is not None
         self._comm.Bcast(self.work.taken.bytes, 0)
-        task: list[Part] | None = None
-        read, row = iter(numbers.tolist()), 0
-        for rank in range(tasks):
-            parts = []
-            for _ in range(next(read)):
-                length, start, whole, number = (next(read) for _ in range(4))
-                parts.append(Part(rows[row : row + length], start, whole, number))
-                row += length
-            if rank == self._number:
-                task = parts
-        self._comm.Gather(self.result(task), None, 0)
+        self._comm.Gather(self.result(task_of(self._number, tasks, numbers, rows)), None, 0)
 
 
 def _send(comm: Any, data: bytes | None) -> bytes:
@@ -236,10 +225,9 @@ def _gathered(comm: Any, data: bytes) -> list[bytes]:
     comm.Allgather(np.array([len(data)], np.int64), lengths)
     together = np.empty(lengths.sum(), np.uint8)
     comm.Gatherv(np.frombuffer(data, np.uint8), [together, lengths.astype(np.int32)], 0)
-    edges = [0, *np.cumsum(lengths).tolist()]
-    return [together[a:b].tobytes() for a, b in pairwise(edges)]
+    return [together[a:b].tobytes() for a, b in pairwise([0, *np.cumsum(lengths).tolist()])]
 
 
 def _lack(needs: Mapping[str, Any]) -> bytes:
-    packed: bytes = msgpack.packb([MPI.Get_processor_name(), missing(needs)])
-    return packed
+    answer: bytes = msgpack.packb([MPI.Get_processor_name(), missing(needs)])
+    return answer

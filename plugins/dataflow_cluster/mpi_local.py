@@ -1,0 +1,131 @@
+"""``mpi:N``: processes of MPI here, started for a run. This process is none of them, and outlives them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dataflow.backends.cluster import Task, Workers
+from dataflow.backends.joined import Joined
+from dataflow.errors import MissingExtraError, TrainingError
+from dataflow.support.texts import shorten
+from dataflow_cluster.messages import receive, send
+from dataflow_cluster.packing import HEAD, packed
+
+SECONDS = 60
+"""How long MPI may take to start."""
+_START = (
+    "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
+    "from dataflow_cluster.mpi_ranks import serve_locally; serve_locally(sys.argv[2])"
+)
+"""The path is this process's, so that the same plugins are found."""
+
+
+class LocalRanks(Workers):
+    """So many processes, to whose rank 0 a socket of Unix leads."""
+
+    def __init__(self, count: int) -> None:
+        self.count, self._stack = count, ExitStack()
+        mpiexec = shutil.which("mpiexec", path=sysconfig.get_path("scripts")) or shutil.which("mpiexec")
+        if mpiexec is None:
+            raise MissingExtraError('mpi:N needs mpiexec: pip install "dataflow-autodiff[mpi]", which brings MPICH')
+        try:
+            self._open(mpiexec)
+        except BaseException:
+            self.close()
+            raise
+
+    def place(self, setup: bytes, needs: Mapping[str, Any], data: Mapping[str, np.ndarray]) -> None:
+        arrays = [[name, array.dtype.str, list(array.shape)] for name, array in data.items()]
+        answer, _ = self._ask({"setup": setup, "needs": dict(needs), "arrays": arrays}, *data.values())
+        self._given = Joined([(tuple(shape), np.dtype(dtype)) for dtype, shape in answer["given"]])
+        self._taken: Joined | None = None
+
+    def run(self, arrays: Sequence[np.ndarray], tasks: Sequence[Task]) -> list[list[np.ndarray]]:
+        if self._taken is None:
+            self._taken = Joined.like(arrays)
+        self._taken.take(arrays)
+        _, [results] = self._ask({"tasks": len(tasks)}, *packed(tasks), self._taken.bytes)
+        return [self._given.views(row[HEAD:]) for row in results.reshape(len(tasks), -1)]
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def _open(self, mpiexec: str) -> None:
+        folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="dataflow-mpi-"))
+        self._errors = self._stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 (the stack closes it)
+        listening = self._stack.enter_context(socket.socket(socket.AF_UNIX))
+        path = str(Path(folder) / "ranks")
+        listening.bind(path)
+        listening.listen(1)
+        listening.settimeout(0.1)
+        folders = json.dumps([os.path.abspath(folder) for folder in sys.path])
+        # what the ranks and mpiexec tell each other need not leave this machine
+        own = {"HYDRA_IFACE": "lo", "UCX_NET_DEVICES": "lo", "FI_TCP_IFACE": "lo"} if sys.platform == "linux" else {}
+        self._job = subprocess.Popen(
+            [mpiexec, "-n", str(self.count), sys.executable, "-P", "-c", _START, folders, path],
+            stdin=subprocess.DEVNULL,
+            stdout=self._errors,
+            stderr=self._errors,
+            env={**own, **os.environ},
+            start_new_session=True,  # Ctrl-C at the terminal reaches this process alone
+        )
+        self._stack.callback(self._end)
+        until = time.monotonic() + SECONDS
+        while True:
+            try:
+                self._rank, _ = listening.accept()
+            except TimeoutError:
+                if self._job.poll() is not None or time.monotonic() > until:
+                    raise TrainingError(f"MPI does not start{self._reason()}") from None
+                continue
+            self._stack.callback(self._rank.close)
+            return
+
+    def _ask(self, message: Mapping[str, Any], *arrays: np.ndarray) -> tuple[dict[str, Any], list[np.ndarray]]:
+        try:
+            send(self._rank, message, *arrays)
+            answer, found = receive(self._rank)
+        except (EOFError, OSError):
+            raise TrainingError(
+                f"a process of MPI has died, and with it the others{self._reason()}; go on from the last checkpoint "
+                "with resume"
+            ) from None
+        if "error" in answer:
+            raise TrainingError(answer["error"])
+        return answer, found
+
+    def _end(self) -> None:
+        """Wait for the job, whose rank 0 sees that the socket is closed; end it if that takes too long."""
+        try:
+            self._job.wait(5)
+        except subprocess.TimeoutExpired:
+            self._job.terminate()
+            try:
+                self._job.wait(5)
+            except subprocess.TimeoutExpired:
+                self._job.kill()
+                self._job.wait()
+
+    def _reason(self) -> str:
+        try:
+            self._job.wait(5)
+        except subprocess.TimeoutExpired:
+            return ""
+        self._errors.seek(0)
+        lines = [line.strip("=| \t") for line in self._errors.read()[-4000:].decode("utf-8", "replace").splitlines()]
+        told = [line for line in lines if "Error" in line or "EXIT STRING" in line or "EXIT CODE" in line]
+        return f": {shorten(told[-1], 200)}" if told else ""

@@ -1,0 +1,38 @@
+"""Tasks as vectors of numbers, and what stands before a result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dataflow.backends.cluster import Part, Task
+
+HEAD = 64
+"""Bytes before those of a result; the first says whether there is none because of an error."""
+
+
+def packed(tasks: Sequence[Task]) -> tuple[np.ndarray, np.ndarray]:
+    """Tasks as two vectors of int64: for each its number of parts, and for each of these the number of rows and what
+    else a part has; and the rows."""
+    numbers: list[int] = []
+    for task in tasks:
+        numbers.append(len(task))
+        for part in task:
+            numbers += [len(part.rows), part.start, part.size, part.number]
+    rows = [np.asarray(part.rows, np.int64) for task in tasks for part in task]
+    return np.array(numbers, np.int64), np.concatenate(rows)
+
+
+def task_of(rank: int, tasks: int, numbers: np.ndarray, rows: np.ndarray) -> Task | None:
+    """A rank's task of those that are packed; there may be fewer than ranks."""
+    read, row = iter(numbers.tolist()), 0
+    for number in range(tasks):
+        parts = []
+        for _ in range(next(read)):
+            length, start, whole, position = (next(read) for _ in range(4))
+            parts.append(Part(rows[row : row + length], start, whole, position))
+            row += length
+        if number == rank:
+            return parts
+    return None
