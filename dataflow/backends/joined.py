@@ -12,15 +12,16 @@ from dataflow.plan.structure import ALIGNMENT
 
 
 class Joined:
-    """``arrays`` of these shapes and dtypes are views of ``bytes``, in their order."""
+    """``arrays`` of these shapes and dtypes are views of ``bytes``, in their order: of new ones, or the first of
+    ``memory``."""
 
-    def __init__(self, like: Iterable[tuple[tuple[int, ...], np.dtype]]) -> None:
+    def __init__(self, like: Iterable[tuple[tuple[int, ...], np.dtype]], memory: np.ndarray | None = None) -> None:
         self._kinds: list[tuple[tuple[int, ...], np.dtype, int]] = []
         size = 0
         for shape, dtype in like:
             self._kinds.append((shape, dtype, size))
             size += -(-math.prod(shape) * dtype.itemsize // ALIGNMENT) * ALIGNMENT
-        self.bytes = aligned(size)
+        self.bytes = aligned(size) if memory is None else memory[:size]
         self.bytes[...] = 0
         self.arrays = self.views(self.bytes)
 

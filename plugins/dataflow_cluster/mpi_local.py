@@ -23,7 +23,7 @@ from dataflow.backends.joined import Joined
 from dataflow.errors import MissingExtraError, TrainingError
 from dataflow.support.texts import shorten
 from dataflow_cluster.messages import receive, send
-from dataflow_cluster.packing import HEAD, packed
+from dataflow_cluster.packing import HEAD, packed, shared
 
 SECONDS = 60
 """How long MPI may take to start."""
@@ -51,15 +51,16 @@ class LocalRanks(Workers):
     def place(self, setup: bytes, needs: Mapping[str, Any], data: Mapping[str, np.ndarray]) -> None:
         arrays = [[name, array.dtype.str, list(array.shape)] for name, array in data.items()]
         answer, _ = self._ask({"setup": setup, "needs": dict(needs), "arrays": arrays}, *data.values())
-        self._given = Joined([(tuple(shape), np.dtype(dtype)) for dtype, shape in answer["given"]])
-        self._taken: Joined | None = None
+        taken, given = ([(tuple(shape), np.dtype(kind)) for shape, kind in answer[key]] for key in ("taken", "given"))
+        self._given = Joined(given)
+        size = len(Joined(taken).bytes)
+        memory = self._shared(size + self.count * (HEAD + len(self._given.bytes)))
+        self._taken, self._results = Joined(taken, memory), memory[size:].reshape(self.count, -1)
 
     def run(self, arrays: Sequence[np.ndarray], tasks: Sequence[Task]) -> list[list[np.ndarray]]:
-        if self._taken is None:
-            self._taken = Joined.like(arrays)
         self._taken.take(arrays)
-        _, [results] = self._ask({"tasks": len(tasks)}, *packed(tasks), self._taken.bytes)
-        return [self._given.views(row[HEAD:]) for row in results.reshape(len(tasks), -1)]
+        self._ask({"tasks": len(tasks)}, *packed(tasks))
+        return [self._given.views(row[HEAD:]) for row in self._results[: len(tasks)]]
 
     def close(self) -> None:
         self._stack.close()
@@ -94,6 +95,20 @@ class LocalRanks(Workers):
                 continue
             self._stack.callback(self._rank.close)
             return
+
+    def _shared(self, size: int) -> np.ndarray:
+        """Memory that rank 0 sees as well."""
+        for folder in ("/dev/shm", None):
+            try:
+                inside = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="dataflow-mpi-", dir=folder))
+                memory = shared(path := str(Path(inside) / "arrays"), size)
+                break
+            except OSError as error:  # there is none of the first, or it is too small
+                lack = error.strerror
+        else:
+            raise TrainingError(f"there is no room for {size} bytes in a temporary folder: {lack}")
+        self._ask({"shared": path})
+        return memory
 
     def _ask(self, message: Mapping[str, Any], *arrays: np.ndarray) -> tuple[dict[str, Any], list[np.ndarray]]:
         try:

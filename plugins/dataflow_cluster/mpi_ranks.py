@@ -21,10 +21,11 @@ import numpy as np
 from mpi4py import MPI
 
 from dataflow.backends.cluster import Task, Workers
+from dataflow.backends.joined import Joined
 from dataflow.errors import DataflowError, TrainingError
 from dataflow.training.minibatches.part_work import PartGradients, missing, work_of
 from dataflow_cluster.messages import receive, send
-from dataflow_cluster.packing import HEAD, packed, task_of
+from dataflow_cluster.packing import HEAD, packed, shared, task_of
 
 STEP, PLACE, TELL, END = range(4)
 SPIN = 0.002
@@ -55,7 +56,7 @@ def join() -> None:
 def serve_locally(path: str) -> None:
     """What a process of ``mpi:N`` does: rank 0 gets what to say from the process that started all, on a socket."""
     join()
-    ranks = Ranks()
+    ranks, taken = Ranks(), np.empty(0, np.uint8)
     with socket.socket(socket.AF_UNIX) as parent:
         parent.connect(path)
         while True:
@@ -70,9 +71,13 @@ def serve_locally(path: str) -> None:
                         for (name, dtype, shape), array in zip(message["arrays"], arrays, strict=True)
                     }
                     ranks.place(message["setup"], message["needs"], data)
-                    send(parent, {"given": [[array.dtype.str, list(array.shape)] for array in ranks.given]})
+                    send(parent, {"taken": _kinds(ranks.work.taken), "given": _kinds(ranks.work.given)})
+                elif "shared" in message:
+                    taken = ranks.share(shared(message["shared"]))
+                    send(parent, {})
                 else:
-                    send(parent, {}, ranks.step(message["tasks"], *arrays))
+                    ranks.step(message["tasks"], *arrays, taken)
+                    send(parent, {})
             except DataflowError as error:
                 send(parent, {"error": str(error)})
 
@@ -86,10 +91,17 @@ class Ranks(Workers):
         self._here = Rank(self._comm)
 
     @property
-    def given(self) -> list[np.ndarray]:
-        """What a result is like."""
+    def work(self) -> PartGradients:
+        """What is done."""
         assert self._here.work is not None
-        return self._here.work.given.arrays
+        return self._here.work
+
+    def share(self, memory: np.ndarray) -> np.ndarray:
+        """Let results be written to memory that is shared with the process that started all; returns its first part,
+        which is for what is taken."""
+        size = len(self.work.taken.bytes)
+        self._results = memory[size:].reshape(self.count, -1)
+        return memory[:size]
 
     def place(self, setup: bytes, needs: Mapping[str, Any], data: Mapping[str, np.ndarray]) -> None:
         comm, here = self._comm, self._here
@@ -106,20 +118,18 @@ class Ranks(Workers):
         self._results = np.empty((self.count, HEAD + len(here.work.given.bytes)), np.uint8)
 
     def run(self, arrays: Sequence[np.ndarray], tasks: Sequence[Task]) -> list[list[np.ndarray]]:
-        assert self._here.work is not None
-        self._here.work.taken.take(arrays)
-        results = self.step(len(tasks), *packed(tasks), self._here.work.taken.bytes)
-        return [self._here.work.given.views(row[HEAD:]) for row in results]
+        self.work.taken.take(arrays)
+        results = self.step(len(tasks), *packed(tasks), self.work.taken.bytes)
+        return [self.work.given.views(row[HEAD:]) for row in results]
 
     def step(self, tasks: int, numbers: np.ndarray, rows: np.ndarray, taken: np.ndarray) -> np.ndarray:
         """The bytes of so many results, each behind ``HEAD`` others."""
         here, comm = self._here, self._comm
-        assert here.work is not None
         self._command(STEP, tasks, numbers.nbytes // 8, rows.nbytes // 8)
         comm.Bcast(numbers.view(np.int64), 0)
         comm.Bcast(rows.view(np.int64), 0)
-        here.work.taken.bytes[...] = taken
-        comm.Bcast(here.work.taken.bytes, 0)
+        self.work.taken.bytes[...] = taken
+        comm.Bcast(self.work.taken.bytes, 0)
         own = here.result(task_of(0, tasks, numbers.view(np.int64), rows.view(np.int64)))
         comm.Gather(own, self._results, 0)
         if self._results[:, 0].any():
@@ -201,6 +211,10 @@ class Rank:
         assert self.work is not None
         self._comm.Bcast(self.work.taken.bytes, 0)
         self._comm.Gather(self.result(task_of(self._number, tasks, numbers, rows)), None, 0)
+
+
+def _kinds(joined: Joined) -> list[Any]:
+    return [[list(array.shape), array.dtype.str] for array in joined.arrays]
 
 
 def _send(comm: Any, data: bytes | None) -> bytes:

@@ -1,7 +1,9 @@
-"""Tasks as vectors of numbers, and what stands before a result."""
+"""Tasks as vectors of numbers, what stands before a result, and memory that two processes share."""
 
 from __future__ import annotations
 
+import mmap
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -36,3 +38,14 @@ def task_of(rank: int, tasks: int, numbers: np.ndarray, rows: np.ndarray) -> Tas
         if number == rank:
             return parts
     return None
+
+
+def shared(path: str, size: int | None = None) -> np.ndarray:
+    """The bytes of a file, which is made with so many zeros if a size is given: what one process writes, others see."""
+    with open(path, "w+b" if size is not None else "r+b") as file:
+        if size is not None:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)  # an error now, where the disk is full, not a signal later
+            else:
+                file.truncate(size)
+        return np.frombuffer(mmap.mmap(file.fileno(), 0), np.uint8)
