@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import dataflow
-from dataflow import Graph, MissingExtraError, Model, StopTraining, TrainingError
+from dataflow import Graph, MissingExtraError, Model, NonFiniteError, StopTraining, TrainingError
 from dataflow.backends.cluster import Part, Task, Workers, open_workers
 from dataflow.ops import batch_norm, cumsum, dropout, exp, mean, mse, relu
 from dataflow.ops import max as max_of
@@ -149,6 +149,100 @@ def test_a_run_goes_on_bit_for_bit(data: dict[str, np.ndarray], tmp_path: Any) -
     dataflow.train(stopped, data, cluster=Here(2), checkpoint=tmp_path, on_batch=stop, **RUN)
     dataflow.train(resumed, data, cluster=Here(2), checkpoint=tmp_path, resume=True, **RUN)
     assert distance(whole, resumed) == 0
+
+
+def by_hand(data: dict[str, np.ndarray], every: int, steps: int) -> dict[str, np.ndarray]:
+    """Two workers' local steps and their means: plain gradient descent with momentum on mse(x Wᵀ, y), in numpy."""
+    W, v = np.array(linear().parameters["W"]), np.zeros((2, 5))
+    for first in range(0, steps, every):
+        found = []
+        for worker in range(2):
+            own, speed = W.copy(), v.copy()
+            for number in range(first, min(first + every, steps)):
+                rows = slice(20 * number + 10 * worker, 20 * number + 10 * worker + 10)
+                x, y = data["x"][rows], data["y"][rows]
+                gradient = 2 * (x @ own.T - y).T @ x / y.size
+                speed = 0.9 * speed + gradient
+                own = own - 0.1 * speed
+            found.append((own, speed))
+        W, v = ((a + b) / 2 for a, b in zip(*found, strict=True))
+    return {"W": W, "v": v}
+
+
+def linear() -> Model:
+    graph = Graph("linear")
+    x, y = graph.input("x", ("n", 5)), graph.input("y", ("n", 2))
+    W = graph.parameter("W", (2, 5), init="he_normal")
+    graph.node("loss", mse(x @ W.T, y, reduction="mean"))
+    return Model(graph, outputs=[], loss="loss")
+
+
+@pytest.mark.parametrize("every", [1, 2, 3, 100])
+def test_local_steps_are_those_by_hand(every: int, data: dict[str, np.ndarray]) -> None:
+    few = {name: array[:140] for name, array in data.items()}
+    model = linear()
+    momentum = {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9}
+    dataflow.train(model, few, cluster=Here(2), batch_size=20, optimizer=momentum, sync_every=every)
+    hand = by_hand(few, every, 7)
+    np.testing.assert_allclose(model.parameters["W"], hand["W"], rtol=1e-12, atol=1e-14)
+    [state] = model.training["state"].values()
+    np.testing.assert_allclose(np.abs(state["velocity"]).reshape(2, 5), np.abs(hand["v"]), rtol=1e-11, atol=1e-14)
+    if every > 1:
+        apart = by_hand(few, 1, 7)
+        assert np.abs(apart["W"] - hand["W"]).max() > 1e-6  # the comparison can fail
+
+
+def test_a_round_is_whole_and_goes_on_bit_for_bit(data: dict[str, np.ndarray], tmp_path: Any) -> None:
+    options: dict[str, Any] = {**RUN, "sync_every": 3, "schedule": "cosine", "clip": {"norm": 0.5}}
+    whole, stopped, resumed, seen = net(), net(), net(), list[int]()
+    dataflow.train(whole, data, cluster=Here(3), on_batch=lambda progress: seen.append(progress.batch), **options)
+    assert seen[:6] == [3, 6, 7, 3, 6, 7]  # 7 minibatches in an epoch
+
+    def stop(progress: Any) -> None:
+        if progress.epoch == 4 and progress.batch == 3:
+            raise StopTraining
+
+    dataflow.train(stopped, data, cluster=Here(3), checkpoint=tmp_path, checkpoint_every=2, on_batch=stop, **options)
+    dataflow.train(resumed, data, cluster=Here(3), checkpoint=tmp_path, resume=True, **options)
+    assert distance(whole, resumed) == 0
+    with pytest.raises(TrainingError, match="sync_every"):
+        other = {**options, "sync_every": 2}
+        dataflow.train(net(), data, cluster=Here(3), checkpoint=tmp_path, resume=True, **other)
+
+
+def test_what_local_steps_exclude(data: dict[str, np.ndarray]) -> None:
+    with pytest.raises(TrainingError, match="for the workers of a cluster"):
+        dataflow.train(net(), data, sync_every=2)
+    with pytest.raises(TrainingError, match="exclude each other"):
+        dataflow.train(net(), data, cluster=Here(2), accumulate=2, sync_every=2)
+    with pytest.raises(TrainingError, match="takes the mean"):
+        dataflow.train(net("sum", 0), data, cluster=Here(2), sync_every=2)
+
+
+def test_local_steps_that_overflow(data: dict[str, np.ndarray]) -> None:
+    model = linear()
+    before = dict(model.parameters)
+    optimizer = {"name": "sgd", "learning_rate": 1e200}
+    with pytest.raises(NonFiniteError, match="batch 2 of 11: .* from before the round of batch 1"):
+        dataflow.train(model, data, cluster=Here(2), batch_size=20, optimizer=optimizer, sync_every=5)
+    assert all((model.parameters[name] == before[name]).all() for name in before)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
+def test_any_backend_computes(backend: str, data: dict[str, np.ndarray]) -> None:
+    alone, shared = net(), net()
+    dataflow.train(alone, data, backend=backend, **RUN)
+    dataflow.train(shared, data, backend=backend, cluster=Here(2), **RUN)
+    assert 0 < distance(alone, shared) < 1e-12
+
+
+def test_two_runs_on_one_folder(data: dict[str, np.ndarray], tmp_path: Any) -> None:
+    def second(progress: Any) -> None:
+        with pytest.raises(TrainingError, match="another run uses this folder"):
+            dataflow.train(net(), data, cluster=Here(2), checkpoint=tmp_path, resume=True, **RUN)
+        raise StopTraining
+
+    dataflow.train(net(), data, cluster=Here(2), checkpoint=tmp_path, on_batch=second, **RUN)
 
 
 def test_what_a_worker_lacks_is_named() -> None:
