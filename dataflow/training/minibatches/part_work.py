@@ -61,7 +61,7 @@ def missing(needs: Mapping[str, Any]) -> str | None:
     for name, owner in needs["ops"].items():
         if name.partition(":")[0] not in found.ops:
             return f"no op '{name}', which {owner} has"
-    if needs["backend"] not in found.backends:
+    if needs["backend"].partition(":")[0] not in found.backends:  # its device stands behind it
         return f"no backend '{needs['backend']}'"
     if needs["optimizer"] not in found.optimizers:
         return f"no optimizer '{needs['optimizer']}'"
