@@ -259,7 +259,7 @@ def test_each_option_is_declared_whole() -> None:
         assert option.help.endswith("."), name
         assert option.default is None or option.check(option.default) == option.default
     assert set(FILE_OPTIONS) == set(options_of(TrainSettings))
-    only_for_runs = {"learning_rate", "backend", "threads", "memory_limit", "fresh_optimizer"}
+    only_for_runs = {"learning_rate", "backend", "threads", "memory_limit", "fresh_optimizer", "sync_every"}
     assert set(options_of(RunSettings)) - set(FILE_OPTIONS) == only_for_runs
     assert not {"epochs", "backend", "threads", "memory_limit"} & set(DECIDING_OPTIONS)
 
