@@ -135,6 +135,7 @@ PYTHON = {
     "docs/pictures.md": 1,
     "docs/profiling.md": 1,
     "docs/python.md": 8,
+    "docs/scaling.md": 1,
     "docs/streams.md": 2,
     "docs/training.md": 2,
     "docs/view.md": 1,

@@ -1,0 +1,1 @@
+"""Sums over many workers: simulated, measured between processes, and drawn beside the cost model."""
