@@ -12,17 +12,13 @@ import numpy as np
 
 from dataflow.backends.interface import Runner
 from dataflow.backends.kernels import REFUSALS, bind_instruction, bind_region, refusal
+from dataflow.backends.last_binding import LastBinding
 from dataflow.backends.memory import aligned, empty
 from dataflow.backends.threads import PRODUCT_THREADS, thread_count
 from dataflow.backends.unreadable_arrays import Step, Storage, opened
 from dataflow.operations.engine_ops import matmul
 from dataflow.plan import Instruction, Plan, Region, concrete
 
-SMALL = 2**16
-"""Arguments of at most this many bytes are copied to where the plan reads them; for larger ones that are not the last
-run's, the plan is bound again."""
-LARGE = 2**26
-"""Outputs of more bytes than this together are handed out rather than copied."""
 TINY_PRODUCT, SMALL_PRODUCT = 2**13, 2**23
 """Multiplications up to which any BLAS stays on one thread by itself, and up to which one thread is faster."""
 
@@ -37,16 +33,11 @@ class NumpyRunner(Runner):
         self._memory: np.ndarray | None = None
         self._scratch: list[np.ndarray] = []
         self._lock = Lock()
-        self._bound: tuple[list[np.ndarray], list[np.ndarray], list[Step]] | None = None
+        self._last = LastBinding(plan, self.bind)
 
     def run(self, arguments: Sequence[np.ndarray]) -> list[np.ndarray]:
         with self._lock, PRODUCT_THREADS, np.errstate(all="ignore"):
-            _, outputs, steps = self._fitting(arguments)
-            self._run(steps)
-            if sum(array.nbytes for array in outputs) > LARGE:
-                self._bound = None
-                return outputs
-            return [array.copy() for array in outputs]
+            return self._last.run(arguments)
 
     def bind(self, arguments: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> Callable[[], object]:
         return partial(self._run, self._steps(arguments, outputs))
@@ -64,22 +55,6 @@ class NumpyRunner(Runner):
             raise refusal(error) from error
 
     # -------------------------------------------------------------------------------------------- arrays
-
-    def _fitting(self, arguments: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[np.ndarray], list[Step]]:
-        """What was bound last time if it can be used again, with the arguments in place; else bound anew."""
-        if self._bound is not None:
-            places = self._bound[0]
-            if all(array is place or place.nbytes <= SMALL for array, place in zip(arguments, places, strict=True)):
-                for array, place in zip(arguments, places, strict=True):
-                    if array is not place:
-                        place[...] = array
-                return self._bound
-        places = [
-            array.copy() if array.nbytes <= SMALL or not array.flags.c_contiguous else array for array in arguments
-        ]
-        outputs = [empty(self._plan.spec(slot)) for slot in self._plan.output_slots]
-        self._bound = (places, outputs, self._steps(places, outputs))
-        return self._bound
 
     def _steps(self, arguments: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> list[Step]:
         return [step for _, _, step in self._pieces(arguments, outputs)]

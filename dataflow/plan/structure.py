@@ -138,7 +138,7 @@ class Plan:
         view = self.views.get(slot)
         return slot if view is None else view.base
 
-    def read(self, slots: Sequence[Any], slot: int) -> Any:
+    def read(self, slots: Sequence[Any] | Mapping[int, Any], slot: int) -> Any:
         """What a slot holds, given the arrays, in row-major order, of all that are no views."""
         view, spec = self.views.get(slot), self.specs[slot]
         return slots[slot] if view is None or spec is None else view.of(slots[view.base], spec)

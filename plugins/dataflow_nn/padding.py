@@ -33,15 +33,15 @@ def pad(
     x mirrored at its first and last entry, which are not repeated; "edge", that entry; "wrap", x from its other end."""
     x = np.asarray(x)
     pad.shape_rule(x, padding=padding, axes=axes, mode=mode, value=value)
-    for axis, (before, behind) in _pairs(padding, axes, x.ndim):
-        x = _padded(x, axis, _sources(x.shape[axis], before, behind, mode), value)
+    for axis, (before, behind) in pairs_by_axis(padding, axes, x.ndim):
+        x = _padded(x, axis, sources_along(x.shape[axis], before, behind, mode), value)
     return x
 
 
 @pad.shape
 def _(x, *, padding, axes, mode):
     shape = list(x.shape)
-    for axis, (before, behind) in _pairs(padding, axes, x.ndim):
+    for axis, (before, behind) in pairs_by_axis(padding, axes, x.ndim):
         size = shape[axis]
         shape[axis] = size + (before + behind)
         if isinstance(shape[axis], int) and shape[axis] < 0:
@@ -54,7 +54,7 @@ def _(x, *, padding, axes, mode):
 @pad.vjp
 def _(g, y, x, *, padding, axes, mode, value):
     if mode == "constant":
-        pairs = tuple((-before, -behind) for _, (before, behind) in _pairs(padding, axes, x.ndim))
+        pairs = tuple((-before, -behind) for _, (before, behind) in pairs_by_axis(padding, axes, x.ndim))
         return pad(g, padding=pairs, axes=axes)
     return pad_transpose(g, size=x.shape, padding=padding, axes=axes, mode=mode)
 
@@ -82,8 +82,8 @@ def pad_transpose(g, *, size: Shape, padding: Pads, mode: Mode, axes: tuple[int,
     """The cotangent of pad's x, of the given size, for the cotangent g of its result: what stands in the padding is
     added to the entry that it was taken from."""
     g = np.asarray(g)
-    for axis, (before, behind) in _pairs(padding, axes, g.ndim):
-        sources = _sources(size[axis], before, behind, mode)
+    for axis, (before, behind) in pairs_by_axis(padding, axes, g.ndim):
+        sources = sources_along(size[axis], before, behind, mode)
         moved = np.moveaxis(g, axis, 0)
         total = np.zeros((size[axis], *moved.shape[1:]), g.dtype)
         first, end = _own(size[axis], before, behind)
@@ -100,7 +100,7 @@ def _(g, *, size, padding, axes, mode):
     expected = list(size)
     if len(size) != g.ndim or -1 in size:
         raise ShapeError(f"g of {format_shape(g.shape)} is no padded array of {format_shape(size)}")
-    for axis, (before, behind) in _pairs(padding, axes, g.ndim):
+    for axis, (before, behind) in pairs_by_axis(padding, axes, g.ndim):
         expected[axis] = expected[axis] + (before + behind)
     if tuple(expected) != g.shape:
         raise ShapeError(
@@ -122,7 +122,7 @@ def _(batched, g, *, size, axes, **given):
 @pad_transpose.cost
 def _(y, g, *, size, padding, axes, mode):
     shape, additions = list(g.shape), 0
-    for axis, (before, behind) in _pairs(padding, axes, g.ndim):
+    for axis, (before, behind) in pairs_by_axis(padding, axes, g.ndim):
         shape[axis] = size[axis]
         first, end = _own(size[axis], before, behind)
         added = size[axis] + before + behind - (end - first)
@@ -136,7 +136,7 @@ def _(rng):
     yield sample(rng.normal(size=(4, 4)), size=(2, 3), padding=((1, 1), (-1, 2)), mode="edge")
 
 
-def _pairs(padding, axes, ndim):
+def pairs_by_axis(padding, axes, ndim):
     """The axes, and what is padded in front of each and behind."""
     along = tuple(range(ndim)) if axes is None else tuple(normalize_axis(axis, ndim) for axis in axes)
     normalize_axes(along, ndim)
@@ -154,7 +154,7 @@ def _shifted(axes, ndim):
     return tuple(normalize_axis(axis, ndim) + 1 for axis in (range(ndim) if axes is None else axes))
 
 
-def _sources(size, before, behind, mode):
+def sources_along(size, before, behind, mode):
     """For each entry of the result along an axis, where in x it comes from, or −1."""
     places = np.arange(-before, size + behind)
     if mode == "constant":

@@ -248,7 +248,7 @@ def test_other_arguments_of_one_shape(rows: int) -> None:
 
 
 def test_large_outputs_are_given_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dataflow.backends.numpy_runner.LARGE", 10)
+    monkeypatch.setattr("dataflow.backends.last_binding.LARGE", 10)
     graph = Graph("g")
     x = graph.input("x", (3,))
     runner = backend("numpy").prepare(plan_of({"y": x + 1, "z": x * 2}, graph, {"x": np.ones(3)}))

@@ -1,7 +1,7 @@
 """Exponential, logarithm, tanh, sine, cosine, power and the error function, written once for vectors and for scalars.
 
-All but the power and the error function are our own: the argument is reduced to a small interval, where a few terms of
-the Taylor series suffice. They are right to about two units in the last place, over the whole range, and keep NaN,
+All but the power, erfc, and erf in float64 are our own: the argument is reduced to a small interval, where a few terms
+of a series suffice. They are right to about two units in the last place, over the whole range, and keep NaN,
 infinities, signed zeros and (exp, log) numbers below the smallest normal one.
 """
 
@@ -113,9 +113,41 @@ def power(lanes: Lanes, a: Operand, b: Operand) -> Operand:
     return _of_c_library(lanes, "pow", a, b)
 
 
+ERF_OVER_X = (
+    7.85385768323e-05,
+    -0.000801019251334,
+    0.00518832755909,
+    -0.0268538118686,
+    0.11283585147,
+    -0.376126258241,
+    1.12837916573,
+)
+"""erf(√t) / √t for t in [0, 1], to 1.3e-9 of it; from the highest power down. Both are least-squares fits at 400
+Chebyshev nodes, weighted again and again until the largest errors are equal; the values are mpmath's."""
+LOG_OF_ERFC = (
+    2.16976390985e-05,
+    -0.000441472917735,
+    0.00420528590334,
+    -0.0252103423224,
+    0.108422102699,
+    0.633216394917,
+    1.12958031192,
+    -0.000188467790379,
+)
+"""−ln erfc(x) for x in [1, 4], so that erf is right to 3e-11."""
+
+
 def erf(lanes: Lanes, x: Operand) -> Operand:
-    """The C library's error function."""
-    return _of_c_library(lanes, "erf", x)
+    """The C library's error function; for float32, which has few digits, our own: 1 − e^(ln erfc |x|) with the sign of
+    x, and near 0 a multiple of x. From 4 on it is 1."""
+    if lanes.dtype == "float64":
+        return _of_c_library(lanes, "erf", x)
+    size, most, one = lanes.call("fabs", x), lanes.number(4.0), lanes.number(1.0)
+    near = lanes.multiply(x, lanes.polynomial(lanes.multiply(x, x), ERF_OVER_X))
+    size_below = lanes.select(lanes.compare(">", size, most), most, size)
+    exponent = lanes.subtract(lanes.number(-0.0), lanes.polynomial(size_below, LOG_OF_ERFC))
+    far = lanes.call("copysign", lanes.subtract(one, exp(lanes, exponent)), x)
+    return lanes.select(lanes.compare("<", size, one), near, far)
 
 
 def erfc(lanes: Lanes, x: Operand) -> Operand:

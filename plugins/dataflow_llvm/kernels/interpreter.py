@@ -214,10 +214,20 @@ class _Perform:
                     builder.call(made, [*sizes, *ends, self.scratch, how, adds])
 
     def _dots(self) -> None:
-        """dtype, rows, length, left, its stride by row, right, result, its stride."""
-        dtype, rows, length, a, a_offset, by_row, b, b_offset, c, c_offset, step = self._operands(11)
+        """dtype, rows, length, left, its stride by row, right, result, its stride, whether it is added to."""
+        dtype, rows, length, a, a_offset, by_row, b, b_offset, c, c_offset, step, adds = self._operands(12)
+        builder = self.builder
         left, right, result = (self._address(*place) for place in ((a, a_offset), (b, b_offset), (c, c_offset)))
-        self._by_dtype(dtype, "dots", [rows, length, left, by_row, right, result, step])
+        start, stop = self._share(rows, i64(16))
+        for number, name in enumerate(FLOAT_NAMES):
+            with builder.if_then(builder.icmp_signed("==", dtype, i64(number))):
+                own_left, own_result = (
+                    element(builder, base, builder.mul(start, along), FLOATS[name])
+                    for base, along in ((left, by_row), (result, step))
+                )
+                arguments = [builder.sub(stop, start), length, own_left, by_row, right, own_result, step, adds]
+                kinds = [argument.type for argument in arguments]
+                builder.call(function(self.module, f"dots_{name}", VOID, kinds), arguments)
 
     def _update(self) -> None:
         """Number of the kernel, dtype, how many, the addresses of parameters, gradients, the state's two vectors, the

@@ -114,10 +114,10 @@ def _write_pack(module: ir.Module, dtype: str, width: int) -> ir.Function:
 
 
 def write_row_products(module: ir.Module, dtype: str, machine: Machine) -> None:
-    """``dots_T`` (rows, length, left, its stride by row, right, result, its stride): each row of the left factor times
-    one vector, both lying side by side."""
-    builder, parameters = begin(module, f"dots_{dtype}", VOID, [I64, I64, POINTER, I64, POINTER, POINTER, I64])
-    rows, length, left, by_row, right, result, result_step = parameters
+    """``dots_T`` (rows, length, left, its stride by row, right, result, its stride, adding): each row of the left
+    factor times one vector, both lying side by side; where ``adding`` is 1, onto what the result holds."""
+    builder, parameters = begin(module, f"dots_{dtype}", VOID, [I64, I64, POINTER, I64, POINTER, POINTER, I64, I64])
+    rows, length, left, by_row, right, result, result_step, adding = parameters
     single = Lanes(builder, dtype, 1)
     lanes = Lanes(builder, dtype, machine.vector_bytes // SIZES[dtype])
     reduce = function(
@@ -136,7 +136,10 @@ def write_row_products(module: ir.Module, dtype: str, machine: Machine) -> None:
         last = [total]
         with accumulating(builder, twos, length, i64(1), last) as (k, values):
             values[0] = single.fma(load(builder, row, k, single.kind), load(builder, right, k, single.kind), values[0])
-        store(builder, last[0], result, builder.mul(i, result_step))
+        place = element(builder, result, builder.mul(i, result_step), single.kind)
+        added = builder.icmp_signed("!=", adding, i64(0))
+        value = single.select(added, single.add(last[0], single.load(place)), last[0])
+        single.store(value, place)
     builder.ret_void()
 
 

@@ -28,12 +28,13 @@ from dataflow_llvm.kernels.assembly import (
     i64,
     load,
     loop,
+    minimum,
     store,
 )
 from dataflow_llvm.kernels.formulas import maximum
 from dataflow_llvm.kernels.matrix_products import Masked
 
-KINDS = ("correlate", "correlate_kernel", "largest", "spread", "mend")
+KINDS = ("correlate", "correlate_single", "correlate_kernel", "largest", "spread", "mend")
 """Each is ``KIND_T`` (walk, bases, start, stop)."""
 ARGUMENTS = [POINTER, POINTER, I64, I64]
 BLOCK = [I64, POINTER, I64, POINTER, POINTER, POINTER, I64, I64]
@@ -47,16 +48,16 @@ class Walk(IntEnum):
     """Entries of a walk behind the places."""
 
     OUTER = 6
-    """Examples; for pooling, those times channels."""
+    """Examples, times groups for a correlation; for pooling, times channels."""
     CHANNELS = 7
-    """Of the array with the windows' results."""
+    """Of the array with the windows' results; of one group for a correlation."""
     ENTRIES = 8
     ROWS = 9
     COLUMNS = 10
     STEP = 11
-    """From window to window along the last axis; for products 1."""
+    """From window to window along the last axis; 1 but for ``spread``."""
     OUTER_STEP = 12
-    """From example to example of the array that windows slide over, and of the other."""
+    """From one to the next of ``OUTER`` in the array that windows slide over, and in the other."""
     RESULT_OUTER_STEP = 13
     RESULT_CHANNEL_STEP = 14
     PLANE = 15
@@ -64,7 +65,10 @@ class Walk(IntEnum):
     INSIDE = 16
     INSIDE_OFFSET = 17
     """For ``mend``, the place of a byte for each entry of a plane: whether it counts."""
-    TABLES = 18
+    GROUPS = 18
+    GROUP_STEP = 19
+    """For ``correlate_kernel``, from group to group of the array that windows slide over."""
+    TABLES = 20
 
 
 def write_windows(module: ir.Module, dtype: str, machine: Machine) -> None:
@@ -80,7 +84,8 @@ def write_windows(module: ir.Module, dtype: str, machine: Machine) -> None:
             _write_square(module, dtype, width, rows, entries)
     _write_mend(module, dtype)
     _write_correlate_kernel(module, dtype)
-    _write_largest(module, dtype)
+    for name in ("correlate_single", "largest"):
+        _write_single(module, name, dtype, width, (4, 2, 1) if machine.product_rows == 8 else (2, 1))
     _write_spread(module, dtype)
 
 
@@ -106,6 +111,12 @@ class _Given:
 
     def number(self, entry: Walk) -> Operand:
         return load(self.builder, self.walk, int(entry), I64)
+
+    def weights(self, outer: Operand, channels: Operand, kind: ir.Type) -> Operand:
+        """The kernel of the group that an example's part belongs to."""
+        group = self.builder.srem(outer, self.number(Walk.GROUPS))
+        size = self.builder.mul(channels, self.entries)
+        return element(self.builder, self.first, self.builder.mul(group, size), kind)
 
 
 def _block(dtype: str, height: int, vectors: int, masked: bool) -> str:
@@ -136,11 +147,13 @@ def _write_block(module: ir.Module, dtype: str, width: int, height: int, vectors
 
 
 def _write_correlate(module: ir.Module, dtype: str, width: int, heights: list[int]) -> None:
-    """Examples ``start`` to ``stop``: kernel, array, result."""
+    """Rows ``start`` to ``stop`` of all results, example after example and group after group: kernel, array, result."""
     builder, (walk, bases, start, stop) = begin(module, f"correlate_{dtype}", VOID, ARGUMENTS)
     given, kind = _Given(builder, walk, bases), FLOATS[dtype]
     channels, channel_step = given.number(Walk.CHANNELS), given.number(Walk.RESULT_CHANNEL_STEP)
-    with loop(builder, start, stop) as n, loop(builder, i64(0), given.rows) as r:
+    with loop(builder, start, stop) as number:
+        n, r = builder.sdiv(number, given.rows), builder.srem(number, given.rows)
+        weights = given.weights(n, channels, kind)
         there = builder.add(builder.mul(n, given.number(Walk.OUTER_STEP)), load(builder, given.row_distances, r, I64))
         source = element(builder, given.second, there, kind)
         here = builder.add(builder.mul(n, given.number(Walk.RESULT_OUTER_STEP)), builder.mul(r, given.columns))
@@ -156,7 +169,7 @@ def _write_correlate(module: ir.Module, dtype: str, width: int, heights: list[in
                     last = builder.sub(channels, builder.srem(builder.sub(channels, first), i64(height)))
                     with loop(builder, first, last, i64(height)) as i:
                         block = function(module, _block(dtype, height, vectors, masked), VOID, BLOCK)
-                        left = element(builder, given.first, builder.mul(i, given.entries), kind)
+                        left = element(builder, weights, builder.mul(i, given.entries), kind)
                         place = element(builder, target, builder.add(builder.mul(i, channel_step), j), kind)
                         right = element(builder, source, j, kind)
                         ends = [right, given.distances, place, channel_step, builder.sub(given.columns, j)]
@@ -164,6 +177,73 @@ def _write_correlate(module: ir.Module, dtype: str, width: int, heights: list[in
                     first = last
             first_column = last_column
     builder.ret_void()
+
+
+def _write_single(module: ir.Module, name: str, dtype: str, width: int, counts: tuple[int, ...]) -> None:
+    """Examples ``start`` to ``stop``, with one channel for each group: weights, array, result; or the largest entries
+    of windows, without weights. Several rows are computed at once."""
+    builder, (walk, bases, start, stop) = begin(module, f"{name}_{dtype}", VOID, ARGUMENTS)
+    given, lanes, kind = _Given(builder, walk, bases), Lanes(builder, dtype, width), FLOATS[dtype]
+    with loop(builder, start, stop) as p:
+        weights = given.weights(p, i64(1), kind)
+        source = element(builder, given.second, builder.mul(p, given.number(Walk.OUTER_STEP)), kind)
+        target = element(builder, given.result, builder.mul(p, given.number(Walk.RESULT_OUTER_STEP)), kind)
+        first_row: Operand = i64(0)
+        for height in (4, 2, 1):
+            rest = builder.sub(given.rows, first_row)
+            last_row = builder.sub(given.rows, builder.srem(rest, i64(height)))
+            with loop(builder, first_row, last_row, i64(height)) as r:
+                numbers = [builder.add(r, i64(i)) for i in range(height)]
+                lines = [
+                    element(builder, source, load(builder, given.row_distances, number, I64), kind)
+                    for number in numbers
+                ]
+                ends = [element(builder, target, builder.mul(number, given.columns), kind) for number in numbers]
+                first_column: Operand = i64(0)
+                for vectors, masked in (*((count, False) for count in counts), (1, True)):
+                    wide = vectors * width
+                    rest = builder.sub(given.columns, first_column)
+                    last_column = given.columns if masked else builder.sub(given.columns, builder.srem(rest, i64(wide)))
+                    with loop(builder, first_column, last_column, i64(wide)) as j:
+                        move = Masked(lanes, builder.sub(given.columns, j)) if masked else lanes
+                        sums = _reduced(
+                            given,
+                            lanes,
+                            move,
+                            [element(builder, line, j, kind) for line in lines],
+                            vectors,
+                            weights if name == "correlate_single" else None,
+                        )
+                        places = [
+                            element(builder, end, builder.add(j, i64(v * width)), kind)
+                            for end in ends
+                            for v in range(vectors)
+                        ]
+                        for value, place in zip(sums, places, strict=True):
+                            move.store(value, place)
+                    first_column = last_column
+            first_row = last_row
+    builder.ret_void()
+
+
+def _reduced(
+    given: _Given, lanes: Lanes, move: Lanes | Masked, lines: list[Operand], vectors: int, weights: Operand | None
+) -> list[Operand]:
+    """Over the entries of the windows that begin at each line: the sum of their products with the weights, or without
+    any the largest."""
+    builder, kind = given.builder, lanes.scalar
+    sums: list[Operand] = [lanes.number(float("-inf") if weights is None else 0.0)] * (len(lines) * vectors)
+    with accumulating(builder, i64(0), given.entries, i64(1), sums) as (k, values):
+        distance = load(builder, given.distances, k, I64)
+        factor = None if weights is None else lanes.splat(load(builder, weights, k, kind))
+        for i, line in enumerate(lines):
+            window = element(builder, line, distance, kind)
+            for v in range(vectors):
+                entry, at = move.load(element(builder, window, i64(v * lanes.count), kind)), i * vectors + v
+                values[at] = (
+                    maximum(lanes, values[at], entry) if factor is None else lanes.fma(factor, entry, values[at])
+                )
+    return sums
 
 
 def _write_mend(module: ir.Module, dtype: str) -> None:
@@ -175,7 +255,8 @@ def _write_mend(module: ir.Module, dtype: str) -> None:
     base = load(builder, bases, given.number(Walk.INSIDE), POINTER)
     inside = element(builder, base, given.number(Walk.INSIDE_OFFSET), I8)
     check: list[Operand] = [zero]  # stays 0 where all weights are finite
-    with accumulating(builder, i64(0), builder.mul(channels, given.entries), i64(1), check) as (k, values):
+    weights = builder.mul(builder.mul(channels, given.entries), given.number(Walk.GROUPS))
+    with accumulating(builder, i64(0), weights, i64(1), check) as (k, values):
         values[0] = single.fma(load(builder, given.first, k, kind), zero, values[0])
     broken, end = builder.append_basic_block("broken"), builder.append_basic_block("end")
     builder.cbranch(single.is_nan(check[0]), broken, end)
@@ -188,7 +269,7 @@ def _write_mend(module: ir.Module, dtype: str) -> None:
     ):
         near = builder.add(load(builder, given.row_distances, r, I64), j)
         there = builder.add(builder.mul(n, given.number(Walk.OUTER_STEP)), near)
-        weights = element(builder, given.first, builder.mul(i, given.entries), kind)
+        weights = element(builder, given.weights(n, channels, kind), builder.mul(i, given.entries), kind)
         total: list[Operand] = [zero]
         with accumulating(builder, i64(0), given.entries, i64(1), total) as (k, values):
             distance = load(builder, given.distances, k, I64)
@@ -218,10 +299,13 @@ def _write_square(module: ir.Module, dtype: str, width: int, rows: int, entries:
     distances = [load(builder, given.distances, builder.add(entry, i64(k)), I64) for k in range(entries)]
     full = builder.and_(given.columns, i64(-width))
     masked = Masked(lanes, builder.sub(given.columns, full))
+    per_group = builder.sdiv(given.number(Walk.CHANNELS), given.number(Walk.GROUPS))
+    group_start = builder.mul(builder.sdiv(channel, per_group), given.number(Walk.GROUP_STEP))
+    array = element(builder, given.second, group_start, kind)
     totals: list[Operand] = [ir.Constant(double, 0.0)] * (rows * entries)
     with accumulating(builder, i64(0), given.number(Walk.OUTER), i64(1), totals) as (n, total):
         sums: list[Operand] = [lanes.number(0.0)] * (rows * entries)
-        source = element(builder, given.second, builder.mul(n, given.number(Walk.OUTER_STEP)), kind)
+        source = element(builder, array, builder.mul(n, given.number(Walk.OUTER_STEP)), kind)
         here = builder.add(builder.mul(n, given.number(Walk.RESULT_OUTER_STEP)), builder.mul(channel, channel_step))
         cotangents = element(builder, given.first, here, kind)
 
@@ -257,19 +341,24 @@ def _write_correlate_kernel(module: ir.Module, dtype: str) -> None:
     """Channels ``start`` to ``stop`` of the kernel: cotangents, array, kernel."""
     builder, (walk, bases, start, stop) = begin(module, f"correlate_kernel_{dtype}", VOID, ARGUMENTS)
     given = _Given(builder, walk, bases)
-    first: Operand = start
-    for rows in (SIDE, 1):
-        last = builder.sub(stop, builder.srem(builder.sub(stop, first), i64(rows)))
-        with loop(builder, first, last, i64(rows)) as i:
-            first_entry: Operand = i64(0)
-            for entries in (SIDE, 1):
-                rest = builder.sub(given.entries, first_entry)
-                last_entry = builder.sub(given.entries, builder.srem(rest, i64(entries)))
-                with loop(builder, first_entry, last_entry, i64(entries)) as k:
-                    square = function(module, _square(dtype, rows, entries), VOID, ARGUMENTS)
-                    builder.call(square, [walk, bases, i, k])
-                first_entry = last_entry
-        first = last
+    per_group = builder.sdiv(given.number(Walk.CHANNELS), given.number(Walk.GROUPS))
+    last_group = builder.sdiv(builder.add(stop, builder.sub(per_group, i64(1))), per_group)
+    with loop(builder, builder.sdiv(start, per_group), last_group) as group:
+        low, high = builder.mul(group, per_group), builder.mul(builder.add(group, i64(1)), per_group)
+        first: Operand = builder.select(builder.icmp_signed(">", start, low), start, low)
+        end = minimum(builder, stop, high)
+        for rows in (SIDE, 1):
+            last = builder.sub(end, builder.srem(builder.sub(end, first), i64(rows)))
+            with loop(builder, first, last, i64(rows)) as i:
+                first_entry: Operand = i64(0)
+                for entries in (SIDE, 1):
+                    rest = builder.sub(given.entries, first_entry)
+                    last_entry = builder.sub(given.entries, builder.srem(rest, i64(entries)))
+                    with loop(builder, first_entry, last_entry, i64(entries)) as k:
+                        square = function(module, _square(dtype, rows, entries), VOID, ARGUMENTS)
+                        builder.call(square, [walk, bases, i, k])
+                    first_entry = last_entry
+            first = last
     builder.ret_void()
 
 
@@ -296,17 +385,6 @@ def _top(given: _Given, single: Lanes, window: Operand) -> Operand:
         entry = load(builder, window, load(builder, given.distances, k, I64), single.kind)
         values[0] = maximum(single, values[0], entry)
     return largest[0]
-
-
-def _write_largest(module: ir.Module, dtype: str) -> None:
-    """Channels ``start`` to ``stop``: array, array again, result."""
-    builder, (walk, bases, start, stop) = begin(module, f"largest_{dtype}", VOID, ARGUMENTS)
-    given, single = _Given(builder, walk, bases), Lanes(builder, dtype, 1)
-    there, number, loops = _windows(given, start, stop, single.kind)
-    store(builder, _top(given, single, element(builder, given.first, there, single.kind)), given.result, number)
-    for each in loops:
-        each.__exit__(None, None, None)
-    builder.ret_void()
 
 
 def _write_spread(module: ir.Module, dtype: str) -> None:

@@ -14,7 +14,7 @@ from dataflow.plan import Plan, concrete
 from dataflow.plan.structure import contiguous, rounded
 
 MEMORY = 0
-"""The base of the program's own memory; those of the arguments follow, then those of the outputs."""
+"""The base of the program's own memory; those of the arguments follow, those of the outputs, and that of scratch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,12 @@ class Places:
         made = {instruction.output for instruction in plan.instructions}
         self._own: dict[int, tuple[int, int]] = {}
         first_output = 1 + len(plan.arguments)
+        self.scratch_base = first_output + len(plan.output_slots)
+        """The base of memory that holds something while one instruction of the plan runs, and is used again by the
+        next."""
+        self.scratch_size = 0
+        """The most bytes of it that an instruction takes."""
+        self._taken = 0
         self.copied_outputs: list[tuple[int, int]] = []
         """Outputs that are copied at the end: their base, and their slot."""
         for number, slot in enumerate(plan.output_slots):
@@ -90,6 +96,17 @@ class Places:
     def temporary(self, shape: tuple[int, ...], dtype: np.dtype) -> Place:
         """New memory in row-major order."""
         return Place(MEMORY, self.take(math.prod(shape) * dtype.itemsize), shape, contiguous(shape), dtype)
+
+    def scratch(self, shape: tuple[int, ...], dtype: np.dtype) -> Place:
+        """Memory in row-major order for the present instruction alone."""
+        place = Place(self.scratch_base, self._taken, shape, contiguous(shape), dtype)
+        self._taken += rounded(place.size * dtype.itemsize)
+        self.scratch_size = max(self.scratch_size, self._taken)
+        return place
+
+    def forget_scratch(self) -> None:
+        """Another instruction begins."""
+        self._taken = 0
 
     def constant(self, array: np.ndarray) -> int:
         """New memory that holds an array; where it begins."""

@@ -11,7 +11,8 @@ import numpy as np
 
 from dataflow.backends.interface import Runner
 from dataflow.backends.kernels import REFUSALS, bind_instruction, bind_region, refusal
-from dataflow.backends.memory import aligned, empty
+from dataflow.backends.last_binding import LastBinding
+from dataflow.backends.memory import aligned
 from dataflow.backends.threads import thread_count
 from dataflow.backends.unreadable_arrays import Step, Storage, opened
 from dataflow.errors import BackendError
@@ -45,6 +46,8 @@ class LlvmRunner(Runner):
                 start = thread * self.scratch_step + offset
                 self.scratch[start : start + count].view(dtype)[:] = float.fromhex(value)
         self.memory = self.program.places.lay_out()
+        self.passing = aligned(max(ALIGNMENT, self.program.places.scratch_size))
+        """What single instructions keep while they run."""
         self.code = [
             np.array(stretch, np.int64) if isinstance(stretch, list) else stretch for stretch in self.program.stretches
         ]
@@ -53,6 +56,7 @@ class LlvmRunner(Runner):
         """Code for this plan alone, where it is small."""
         self._execute = machine_code.interpreter().function("execute", 4)
         self._lock = Lock()
+        self._last = LastBinding(plan, self.bind)
 
     def _compiled_regions(self) -> machine_code.Library | None:
         """Compile the functions of single regions, and write their addresses where the interpreter finds them."""
@@ -65,10 +69,8 @@ class LlvmRunner(Runner):
         return compiled
 
     def run(self, arguments: Sequence[np.ndarray]) -> list[np.ndarray]:
-        outputs = [empty(self.plan.spec(slot)) for slot in self.plan.output_slots]
         with self._lock:
-            self.bind([np.asarray(array, order="C") for array in arguments], outputs)()
-        return outputs
+            return self._last.run(arguments)
 
     def bind(self, arguments: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> Callable[[], object]:
         bases = self.bases(arguments, outputs)
@@ -107,7 +109,7 @@ class LlvmRunner(Runner):
             spec = self.plan.specs[slot]
             if spec is None or (array.shape, array.dtype) != (spec.shape, spec.dtype) or not array.flags.c_contiguous:
                 raise BackendError(f"the plan reads or writes {spec}, not {array.dtype} {array.shape}")
-        return np.array([address(array) for array in (self.memory, *arrays)], np.int64)
+        return np.array([address(array) for array in (self.memory, *arrays, self.passing)], np.int64)
 
     def context(self, bases: np.ndarray) -> np.ndarray:
         """The table of addresses that the program's instructions refer to."""

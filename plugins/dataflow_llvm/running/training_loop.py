@@ -18,7 +18,7 @@ from dataflow_llvm.compiling import machine_code
 from dataflow_llvm.kernels.interpreter import FIRST_OPERAND, FLOAT_NAMES, UPDATE
 from dataflow_llvm.kernels.training_steps import Input, Loop, ProgramTable, State
 from dataflow_llvm.kernels.update_loop import KERNELS, NUMBERS
-from dataflow_llvm.lowering.lower_plan import SHARED_WORK
+from dataflow_llvm.lowering.emitter import SHARED_WORK
 from dataflow_llvm.running.runner import LlvmRunner
 from dataflow_llvm.running.thread_team import Team
 from dataflow_nn.optimizers import SGD, Adagrad, Adam, AdamW, Lion, RMSprop

@@ -7,30 +7,44 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dataflow import Graph
+from dataflow import Graph, ops
 from dataflow.operations.op import Op
 from dataflow.plan import make_plan
 from dataflow_nn.correlation import correlate, correlate_kernel, correlate_transpose
 from dataflow_nn.max_pooling import max_pool, max_pool_spread
+from dataflow_nn.window_sums import window_spread, window_sum
 
 pytest.importorskip("llvmlite")
 
-PRODUCTS = [  # examples, channels, sizes, channels of the result, kernel, padding, dilation
-    (3, 2, (7, 9), 5, (3, 3), 1, 1),
-    (2, 1, (5, 40), 8, (3, 3), ((0, 1), (1, 2)), 1),
-    (2, 3, (40,), 4, (3,), ((1, 0),), 2),
-    (2, 2, (4, 5, 20), 9, (2, 3, 3), ((0, 1), (1, 0), (1, 2)), 1),
-    (1, 1, (5, 5), 1, (5, 5), 0, 1),
+PRODUCTS: list[tuple[Any, ...]] = [
+    # examples, channels, sizes, channels of the result, kernel, padding, dilation, strides, groups
+    (3, 2, (7, 9), 5, (3, 3), 1, 1, 1, 1),
+    (2, 1, (5, 40), 8, (3, 3), ((0, 1), (1, 2)), 1, 1, 1),
+    (2, 3, (40,), 4, (3,), ((1, 0),), 2, 1, 1),
+    (2, 2, (4, 5, 20), 9, (2, 3, 3), ((0, 1), (1, 0), (1, 2)), 1, 1, 1),
+    (1, 1, (5, 5), 1, (5, 5), 0, 1, 1, 1),
+    (2, 3, (9, 70), 6, (3, 3), 1, 1, 2, 1),
+    (2, 4, (8, 9), 6, (3, 2), ((1, 0), (0, 2)), (2, 1), (1, 3), 2),
+    (2, 6, (7, 100), 6, (3, 5), (1, 2), 1, 1, 6),
+    (2, 6, (9, 11), 12, (3, 3), 1, 2, (2, 3), 6),
+    (1, 2, (300,), 3, (40,), ((3, 0),), 1, 16, 1),
+    (2, 3, (6, 6), 4, (1, 1), 0, 1, (2, 2), 1),  # entries that no window reaches
+    (1, 3, (7, 6), 17, (1, 1), 0, 1, 1, 1),  # rows one behind the other
+    (2, 4, (30, 1), 2, (3, 1), 0, 1, 1, 2),
+    (1, 2, (4, 5, 7), 2, (2, 3, 2), 1, (1, 1, 3), (2, 1, 2), 2),
 ]
 POOLS: list[tuple[tuple[int, ...], dict[str, Any]]] = [
     ((8, 10), {"kernel": 2}),
     ((9, 9), {"kernel": 3, "strides": 2}),
     ((12,), {"kernel": 2, "dilation": 2, "strides": 1}),
     ((6, 5, 4), {"kernel": 2}),
+    ((9, 70), {"kernel": 3, "strides": 2, "padding": 1}),
+    ((8, 7), {"kernel": (2, 3), "strides": (3, 1), "padding": ((0, 1), (2, 1))}),
+    ((7, 10), {"kernel": 3, "strides": 2, "ceil_mode": True}),
 ]
 
 
-def compare(op: Op, arrays: list[np.ndarray], **attributes: Any) -> None:
+def compare(op: Op, arrays: list[np.ndarray], *, inside: bool = True, **attributes: Any) -> None:
     from dataflow_llvm.running.runner import LlvmRunner
 
     graph = Graph("g", dtype=arrays[0].dtype.name)
@@ -38,7 +52,7 @@ def compare(op: Op, arrays: list[np.ndarray], **attributes: Any) -> None:
     graph.node("out", op(*inputs, **attributes))
     plan = make_plan(graph, ["out"], {value.name: graph.spec(value.name) for value in inputs})
     runner = LlvmRunner(plan, 1)
-    assert runner.program.is_whole
+    assert runner.program.is_whole is inside
     with np.errstate(all="ignore"):
         expected = np.asarray(op(*(array.astype("float64") for array in arrays), **attributes))
     (result,) = runner.run(arrays)
@@ -50,12 +64,13 @@ def compare(op: Op, arrays: list[np.ndarray], **attributes: Any) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("case", PRODUCTS, ids=[str(case[2]) for case in PRODUCTS])
+@pytest.mark.parametrize("case", PRODUCTS, ids=[str(case[2:]) for case in PRODUCTS])
 def test_products_of_convolutions(case: Any, dtype: str) -> None:
-    examples, channels, sizes, results, kernel, padding, dilation = case
+    examples, channels, sizes, results, kernel, padding, dilation, strides, groups = case
     rng = np.random.default_rng(0)
-    attributes = {"strides": 1, "padding": padding, "dilation": dilation, "groups": 1}
-    x, weights = (rng.normal(size=shape) for shape in ((examples, channels, *sizes), (results, channels, *kernel)))
+    attributes = {"strides": strides, "padding": padding, "dilation": dilation, "groups": groups}
+    x = rng.normal(size=(examples, channels, *sizes))
+    weights = rng.normal(size=(results, channels // groups, *kernel))
     y = rng.normal(size=correlate(x, weights, **attributes).shape)
     x, weights, y = (array.astype(dtype) for array in (x, weights, y))
     compare(correlate_kernel, [x, y], kernel=kernel, **attributes)
@@ -66,7 +81,7 @@ def test_products_of_convolutions(case: Any, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("case", POOLS, ids=[str(case[0]) for case in POOLS])
+@pytest.mark.parametrize("case", POOLS, ids=[str(case) for case in POOLS])
 def test_pooling_by_the_largest_entry(case: Any, dtype: str) -> None:
     sizes, attributes = case
     rng = np.random.default_rng(0)
@@ -74,21 +89,42 @@ def test_pooling_by_the_largest_entry(case: Any, dtype: str) -> None:
     x.flat[5] = np.nan
     compare(max_pool, [x], **attributes)
     cotangents = rng.normal(size=max_pool(x, **attributes).shape).astype(dtype)
-    compare(max_pool_spread, [cotangents, x], **attributes)
+    reaching_out = "padding" in attributes or "ceil_mode" in attributes
+    compare(max_pool_spread, [cotangents, x], inside=not reaching_out, **attributes)
 
 
-@pytest.mark.parametrize("attributes", [{"strides": 2}, {"groups": 2}], ids=["strides", "groups"])
-def test_other_windows_are_left_to_numpy(attributes: dict[str, int]) -> None:
-    graph = Graph("g", dtype="float32")
-    x, weights = graph.input("x", (2, 2, 8)), graph.input("W", (2, 2 // attributes.get("groups", 1), 3))
-    graph.node("out", correlate(x, weights, **attributes))
-    plan = make_plan(graph, ["out"], {name: graph.spec(name) for name in ("x", "W")})
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", POOLS, ids=[str(case) for case in POOLS])
+def test_sums_of_windows(case: Any, dtype: str) -> None:
+    sizes, attributes = case
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, 3, *sizes)).astype(dtype)
+    compare(window_sum, [x], **attributes)
+    cotangents = rng.normal(size=window_sum(x, **attributes).shape).astype(dtype)
+    compare(window_spread, [cotangents], size=sizes, **attributes)
+
+
+def test_windows_over_an_array_that_lies_another_way() -> None:
+    """Examples and channels exchanged, and the last two axes: the kernels read a copy."""
     from dataflow_llvm.running.runner import LlvmRunner
 
-    arrays = [np.random.default_rng(0).normal(size=graph.spec(name).shape).astype("float32") for name in ("x", "W")]
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=shape).astype("float32") for shape in ((4, 2, 9, 8), (4, 2, 3, 3))]
+    graph = Graph("g", dtype="float32")
+    x, weights = graph.input("x", (4, 2, 9, 8)), graph.input("W", (4, 2, 3, 3))
+    attributes = {"strides": 2, "groups": 2, "padding": 1}
+    graph.node("out", correlate(ops.transpose(x, axes=(1, 0, 3, 2)), weights, **attributes))
+    plan = make_plan(graph, ["out"], {name: graph.spec(name) for name in ("x", "W")})
     runner = LlvmRunner(plan, 1)
-    assert not runner.program.is_whole
-    np.testing.assert_allclose(runner.run(arrays)[0], correlate(*arrays, **attributes), rtol=1e-5, atol=1e-5)
+    assert runner.program.is_whole
+    expected = correlate(arrays[0].astype(float).transpose(1, 0, 3, 2), arrays[1].astype(float), **attributes)
+    np.testing.assert_allclose(runner.run(arrays)[0], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_padding_that_takes_entries_away_is_left_to_numpy() -> None:
+    rng = np.random.default_rng(0)
+    arrays = [rng.normal(size=(2, 2, 8)).astype("float32"), rng.normal(size=(2, 2, 3)).astype("float32")]
+    compare(correlate, arrays, inside=False, padding=((-1, 0),))
 
 
 @pytest.mark.slow

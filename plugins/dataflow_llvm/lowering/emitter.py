@@ -1,0 +1,77 @@
+"""What writes a program: instructions as words, copies among them, and the places that they refer to."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dataflow.plan import Plan
+from dataflow_llvm.kernels.copies import MOST_AXES
+from dataflow_llvm.kernels.interpreter import COPY, COPY_SIZES, FIRST_OPERAND, FLOAT_NAMES, ZERO
+from dataflow_llvm.lowering.places import MEMORY, Place, Places, merged
+from dataflow_llvm.lowering.program import Program
+
+SHARED_WORK = 100_000
+"""Elements (of a copy or a region's instructions) or tens of multiplications above which threads share the work."""
+
+
+class Emitter:
+    """A program in the making."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.places = Places(plan)
+        self.program = Program(plan, self.places)
+
+    def emit(self, code: int, shared: bool, *operands: int) -> None:
+        """An instruction; ``shared``, whether threads share its work."""
+        stretches = self.program.stretches
+        if not stretches or not isinstance(stretches[-1], list):
+            stretches.append([])
+        stretches[-1] += [code, FIRST_OPERAND + len(operands), int(shared), *operands]
+        self.program.shared |= shared
+
+    def copy(self, source: Place, target: Place, how: int | None = None) -> bool:
+        """Copy an array to another of the same shape; false where it cannot be done. ``how`` is the size of an entry
+        unless it is given."""
+        if not can_copy(source, target):
+            return False
+        if source.size == 0:
+            return True
+        sizes, (steps, target_steps) = merged(source.shape, source.strides, target.strides)
+        walk = len(self.program.walks)
+        self.program.walks += [*at(source), *at(target), len(sizes), *sizes, *steps, *target_steps]
+        self.emit(COPY, source.size > SHARED_WORK, how or source.dtype.itemsize, walk, source.size)
+        return True
+
+    def copies(self, pairs: list[tuple[Place, Place]]) -> bool:
+        """Copy each first array to the second; false, with nothing done, where one cannot be copied."""
+        if any(not can_copy(source, target) for source, target in pairs):
+            return False
+        return all(self.copy(source, target) for source, target in pairs)
+
+    def clear(self, target: Place) -> None:
+        """Zeros for an array in row-major order."""
+        self.emit(ZERO, False, *at(target), target.size * target.dtype.itemsize)
+
+    def fill(self, target: Place, value: float | bool) -> bool:
+        """One number for all entries."""
+        number = np.array(value, target.dtype)
+        source = Place(MEMORY, self.places.constant(number), target.shape, (0,) * len(target.shape), target.dtype)
+        return self.copy(source, target)
+
+
+def dtype_number(dtype: np.dtype) -> int:
+    """What stands for a float dtype in an instruction."""
+    return FLOAT_NAMES.index(dtype.name)
+
+
+def at(place: Place) -> tuple[int, int]:
+    """The two words that say where an array begins."""
+    return place.base, place.offset
+
+
+def can_copy(source: Place, target: Place) -> bool:
+    """Whether a copy has an instruction."""
+    if source.dtype != target.dtype or source.dtype.itemsize not in COPY_SIZES or source.shape != target.shape:
+        return False
+    return len(merged(source.shape, source.strides, target.strides)[0]) <= MOST_AXES
