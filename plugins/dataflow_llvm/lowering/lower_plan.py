@@ -30,10 +30,16 @@ RANDOM_WORK = 10
 def lower(plan: Plan) -> Program:
     """The program of a plan."""
     lowering = _Lowering(plan)
+    program, position = lowering.program, 0
     for stretch in plan.stretches():
+        start, begun = position, program.end
+        position = stretch.stop if isinstance(stretch, Region) else position + 1
         lowering.add(stretch)
+        program.parts.append((start, position, begun, program.end))
+    begun = program.end
     lowering.finish()
-    return lowering.program
+    program.parts.append((position, position, begun, program.end))
+    return program
 
 
 class _Lowering(Emitter):

@@ -13,6 +13,8 @@ from dataflow_llvm.lowering.fuse_region import Body
 from dataflow_llvm.lowering.lower_region import UNIT, Lowered
 from dataflow_llvm.lowering.places import Places
 
+End = tuple[int, int]
+
 
 @dataclass
 class Program:
@@ -31,6 +33,15 @@ class Program:
     """Functions that are generated for regions, numbered."""
     own: list[tuple[int, int]] = field(default_factory=list)
     """Walks that begin with a function's address, and the function's number."""
+
+    parts: list[tuple[int, int, End, End]] = field(default_factory=list)
+    """The instructions of the plan, ``[start:stop]``, and where what runs them begins and ends, in order."""
+
+    @property
+    def end(self) -> End:
+        """Where the program ends by now: its number of stretches, and of words in the last one, if it is code."""
+        last = self.stretches[-1] if self.stretches else None
+        return len(self.stretches), len(last) if isinstance(last, list) else 0
 
     @property
     def is_whole(self) -> bool:

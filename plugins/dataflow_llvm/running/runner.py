@@ -24,7 +24,7 @@ from dataflow_llvm.kernels.interpreter import Context
 from dataflow_llvm.lowering.fuse_region import text_of
 from dataflow_llvm.lowering.lower_plan import lower
 from dataflow_llvm.lowering.places import MEMORY, array_at
-from dataflow_llvm.lowering.program import encode_regions
+from dataflow_llvm.lowering.program import End, encode_regions
 from dataflow_llvm.lowering.unroll_small_plan import generated
 from dataflow_llvm.running.thread_team import Team
 
@@ -78,27 +78,46 @@ class LlvmRunner(Runner):
             return partial(
                 _run_alone, self.small.function("step", 1), address(bases), (self, bases, arguments, outputs)
             )
+        return self._bound(self.code, arguments, outputs, bases)
+
+    def pieces(self, arguments: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> Sequence[tuple[int, int, Step]]:
+        bases = self.bases(arguments, outputs)
+        pieces = []
+        for start, stop, begun, end in self.program.parts:
+            code = self._between(begun, end)
+            if code or start < stop:  # no code where a product has done the addition that follows it
+                pieces.append((start, stop, self._bound(code, arguments, outputs, bases)))
+        return pieces
+
+    def _between(self, begun: End, end: End) -> list[Any]:
+        """The stretches of code between two places, the first and the last perhaps in part."""
+        code = []
+        for number in range(max(0, begun[0] - 1), end[0]):
+            stretch = self.code[number]
+            if isinstance(stretch, np.ndarray):
+                first = begun[1] if number == begun[0] - 1 else 0
+                stretch = stretch[first : end[1] if number == end[0] - 1 else None]
+                if len(stretch):
+                    code.append(stretch)
+            elif number >= begun[0]:
+                code.append(stretch)
+        return code
+
+    def _bound(
+        self, code: Sequence[Any], arguments: Sequence[np.ndarray], outputs: Sequence[np.ndarray], bases: np.ndarray
+    ) -> Step:
         context, team = self.context(bases), Team(self.threads)
         kept = (self, arguments, outputs, bases, context)
         steps: list[Step] = []
-        for stretch in self.code:
+        for stretch in code:
             if isinstance(stretch, np.ndarray):
                 call = partial(self._execute, address(stretch), len(stretch), address(context), team.shared)
                 steps.append(partial(_run, team, call, kept))
             else:
                 steps += self._by_numpy(stretch, arguments, outputs)
-        if len(steps) == 1 and isinstance(self.code[0], np.ndarray):
+        if len(steps) == 1 and isinstance(code[0], np.ndarray):
             return steps[0]
-
-        def bound() -> None:
-            try:
-                with np.errstate(all="ignore"):
-                    for step in steps:
-                        step()
-            except REFUSALS as error:
-                raise refusal(error) from error
-
-        return bound
+        return partial(_run_all, steps)
 
     def bases(self, arguments: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> np.ndarray:
         """The addresses that places refer to. An array of another shape or dtype than the plan's, or whose entries do
@@ -137,6 +156,15 @@ class LlvmRunner(Runner):
             scratch = aligned(stretch.scratch_bytes)
             return bind_region(plan, stretch, array, [scratch], 1)
         return [bind_instruction(stretch, [array(slot) for slot in stretch.inputs], array(stretch.output))]
+
+
+def _run_all(steps: Sequence[Step]) -> None:
+    try:
+        with np.errstate(all="ignore"):
+            for step in steps:
+                step()
+    except REFUSALS as error:
+        raise refusal(error) from error
 
 
 def _run_alone(function: Callable[..., None], bases: int, kept: object) -> None:

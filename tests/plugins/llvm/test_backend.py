@@ -577,3 +577,26 @@ def test_only_small_plans_get_code_of_their_own() -> None:
 
     assert unroll_small_plan.generated(plan(xor(), 4)) is not None
     assert unroll_small_plan.generated(plan(classifier(), 500)) is None
+
+
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
+def test_pieces_run_one_after_the_other_are_the_whole(path: Path) -> None:
+    model = dataflow.load(path)
+    data = dict(dataflow.Trainer(model).batches.current()) if model.loss is not None else None
+    known, sizes = model.feed(data)
+    of = model.loss or model.outputs[0]
+    graph = gradient_graph(model.graph, of, list(model.parameters) or model.graph.names("input"))
+    outputs = list(dict.fromkeys([of, *graph.cotangents.values()]))
+    specs = {name: TensorSpec(array.shape, array.dtype) for name, array in known.items()}
+    plan = make_plan(graph.graph, outputs, specs, sizes)
+    arrays = [np.ascontiguousarray(known[name]).reshape(known[name].shape) for name in plan.arguments]
+    whole, apart = ([np.zeros(s.shape, s.dtype) for s in map(plan.spec, plan.output_slots)] for _ in range(2))
+    runner = LlvmRunner(plan)
+    runner.bind(arrays, whole)()
+    covered = []
+    for start, stop, run in LlvmRunner(plan).pieces(arrays, apart):
+        covered += range(start, stop)
+        run()
+    assert covered == [*range(len(plan.instructions))]
+    for expected, found in zip(whole, apart, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
