@@ -117,8 +117,20 @@ def _called_back(instruction: Instruction, call: Call, inputs: Sequence[Any]) ->
         except DataflowError as error:
             raise error.at(node=instruction.node) from None
 
-    result = jax.ShapeDtypeStruct(call.shape, call.dtype)
-    return jax.pure_callback(kernel, result, *(inputs[place] for place in places), vmap_method="sequential")
+    @jax.custom_jvp
+    def computed(*arrays: Any) -> Any:
+        result = jax.ShapeDtypeStruct(call.shape, call.dtype)
+        return jax.pure_callback(kernel, result, *arrays, vmap_method="sequential")
+
+    @computed.defjvp
+    def _(*_: Any) -> Any:
+        raise BackendError(
+            f"JAX has no derivative of op '{instruction.op.name}', which numpy computes for it; take the gradient with "
+            "model.gradients, or write the op with others as a composite op",
+            node=instruction.node,
+        )
+
+    return computed(*(inputs[place] for place in places))
 
 
 # ---------------------------------------------------------------------------------------------------- views

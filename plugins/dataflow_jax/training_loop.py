@@ -12,13 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from dataflow.backends.interface import TrainingLoop, TrainingTask
+from dataflow.backends.interface import TrainingLoop, TrainingTask, VectorGroup
 from dataflow.backends.optimizer import ACCUMULATED
 from dataflow_jax.settings import computing, devices
 from dataflow_jax.sharing import Sharing
 from dataflow_jax.trace_plan import TracedPlan
 from dataflow_jax.training_state import Carried, Changing, Piece, Read, Stretch, all_finite, norm_of, piece_of
-from dataflow_jax.updates import updated
+from dataflow_jax.updates import updated, used_vectors
 from dataflow_nn.optimizers import ALL
 
 RATES = 2048
@@ -51,7 +51,7 @@ class JaxLoop(TrainingLoop):
         self._per_epoch = -(-task.count // task.batch_size)
         self._last = task.count % task.batch_size
         self._compiled: dict[Any, Any] = {}
-        self._rate = task.optimizer.learning_rate
+        self._rate, self._used = task.optimizer.learning_rate, used_vectors(task.optimizer)
         self._plans = {rows: TracedPlan(task.plan(rows)) for rows in {task.batch_size, self._last} - {0}}
         self._single = devices(device)[0].platform == "cpu" and any(
             instruction.op.name in CONVOLUTIONS
@@ -88,9 +88,9 @@ class JaxLoop(TrainingLoop):
     def _run(
         self, batch: int, steps: int, order: np.ndarray | None, step: int, checked: bool
     ) -> tuple[list[np.ndarray], int, float, bool]:
-        task = self._task
+        task, self._used = self._task, used_vectors(self._task.optimizer)
         number = 0 if task.number is None else int(task.number)
-        vectors = self._sharing.everywhere([jnp.array(array, copy=True) for array in self._changing_arrays()])
+        vectors = self._sharing.everywhere(jax.device_put(self._changing_arrays(), may_alias=False))
         held = [
             np.array(array) if role == "held" else 0 for array, (role, _) in zip(task.fixed, self._roles, strict=True)
         ]
@@ -138,8 +138,12 @@ class JaxLoop(TrainingLoop):
     def _changing_arrays(self) -> list[np.ndarray]:
         arrays = []
         for group in self._task.groups:
-            arrays += [group.parameters, *(group.state[name] for name in group.state)]
+            arrays += [group.parameters, *(group.state[name] for name in self._names(group))]
         return [*arrays, *(array for array, _ in self._task.state)]
+
+    def _names(self, group: VectorGroup) -> list[str]:
+        """The vectors of the optimizer that change; the others stay where they are."""
+        return [name for name in group.state if name in (*self._used, ACCUMULATED)]
 
     def _minibatches(
         self,
@@ -240,10 +244,8 @@ class JaxLoop(TrainingLoop):
             gradients = [gradient * factor.astype(gradient.dtype) for gradient in gradients]
         parameters, optimizer, step = [], [], step.astype(np.float64)
         for own, gradient, vectors in zip(changing.parameters, gradients, changing.optimizer, strict=True):
-            names = self._task.optimizer.state_names
-            new, state = updated(
-                self._task.optimizer, own, gradient, {name: vectors[name] for name in names}, step, rate
-            )
+            used = {name: vectors[name] for name in vectors if name != ACCUMULATED}
+            new, state = updated(self._task.optimizer, own, gradient, used, step, rate)
             parameters.append(new)
             optimizer.append({**vectors, **state})
         return parameters, optimizer
@@ -272,7 +274,7 @@ class JaxLoop(TrainingLoop):
     def _apart(self, vectors: list[Any]) -> Changing:
         """The vectors of the groups, taken apart."""
         left, by_group = iter(vectors), []
-        by_group.extend((next(left), {name: next(left) for name in group.state}) for group in self._task.groups)
+        by_group.extend((next(left), {name: next(left) for name in self._names(group)}) for group in self._task.groups)
 
         def part(vector: Any, piece: Piece) -> Any:
             return vector[piece.entries].reshape(piece.shape)
@@ -289,7 +291,7 @@ class JaxLoop(TrainingLoop):
             own = sorted(
                 (piece.entries.start, place) for place, piece in enumerate(self._pieces) if piece.group == number
             )
-            for name in (None, *group.state):
+            for name in (None, *self._names(group)):
                 parts = [
                     changing.parameters[place] if name is None else changing.optimizer[place][name] for _, place in own
                 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import copy
 from typing import Any
 
@@ -11,6 +11,26 @@ import numpy as np
 
 from dataflow.backends.optimizer import Optimizer
 from dataflow_jax.table.entries import has_ufunc
+
+
+class _Asked(dict[str, np.ndarray]):
+    """State that knows which of it was asked for."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        super().__init__({name: np.ones(1) for name in names})
+        self.names: list[str] = []
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        self.names.append(name)
+        return super().__getitem__(name)
+
+
+def used_vectors(optimizer: Optimizer) -> list[str]:
+    """Which vectors of its state the rule uses, as its settings are: without momentum, no velocity. It is tried on one
+    number."""
+    asked = _Asked(optimizer.state_names)
+    copy(optimizer).update(np.ones(1), np.ones(1), asked, 1)
+    return [name for name in optimizer.state_names if name in asked.names]
 
 
 class Vector(np.lib.mixins.NDArrayOperatorsMixin):

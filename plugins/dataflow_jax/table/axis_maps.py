@@ -48,12 +48,19 @@ def pad_transpose(call: Call, g: Any, size: Any, padding: Any, mode: str, axes: 
 
 def resample(call: Call, x: Any, axis: int, outside: float, **attributes: Any) -> Any:
     """Along one axis."""
+    _require_finite(call, x)
     return _mapped(call, x, axis, "resample", axis=0, outside=outside, **attributes)
 
 
 def resample_transpose(call: Call, g: Any, axis: int, **attributes: Any) -> Any:
     """Along one axis."""
+    _require_finite(call, g)
     return _mapped(call, g, axis, "resample_transpose", axis=0, **attributes)
+
+
+def _require_finite(call: Call, x: Any) -> None:
+    """Products with weights that are 0 are left out here, and are NaN in numpy where an entry is not finite."""
+    call.require(jnp.isfinite(jnp.asarray(x)))
 
 
 def _pairs(padding: Any, axes: Any, ndim: int) -> Iterator[tuple[int, tuple[int, int]]]:

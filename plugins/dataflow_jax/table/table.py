@@ -18,19 +18,24 @@ from dataflow_jax.table.random_numbers import random_uniform
 # ---------------------------------------------------------------------------------------------------- elementwise
 
 
+def _truth(x: Any) -> Any:
+    """Which entries are not 0. XLA makes whole numbers of 64 bits of truth values that are compared with one."""
+    x = jnp.asarray(x)
+    return x if x.dtype == bool else x != 0
+
+
 def _where(call: Call, condition: Any, a: Any, b: Any) -> Any:
-    return jnp.where(jnp.asarray(condition) != 0, call.array(a), call.array(b))
+    return jnp.where(_truth(condition), call.array(a), call.array(b))
 
 
 def _masked(call: Call, x: Any, keep: Any, source: Any) -> Any:
     source = jnp.asarray(source)
-    kept = jnp.where(jnp.asarray(keep) != 0, call.array(x), 0)
+    kept = jnp.where(_truth(keep), call.array(x), call.array(0))
     return jnp.where(source != source, call.array(source), kept)
 
 
 def _cast(call: Call, x: Any, dtype: Any) -> Any:
-    x = jnp.asarray(x)
-    return x != 0 if call.dtype.kind == "b" else x.astype(call.dtype)
+    return _truth(x) if call.dtype.kind == "b" else jnp.asarray(x).astype(call.dtype)
 
 
 # ---------------------------------------------------------------------------------------------------- shapes

@@ -20,13 +20,13 @@ ALL = slice(None)
 
 def correlate(call: Call, x: Any, W: Any, **attributes: Any) -> Any:
     """The product of a convolution."""
-    x, W = _factor(call, x), _factor(call, W)
+    x, W = _factors(call, x, W)
     return _rounded(call, _correlated(x, W, **attributes))
 
 
 def correlate_kernel(call: Call, x: Any, y: Any, kernel: Any, **attributes: Any) -> Any:
     """JAX's transpose of the product with respect to the kernel."""
-    x, y = _factor(call, x), _factor(call, y)
+    x, y = _factors(call, x, y)
     shape = jax.ShapeDtypeStruct(call.shape, y.dtype)
     (W,) = jax.linear_transpose(lambda W: _correlated(x, W, **attributes), shape)(y)
     return _rounded(call, W)
@@ -34,15 +34,19 @@ def correlate_kernel(call: Call, x: Any, y: Any, kernel: Any, **attributes: Any)
 
 def correlate_transpose(call: Call, y: Any, W: Any, size: Any, **attributes: Any) -> Any:
     """JAX's transpose of the product with respect to x."""
-    y, W = _factor(call, y), _factor(call, W)
+    y, W = _factors(call, y, W)
     shape = jax.ShapeDtypeStruct(call.shape, y.dtype)
     (x,) = jax.linear_transpose(lambda x: _correlated(x, W, **attributes), shape)(y)
     return _rounded(call, x)
 
 
-def _factor(call: Call, array: Any) -> Any:
-    """Whole numbers are multiplied as floats, which is exact up to 2^53: XLA has no fast product of them."""
-    return jnp.asarray(array, call.dtype if call.dtype.kind == "f" else np.float64)
+def _factors(call: Call, *arrays: Any) -> list[Any]:
+    """Whole numbers are multiplied as floats, which is exact up to 2^53: XLA has no fast product of them. It leaves out
+    products with the zeros of padding, which are NaN where the other factor is not finite: those are left to numpy."""
+    factors = [jnp.asarray(array, call.dtype if call.dtype.kind == "f" else np.float64) for array in arrays]
+    for factor in factors:
+        call.require(jnp.isfinite(factor))
+    return factors
 
 
 def _rounded(call: Call, product: Any) -> Any:
