@@ -41,7 +41,7 @@ if way in ("pandas", "one thread"):
         return pandas.read_csv(path)
 else:
     if way != "numpy":
-        import pyarrow.csv
+        import pyarrow.compute, pyarrow.csv
     from dataflow.data.readers import csv
     if way == "numpy":
         csv.is_arrow_worth = lambda origin: False

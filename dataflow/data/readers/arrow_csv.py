@@ -15,7 +15,6 @@ _WORTH = 2**23
 """The bytes of a file from which on the import of pyarrow is soon made up for."""
 _GAPS = ["", "nan", "NaN", "NAN", "na", "NA", "n/a", "N/A", "null", "NULL", "none", "None", "?"]
 _BLOCK = 2**18  # bytes that are cut before they are converted, while they are in a processor's cache
-_CELLS = 2**14  # that are read at once, for the same reason
 _NONE = np.empty(0, np.intp)
 
 
@@ -48,29 +47,22 @@ class ArrowNumbers(CutLines):
         """As those of ``PlainCells``; none is odd. ``NotPlainError`` where a cell is no finite number."""
         import pyarrow as pa
 
-        width, block = self._width, pa.py_buffer(self._block)
-        step = _CELLS // width + 1
+        width, ends = self._width, self._ends
         # to pyarrow, each cell and each separator is a text; those that are null it does not read
         wanted = np.zeros(2 * width, np.bool_)
         wanted[[2 * position for position in positions]] = True
-        valid = pa.py_buffer(np.packbits(np.tile(wanted, min(step, self.rows)), bitorder="little"))
-        values = np.empty((self.rows, len(positions)))
-        columns = slice(None) if len(positions) == width else positions
-        start = 0
-        for row in range(0, self.rows, step):
-            ends = self._ends[row * width : (row + step) * width]
-            bounds = self._scratch("bounds", 2 * len(ends) + 1, np.int32)
-            bounds[0] = start
-            bounds[1::2] = ends
-            np.add(bounds[1::2], 1, out=bounds[2::2])
-            start = int(bounds[-1])
-            texts = pa.StringArray.from_buffers(2 * len(ends), pa.py_buffer(bounds), block, valid)
-            try:
-                read = texts.cast(pa.float64())
-            except pa.ArrowInvalid:
-                raise NotPlainError from None
-            cells = np.frombuffer(read.buffers()[1], np.float64, 2 * len(ends))[::2]
-            values[row : row + step] = cells.reshape(-1, width)[:, columns]
+        valid = np.packbits(np.tile(wanted, self.rows), bitorder="little")
+        bounds = self._scratch("bounds", 2 * len(ends) + 1, np.int32)
+        bounds[0] = 0
+        bounds[1::2] = ends
+        np.add(bounds[1::2], 1, out=bounds[2::2])
+        texts = pa.StringArray.from_buffers(2 * len(ends), *map(pa.py_buffer, (bounds, self._block, valid)))
+        try:
+            read = texts.cast(pa.float64())
+        except pa.ArrowInvalid:
+            raise NotPlainError from None
+        cells = np.frombuffer(read.buffers()[1], np.float64, 2 * len(ends))[::2].reshape(-1, width)
+        values = np.array(cells if len(positions) == width else cells[:, positions])
         if not np.isfinite(values).all():
             raise NotPlainError
         return [(values[:, i], None, _NONE) for i in range(len(positions))]
