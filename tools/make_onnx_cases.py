@@ -35,8 +35,6 @@ REASONS = (
     (r"(Scan) needs an input 1", "of an opset before 9, where it goes through batches"),
     (r"the (starts) is computed", "cuts an array where a loop computes it"),
     (r"(opset \d), which is too old", "of an opset before 7, where ops broadcast in other ways"),
-    (r"(LSTM) with peepholes", "the layer here has no peepholes"),
-    (r"(BitCast)", "takes the bits of floats for those of whole numbers, which no op here does"),
     (r"not supported: (\w+)", "rare, and not translated"),
 )
 """What in a refusal tells why, with the part that names the op or the type, and the reason in words."""

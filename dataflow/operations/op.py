@@ -277,7 +277,14 @@ class Op(Rules):
     def result_dtype(self, specs: Sequence[TensorSpec | None], literals: Mapping[int, Literal]) -> np.dtype:
         """numpy's result type, in which plain numbers adapt to the arrays beside them."""
         dtypes = [literals.get(i, spec.dtype) for i, spec in enumerate(specs) if spec is not None]
-        return np.result_type(*dtypes)
+        return self._holding(literals, np.result_type(*dtypes))
+
+    def _holding(self, literals: Mapping[int, Literal], dtype: np.dtype) -> np.dtype:
+        """The dtype of a result, which plain numbers take; a ``DtypeError`` where it does not hold one of them."""
+        for number in literals.values() if dtype.kind in "iu" else ():
+            if not np.iinfo(dtype).min <= number <= np.iinfo(dtype).max:
+                raise DtypeError(f"op '{self.name}': {dtype} does not hold {number}; cast the array to a wider dtype")
+        return dtype
 
     def _elementwise_dtype(
         self, specs: Sequence[TensorSpec | None], attributes: Mapping[str, Any], literals: Mapping[int, Literal]
@@ -302,7 +309,7 @@ class Op(Rules):
                 names = ", ".join(str(spec.dtype) for spec in specs if spec is not None)
                 raise DtypeError(f"op '{self.name}' of {names} gives {dtype}; cast its inputs to float64 or float32")
             self._dtypes[key] = dtype
-        return self._dtypes[key]
+        return self._holding(literals, self._dtypes[key])
 
     # -------------------------------------------------------------------------------------------- documentation
 

@@ -55,28 +55,38 @@ def gru(x, W, R, b=None, h0=None, *, direction: Direction = "forward", linear_be
 
 
 @op(outputs=("y", "h", "c"))
-def lstm(x, W, R, b=None, h0=None, c0=None, *, direction: Direction = "forward"):
+def lstm(x, W, R, b=None, h0=None, c0=None, P=None, *, direction: Direction = "forward"):
     """Long short-term memory (Hochreiter and Schmidhuber, 1997): c' = f · c + i · g and h' = o · tanh(c'), where i, o
     and f are sigmoids of W x + R h + b, and g is its tanh.
 
     Shapes, states and directions are those of ``rnn``, but W is (directions, 4 · width, inputs), R (directions, 4 ·
     width, width) and b (directions, 8 · width): for i, o, f and g, in this order, as in ONNX. c is the last cell.
+
+    P, (directions, 3 · width) for i, o and f, are peepholes (Gers and Schmidhuber, 2000), through which the gates see
+    the cell: P · c is added to i and f, P · c' to o. Where P is left out, they do not.
     """
 
-    def step(given, h, c, R, own):
+    def step(given, h, c, R, own, peep=None):
         width = R.shape[-1]
         gates = given + h @ transpose(R)
         i, o, f, g = (gates[..., k * width : (k + 1) * width] for k in range(4))  # all that follows has one shape
+        if peep is not None:
+            i, f = i + _part(peep, 0, width) * c, f + _part(peep, 2 * width, 3 * width) * c
         cell = sigmoid(f) * c + sigmoid(i) * tanh(g)
+        if peep is not None:
+            o = o + _part(peep, width, 2 * width) * cell
         return sigmoid(o) * tanh(cell), cell
 
-    y, states = _run("lstm", step, 4, x, W, R, b, [h0, c0], direction)
+    if P is not None and (R.ndim != 3 or P.shape != (R.shape[0], 3 * R.shape[-1])):
+        raise ShapeError(f"lstm takes peepholes P of (directions, 3 · width), not {format_shape(P.shape)}")
+    y, states = _run("lstm", step, 4, x, W, R, b, [h0, c0], direction, extra=P)
     return y, *states
 
 
-def _run(name, step, gates, x, W, R, b, first, direction, apart=False):
+def _run(name, step, gates, x, W, R, b, first, direction, apart=False, extra=None):
     """The states after each step, (steps, directions, examples, width), and the last ones. ``step`` makes the next
-    states of what W and b give it, the states, R, and R's own bias, which is added beforehand unless ``apart``."""
+    states of what W and b give it, the states, R, and R's own bias, which is added beforehand unless ``apart``; and of
+    the direction's part of ``extra``, if there is any."""
     count = 2 if direction == "bidirectional" else 1
     width = R.shape[-1] if R.ndim == 3 else 0
     steps, inputs = (x.shape[0], x.shape[2]) if x.ndim == 3 else (0, 0)
@@ -97,13 +107,14 @@ def _run(name, step, gates, x, W, R, b, first, direction, apart=False):
         if b is not None:
             both = index(b, key=f"{d}, :{gates * width}")
             given = given + (both if apart else both + own)
+        more = [] if extra is None else [index(extra, key=f"{d}")]
         like = index(given, key=f"0, :, :{width}")
         zero = cast(like < like, dtype=given.dtype.name)  # which has no derivative
         states = [zero if h is None else index(h, key=f"{d}") for h in first]
         backward = direction == "reverse" or d == 1
         each = []
         for t in reversed(range(steps)) if backward else range(steps):
-            states = step(index(given, key=f"{t}"), *states, recurrent, own)
+            states = step(index(given, key=f"{t}"), *states, recurrent, own, *more)
             each.append(states[0])
         results.append(each[::-1] if backward else each)
         lasts.append(states)
@@ -145,3 +156,4 @@ def _(rng):
 def _(rng):
     yield sample(*_arrays(rng, 4))
     yield sample(*[*_arrays(rng, 4)][:3], direction="reverse")
+    yield sample(*_arrays(rng, 4), rng.normal(size=(1, 3)))

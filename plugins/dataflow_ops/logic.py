@@ -8,8 +8,9 @@ from functools import partial
 
 import numpy as np
 
-from dataflow import elementwise, op, sample
+from dataflow import DtypeError, TensorSpec, elementwise, op, primitive, sample
 from dataflow.operations.engine_ops import abs_
+from dataflow.operations.engine_ops.comparison_ops import Dtype
 
 _logic = partial(elementwise, operation="none", hides_nan=True)
 
@@ -63,6 +64,36 @@ shift_right = _bits(
     "a with its bits moved to the right by b places, a / 2ᵇ rounded down, elementwise; of whole numbers.",
     name="shift_right",
 )
+
+
+@primitive(operation="none", elementwise=True, hides_nan=True)
+def bitcast(x, *, dtype: Dtype):
+    """The bits of x, elementwise, read as numbers of another dtype of the same width; it has no derivative."""
+    return np.asarray(x).view(dtype)
+
+
+@bitcast.shape
+def _(x, *, dtype):
+    target = np.dtype(dtype)
+    if x.dtype.itemsize != target.itemsize or (target.kind == "b" and x.dtype.kind != "b"):
+        raise DtypeError(f"bitcast takes a dtype of the width of {x.dtype}, and bool for booleans alone, not {dtype}")
+    return TensorSpec(x.shape, target)
+
+
+@bitcast.vjp
+def _(g, y, x):
+    return None
+
+
+@bitcast.batch
+def _(batched, x, *, dtype):
+    return bitcast(x, dtype=dtype)
+
+
+@bitcast.samples
+def _(rng):
+    yield sample(rng.integers(-9, 9, size=(3, 4)), dtype="uint64")
+    yield sample(np.array([True, False]), dtype="uint8")
 
 
 def _whole(count, low, high):

@@ -371,9 +371,7 @@ def _compare(case: Numbered) -> None:
     try:
         for call in case.calls:
             forward(model.graph, order, {**call.inputs, **call.parameters}, model.feed(call.inputs)[1])
-    except DataflowError as error:
-        if "out of bounds for" in str(error):
-            return  # a plain number that whole numbers do not hold, which compiled code wraps around
+    except DataflowError:
         for backend in BACKENDS:
             f = model.compile(values=[*model.outputs, loss], gradients=case.wrt, backend=backend)
             assert refuses(lambda f=f, inputs=call.inputs: f(data=inputs)), f"{backend} takes what the run refuses"

@@ -123,11 +123,7 @@ def _cast_like(call: Call) -> Any:
 
 @translates("BitCast", until=28)
 def _bit_cast(call: Call) -> Any:
-    """Whole numbers of one width have the same bits."""
-    x, dtype = call.value(0), dtype_of(call.attribute("to"))
-    if x.dtype.kind not in "iu" or dtype.kind not in "iu" or x.dtype.itemsize != dtype.itemsize:
-        raise DeclinedError(f"BitCast of {x.dtype} to {dtype} is not supported")
-    return ops.cast(x, dtype=dtype.name)
+    return ops.bitcast(call.value(0), dtype=dtype_of(call.attribute("to")).name)
 
 
 @translates("Clip", since=6, until=13)

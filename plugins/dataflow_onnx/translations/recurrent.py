@@ -19,13 +19,13 @@ def _layer(call: Call, op: Any, **how: Any) -> Any:
     steps = call.value(0).shape[1 if call.attribute("layout", 0) else 0]
     if call.has(4) and set(call.numbers(4, "the lengths")) != {steps}:
         raise DeclinedError(f"{call.op} with a length of its own for each example is not supported")
-    if call.has(7) or call.attribute("clip") is not None or call.attribute("input_forget", 0):
-        raise DeclinedError(f"{call.op} with peepholes, clipping or coupled gates is not supported")
+    if call.attribute("clip") is not None or call.attribute("input_forget", 0):
+        raise DeclinedError(f"{call.op} with clipping or coupled gates is not supported")
     batched = call.attribute("layout", 0)
-    x, first = call.value(0), [call.optional(i) for i in ((5, 6) if call.op == "LSTM" else (5,))]
+    x, first = call.value(0), [call.optional(i) for i in ((5, 6, 7) if call.op == "LSTM" else (5,))]
     if batched:
         x = ops.transpose(x, axes=(1, 0, 2))
-        first = [None if state is None else ops.transpose(state, axes=(1, 0, 2)) for state in first]
+        first[:2] = [None if state is None else ops.transpose(state, axes=(1, 0, 2)) for state in first[:2]]
     outputs = op(x, call.value(1), call.value(2), call.optional(3), *first, direction=direction, **how)
     y, *states = (outputs[name] for name in outputs.names)
     if not batched:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dataflow import Graph, Model, ShapeError, ops
+from dataflow.analysis.gradient_check import check_gradients
 
 RNG = np.random.default_rng(2)
 STEPS, EXAMPLES, INPUTS, WIDTH = 4, 3, 2, 5
@@ -96,3 +97,32 @@ def test_what_does_not_fit() -> None:
     ):
         with pytest.raises(ShapeError, match=r"takes x of \(steps, examples, inputs\) with a number of steps"):
             call()
+
+
+def test_peepholes_are_those_of_the_formulas_and_their_gradients_those_of_finite_differences() -> None:
+    """The formulas of ONNX's specification of LSTM, by hand."""
+    given = {
+        "x": RNG.normal(size=(STEPS, EXAMPLES, INPUTS)),
+        "W": RNG.normal(size=(2, 4 * WIDTH, INPUTS)),
+        "R": RNG.normal(size=(2, 4 * WIDTH, WIDTH)),
+        "P": RNG.normal(size=(2, 3 * WIDTH)),
+    }
+    graph = Graph("g")
+    x, W, R, P = (graph.input(key, value.shape) for key, value in given.items())
+    outputs = ops.lstm(x, W, R, None, None, None, P, direction="bidirectional")
+    graph.node("r", outputs)
+    graph.node("f", ops.sum(outputs.y * outputs.y) + ops.sum(outputs.c))
+    found = Model(graph, ["f"]).run(**given)
+    for d, steps in enumerate((given["x"], given["x"][::-1])):
+        h = c = np.zeros((EXAMPLES, WIDTH))
+        p_i, p_o, p_f = np.split(given["P"][d], 3)
+        for step in steps:
+            i, o, f, g = np.split(step @ given["W"][d].T + h @ given["R"][d].T, 4, -1)
+            i, f = 1 / (1 + np.exp(-i - p_i * c)), 1 / (1 + np.exp(-f - p_f * c))
+            c = f * c + i * np.tanh(g)
+            h = np.tanh(c) / (1 + np.exp(-o - p_o * c))
+        np.testing.assert_allclose(found["r:h"][d], h, rtol=1e-12)
+        np.testing.assert_allclose(found["r:c"][d], c, rtol=1e-12)
+    assert check_gradients(Model(graph, ["f"]), "f", list(given), given).ok
+    with pytest.raises(ShapeError, match=r"peepholes P of \(directions, 3 · width\), not \(2, 4\)"):
+        ops.lstm(given["x"], given["W"], given["R"], None, None, None, given["P"][:, :4])
