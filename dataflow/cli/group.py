@@ -174,7 +174,10 @@ def _guarded(ctx: click.Context) -> Iterator[None]:
         if isinstance(error, click.NoSuchOption) and error.ctx is not None:
             options = [name for option in error.ctx.command.get_params(error.ctx) for name in option.opts]
             setattr(error, "possibilities", closest(error.option_name, options))  # noqa: B010 (click calls it final)
-        setattr(error, "message", clean(error.message))  # noqa: B010 (it may quote a file's name, as in "run *")
+        message = error.message.replace("a valid integer range", "a whole number").replace(
+            "a valid float range", "a number"
+        )
+        setattr(error, "message", clean(message))  # noqa: B010 (it may quote a file's name, as in "run *")
         raise
     except (click.exceptions.Exit, BrokenPipeError):
         raise

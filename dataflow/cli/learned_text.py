@@ -19,7 +19,8 @@ def learned_text(learned: Preparation, labels: Mapping[str, Sequence[str]]) -> s
     rows: list[tuple[str, str, str]] = []
     for name, column in learned.columns.items():
         if column.fill is not None:
-            rows.append(("column", name, f"a missing cell is {column.fill!r}"))
+            fill = number_text(column.fill) if isinstance(column.fill, float) else repr(column.fill)
+            rows.append(("column", name, f"a missing cell is {fill}"))
         if column.names is not None:
             rows.append(("column", name, f"categories {_listed(column.names)}"))
     for name, item in learned.inputs.items():

@@ -126,7 +126,7 @@ def step_seconds(
     sync_every: int = 1,
 ) -> float:
     """Seconds of a step on ``batch`` examples, of which each worker computes its share; with ``sync_every``, workers
-    sum in every so manieth step alone."""
+    sum once in so many steps."""
     seconds = work.computing(math.ceil(batch / workers))
     if workers > 1:
         size = work.gradient_bytes

@@ -43,6 +43,7 @@ def new_plugin(name: str) -> NewPlugin:
         "distribution": f"dataflow-{op.replace('_', '-')}",
         "module": f"dataflow_{op}",
         "op": op,
+        "padded": f"{op:<21}  ",  # so that the remarks of commands stand below each other
         "optimizer": f"{op}_descent",
         "Optimizer": "".join(word.capitalize() for word in op.split("_")) + "Descent",
     }
@@ -56,7 +57,8 @@ def _check_free(op: str, words: Mapping[str, str]) -> None:
     for kind, taken in (("op", op), ("block", op), ("optimizer", words["optimizer"])):
         if (kind, taken) in found.owners:
             raise DataflowError(
-                f"the {kind} '{taken}' is there already, from {found.owners[kind, taken]}; take another name"
+                f"the {kind} '{taken}' is there already, from {found.owners[kind, taken]}; take another name, such as "
+                f"my-{op.replace('_', '-')}"
             )
     if op in USED:
         raise DataflowError(f"'{op}' means something else in Python, or in the plugin's files; take another name")
@@ -199,7 +201,7 @@ A plugin of dataflow with the op `$op` and the optimizer `$optimizer`.
 ```
 pip install -e .                    # dataflow finds it by its entry point, in pyproject.toml
 dataflow plugins                    # is it there?
-dataflow ops $op                    # what it is
+dataflow ops ${padded}# what it is
 dataflow train example.toml         # a model file that uses both
 pip install pytest && pytest        # its tests
 ```

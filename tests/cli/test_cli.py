@@ -278,3 +278,23 @@ def test_run_computes_each_node_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Op, "compute", counted)
     assert CliRunner().invoke(main, ["run", str(MODELS / "xor.toml")]).exit_code == 0
     assert calls.count("relu") == calls.count("mse") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "x.toml", "--epochs", "many"], "'many' is not a whole number"),
+        (["draw", "x.toml", "--time-limit", "long"], "'long' is not a number"),
+        (["new-plugin", "relu"], "take another name, such as my-relu"),
+    ],
+)
+def test_wrong_words_are_told_in_plain_english(words, message):
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code in (1, 2)
+    assert message in done.stderr
+
+
+def test_what_is_built_in_is_listed_once():
+    lines = CliRunner().invoke(main, ["plugins"]).stdout.splitlines()
+    assert lines.count("  dataflow") == 1
+    assert {"    backend: numpy", "    file formats: .toml, .msgpack"} <= set(lines)

@@ -40,7 +40,7 @@ def command(session: Session, name: str, output_dir: Path, as_json: bool, quiet:
         "pip install -e .",
         f"dataflow ops {plugin.op}",
         "dataflow train example.toml",
-        "pytest",
+        "pip install pytest && pytest",
     ]
     if as_json:
         files = [str(folder / path) for path in plugin.files]

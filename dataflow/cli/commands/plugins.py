@@ -36,7 +36,9 @@ def command(session: Session, as_json: bool, quiet: bool) -> None:
     for document in documents:
         name, version = document["distribution"], document["version"]
         distribution = "built in" if name is None else f"{name} {version}"
-        blocks.setdefault(distribution, []).extend(_lines(document))
+        lines = _lines(document)
+        known = blocks.setdefault(distribution, [])
+        known += lines[1:] if lines[0] in known else lines  # what is built in has one name
     text = [line for name, lines in blocks.items() for line in (clean(name), *lines, "")]
     text += [line for note in others for line in _wrap(f"warning: {note}", "")]
     session.say("\n".join(text).rstrip())
