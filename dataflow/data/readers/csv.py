@@ -351,6 +351,10 @@ class _Table:
     def error_of_csv(self, reason: str) -> DataError:
         """The error for what the reader of CSV does not take: mostly a quote that is not closed, at the line where it
         stands."""
+        if reason.startswith("field larger") and self.quote is not None:
+            return self.lines.error(
+                f"a cell is longer than {csv.field_size_limit()} characters; {_OPEN_QUOTE}", self.quote
+            )
         if reason != "unexpected end of data":
             return self.lines.error(f"this is no row of a CSV file: {reason}", self.line)
         return self.lines.error(_OPEN_QUOTE, self.line if self.quote is None else self.quote)

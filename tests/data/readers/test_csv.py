@@ -251,6 +251,15 @@ def test_quotes(tmp_path):
     assert [table.place(row) for row in range(3)] == ["line 2", "line 4", "line 5"]
 
 
+def test_a_quote_that_is_never_closed_is_named_where_it_opens(tmp_path):
+    lines = ["1.5,2.5"] * 40_000
+    lines[100] = '"1.5,2.5'
+    with pytest.raises(
+        DataError, match=r":102: a cell is longer than 131072 characters; a quote is opened here and not"
+    ):
+        read(tmp_path / "a.csv", "\n".join(["a,b", *lines]))
+
+
 def test_rows_of_other_lengths_are_one_error(tmp_path):
     with pytest.raises(DataError, match=r":3: the row has 2 cells, the header 3"):
         read(tmp_path / "a.csv", "a,b,c\n1,2,3\n4,5\n")
