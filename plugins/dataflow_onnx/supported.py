@@ -19,22 +19,32 @@ DEEPEST = 32
 """How deep functions are nested."""
 
 
+ML = "ai.onnx.ml"
+"""The domain of what skl2onnx writes."""
+
+
 def check_supported(proto: onnx.ModelProto, opset: int) -> None:
     """A ``FileFormatError`` that lists every op that is missing, how often it is used, and the opset."""
     own_functions = {(function.domain, function.name): function for function in proto.functions}
     own = own_functions.keys()
     missing: Counter[str] = Counter()
     count = 0
+    versions = {"": opset, ML: ml_opset(proto)}
     bodies: list[Iterable[Any]] = [proto.graph.node, *(function.node for function in proto.functions)]
     while bodies:
         for node in bodies.pop():
             count += 1
-            if (node.domain, node.op_type) not in own and not is_supported(node.domain, node.op_type, opset):
+            if (node.domain, node.op_type) not in own and not is_supported(
+                node.domain, node.op_type, versions.get(node.domain, opset)
+            ):
                 missing[f"{node.domain}.{node.op_type}" if node.domain else node.op_type] += 1
             bodies += [attribute.g.node for attribute in node.attribute if attribute.HasField("g")]
     if missing:
         listed = ", ".join(f"{name} ({number}×)" for name, number in missing.most_common())
-        raise FileFormatError(f"of the ops of opset {opset} that the model uses, these are not supported: {listed}")
+        trees = "; trees have no derivative" if any(name.startswith(f"{ML}.Tree") for name in missing) else ""
+        raise FileFormatError(
+            f"of the ops of opset {opset} that the model uses, these are not supported: {listed}{trees}"
+        )
     count += sum(_inside(own_functions, node, 0, {}) for node in proto.graph.node)
     if count > limits.current().nodes:
         most = limits.current().nodes
@@ -55,11 +65,16 @@ def _inside(functions: dict[Any, Any], node: onnx.NodeProto, depth: int, known: 
     return known[key]
 
 
+def ml_opset(proto: onnx.ModelProto) -> int:
+    """The opset of ``ai.onnx.ml`` that a model uses."""
+    return next((entry.version for entry in proto.opset_import if entry.domain == ML), 1)
+
+
 def is_supported(domain: str, op: str, opset: int) -> bool:
     """Whether an op has a translation for an opset, or ONNX defines it by other ops that have."""
-    if domain not in ("", "ai.onnx"):
+    if domain not in ("", "ai.onnx", ML):
         return False
-    schema = schema_of(op, opset)
+    schema = schema_of(op, opset, domain)
     if schema is None:
         return False
     since, until, _ = TABLE.get(op, (1, 0, None))
@@ -72,10 +87,10 @@ def is_supported(domain: str, op: str, opset: int) -> bool:
     return False
 
 
-def schema_of(op: str, opset: int) -> Any:
+def schema_of(op: str, opset: int, domain: str = "") -> Any:
     """What ONNX says of an op in an opset; nothing where there is no such op, or it is no longer."""
     try:
-        schema = onnx.defs.get_schema(op, opset, "")
+        schema = onnx.defs.get_schema(op, opset, ML if domain == ML else "")
     except onnx.defs.SchemaError:
         return None
     return None if schema.deprecated else schema

@@ -22,7 +22,7 @@ from dataflow_onnx.control import CONTROL, Control
 from dataflow_onnx.names import Names
 from dataflow_onnx.sequences import sequence_call
 from dataflow_onnx.size_arithmetic import SIZES
-from dataflow_onnx.supported import DEEPEST, schema_of
+from dataflow_onnx.supported import DEEPEST, ML, ml_opset, schema_of
 from dataflow_onnx.tensors import TYPES, array_of
 
 Scope = dict[str, Operand | None]
@@ -37,6 +37,7 @@ class Translator:
 
     def __init__(self, graph: Graph, names: Names, opset: int, proto: onnx.ModelProto, folder: Path | None) -> None:
         self._graph, self._names, self._opset, self._folder = graph, names, opset, folder
+        self._ml_opset = ml_opset(proto)
         self._functions = {(function.domain, function.name): function for function in proto.functions}
         self._inside: list[tuple[str, str]] = []
         self._count = 0
@@ -103,7 +104,7 @@ class Translator:
         if function is not None:
             self._call(function, node, operands, attributes, scope)
             return
-        schema = schema_of(node.op_type, self._opset)
+        schema = schema_of(node.op_type, self._ml_opset if node.domain == ML else self._opset, node.domain)
         if schema is None:
             raise FileFormatError(f"{node.op_type} of opset {self._opset} is not supported")
         _check_signature(schema, node)

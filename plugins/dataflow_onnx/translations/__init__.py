@@ -1,6 +1,7 @@
 """How each op of ONNX is said with ops of dataflow. Importing this package fills the table."""
 
 from dataflow_onnx.translations import (
+    classical,
     elementwise,
     indexing,
     layers,
@@ -15,6 +16,7 @@ from dataflow_onnx.translations import (
 )
 
 __all__ = [
+    "classical",
     "elementwise",
     "indexing",
     "layers",
