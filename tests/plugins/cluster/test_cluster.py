@@ -280,18 +280,16 @@ def two_workers() -> Iterator[Any]:
             yield workers
 
 
+KILLS = 20
+
+
 @pytest.mark.slow
 def test_killed_workers_change_nothing(two_workers: Any, data: dict[str, np.ndarray]) -> None:
-    alone, shared, lossy = net(), net(), net()
-    dataflow.train(alone, data, **RUN)
-    dataflow.train(shared, data, cluster=two_workers, **RUN)
-    assert 0 < distance(alone, shared) < 1e-12  # two parts: other sums, so that it was not computed here
-    client = two_workers._client
+    client, killed, ended, moments = two_workers._client, list[int](), threading.Event(), random.Random(5)
     assert all(address.startswith("tcp://127.0.0.1:") for address in client.scheduler_info()["workers"])
-    killed, ended, moments = list[int](), threading.Event(), random.Random(5)
 
     def kill() -> None:
-        while not ended.wait(moments.uniform(0.5, 2.0)) and len(killed) < 5:
+        while not ended.wait(moments.uniform(0.2, 1.0)) and len(killed) < KILLS:
             workers = client.run_on_scheduler(lambda dask_scheduler: [*dask_scheduler.workers])
             if workers:
                 address = moments.choice(workers)
@@ -302,16 +300,68 @@ def test_killed_workers_change_nothing(two_workers: Any, data: dict[str, np.ndar
                 except Exception:  # noqa: BLE001 (it was gone before)
                     continue
 
+    steps = 0
+
+    def count(progress: Any) -> None:
+        nonlocal steps
+        steps += 1
+        if len(killed) == KILLS and steps >= 100:
+            raise StopTraining
+
+    def stop(progress: Any) -> None:
+        if (progress.epoch - 1) * progress.batches + progress.batch == steps:
+            raise StopTraining
+
+    options = {**RUN, "epochs": 10**6}
+    alone, here, lossy = net(), net(), net()
     killer = threading.Thread(target=kill)
     killer.start()
     try:
-        dataflow.train(lossy, data, cluster=two_workers, **RUN, on_batch=lambda _: time.sleep(0.05))
+        dataflow.train(lossy, data, cluster=two_workers, on_batch=count, **options)
     finally:
         ended.set()
         killer.join()
-    assert killed
-    print(f"killed {len(killed)} workers")
-    assert distance(shared, lossy) == 0
+    assert len(set(killed)) == KILLS
+    dataflow.train(here, data, cluster=Here(2), on_batch=stop, **options)
+    assert distance(here, lossy) == 0
+    dataflow.train(alone, data, on_batch=stop, **options)
+    assert distance(alone, lossy) > 0
+
+
+@pytest.mark.slow
+def test_an_open_client_stays_open(two_workers: Any, data: dict[str, np.ndarray]) -> None:
+    client = two_workers._client
+    for options in ({**RUN, "backend": "llvm"}, {**RUN, "sync_every": 3}):
+        here, there = net(), net()
+        dataflow.train(here, data, cluster=Here(2), **options)
+        dataflow.train(there, data, cluster=client, **options)
+        assert distance(here, there) == 0
+    assert client.status == "running"
+    client.run(exec, "from dataflow.training.minibatches import part_work; part_work.installed_version = lambda: '99'")
+    with pytest.raises(TrainingError, match=r"worker tcp://127.0.0.1:[0-9]+ has dataflow 99, not .*; install the same"):
+        dataflow.train(net(), data, cluster=client, **RUN)
+
+
+@pytest.mark.parametrize(
+    ("address", "warns"),
+    [("tcp://192.0.2.1:8786", True), ("tls://192.0.2.1:8786", False), ("tcp://127.0.0.1:9", False)],
+)
+def test_who_could_run_code_is_told(
+    address: str, warns: bool, data: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        distributed = pytest.importorskip("distributed")
+
+    def refuse(*arguments: Any, **more: Any) -> None:
+        raise OSError("no answer")
+
+    monkeypatch.setattr(distributed, "Client", refuse)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with pytest.raises(TrainingError, match=f"no scheduler answers at {address} within 10 s"):
+            dataflow.train(net(), data, cluster=address)
+    assert any("can run code as you" in str(one.message) for one in told) == warns
 
 
 @pytest.mark.slow
