@@ -54,7 +54,12 @@ def _place(call: Call, x: Any, key: str, shape: Any) -> Any:
 
 
 def _place_all(call: Call, *xs: Any, keys: tuple[str, ...], shape: Any) -> Any:
-    """Parts that do not meet: written one after the other, so that each takes as long as it is."""
+    """Parts that do not meet: joined where they fill an axis, else written one after the other, so that each takes as
+    long as it is."""
+    filled = _filled_axis([_axes_of(key, shape) for key in keys], shape)
+    if filled is not None:
+        axis, order = filled
+        return jnp.concatenate([_lying(call, xs[i], keys[i], shape) + call.array(0) for i in order], axis)
     result = jnp.zeros(shape, call.dtype)
     for key, x in zip(keys, xs, strict=True):
         axes = _axes_of(key, shape)
@@ -64,6 +69,16 @@ def _place_all(call: Call, *xs: Any, keys: tuple[str, ...], shape: Any) -> Any:
         else:
             result = result + _place(call, x, key, shape)
     return result
+
+
+def _filled_axis(spans: list[list[range]], shape: tuple[int, ...]) -> tuple[int, list[int]] | None:
+    """The axis along which the parts lie one after the other without a gap, whole in all others, and their order."""
+    for axis, size in enumerate(shape):
+        order = sorted(range(len(spans)), key=lambda i, axis=axis: spans[i][axis].start)
+        whole = all(len(span[other]) == shape[other] for span in spans for other in range(len(shape)) if other != axis)
+        if whole and [place for i in order for place in spans[i][axis]] == list(range(size)):
+            return axis, order
+    return None
 
 
 def _axes_of(key: str, shape: tuple[int, ...]) -> list[range]:
