@@ -101,6 +101,10 @@ class TrainingTask:
 class TrainingLoop(ABC):
     """Minibatches one after the other with as little Python between them as a backend allows."""
 
+    undoes_one: bool = False
+    """Whether a single minibatch that is not finite leaves parameters and state as they were, so that nobody has to
+    copy them before."""
+
     @abstractmethod
     def run(self, batch: int, steps: int, order: np.ndarray | None, step: int) -> tuple[int, float]:
         """Run at most ``steps`` minibatches, from number ``batch`` of an epoch on: forward, backward, update.
@@ -108,7 +112,8 @@ class TrainingLoop(ABC):
         ``order`` is that of the examples in this epoch, to whose end ``steps`` leads at most; without it they come as
         they lie, epoch after epoch. ``step`` counts the updates so far. Returns how many minibatches went well, and
         the loss of the last of them; NaN for none. It ends with the first minibatch whose loss or update is not finite.
-        That is not counted, but may have changed parameters and state.
+        That is not counted, but may have changed parameters and state, unless ``steps`` is 1 and the loop
+        ``undoes_one``.
         """
 
 

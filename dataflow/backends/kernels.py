@@ -101,8 +101,9 @@ def _bind_tile(
     its_shape = tuple(part.stop - part.start for part in tile if isinstance(part, slice))
     whole = its_shape == shape
     parts = {slot: operand if whole else _part(operand, shape, tile) for slot, operand in operands.items()}
+    register_bytes = 8 * region.tile
     for slot, register in region.registers.items():
-        parts[slot] = Storage(np.ndarray(its_shape, plan.spec(slot).dtype, scratch, 8 * region.tile * register))
+        parts[slot] = Storage(np.ndarray(its_shape, plan.spec(slot).dtype, scratch, register_bytes * register))
     return [
         bind_instruction(instruction, [parts[slot] for slot in instruction.inputs], parts[instruction.output])
         for instruction in members

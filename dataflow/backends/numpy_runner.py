@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from threading import Lock
 from typing import Any
 
@@ -18,9 +18,12 @@ from dataflow.backends.threads import PRODUCT_THREADS, thread_count
 from dataflow.backends.unreadable_arrays import Step, Storage, opened
 from dataflow.operations.engine_ops import matmul
 from dataflow.plan import Instruction, Plan, Region, concrete
+from dataflow.support.gc_pause import collector_paused
 
 TINY_PRODUCT, SMALL_PRODUCT = 2**13, 2**23
 """Multiplications up to which any BLAS stays on one thread by itself, and up to which one thread is faster."""
+TINY_FOR_OPENBLAS = 2**18
+"""Up to which OpenBLAS does where both factors are matrices."""
 
 
 class NumpyRunner(Runner):
@@ -57,7 +60,8 @@ class NumpyRunner(Runner):
     # -------------------------------------------------------------------------------------------- arrays
 
     def _steps(self, arguments: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> list[Step]:
-        return [step for _, _, step in self._pieces(arguments, outputs)]
+        with collector_paused():
+            return [step for _, _, step in self._pieces(arguments, outputs)]
 
     def _pieces(self, arguments: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> list[tuple[int, int, Step]]:
         """Each function with the instructions that it runs. Those of a region come tile by tile, one after the other;
@@ -116,13 +120,25 @@ class NumpyRunner(Runner):
 
 def _product_threads(plan: Plan, threads: int) -> int | None:
     """The threads for matrix products; ``None`` where they are too small for it to matter."""
-    largest = max(
-        (_multiplications(plan, instruction) for instruction in plan.instructions if instruction.op is matmul),
-        default=0,
-    )
-    if largest <= TINY_PRODUCT:
+    products = [instruction for instruction in plan.instructions if instruction.op is matmul]
+    if all(_is_tiny(plan, product) for product in products):
         return None
+    largest = max(_multiplications(plan, product) for product in products)
     return 1 if largest <= SMALL_PRODUCT else threads
+
+
+def _is_tiny(plan: Plan, product: Instruction) -> bool:
+    """Whether the BLAS stays on one thread by itself."""
+    shape = concrete(plan.spec(product.output))
+    are_matrices = len(shape) == 2 and min(shape) > 1 and _has_openblas()
+    return _multiplications(plan, product) <= (TINY_FOR_OPENBLAS if are_matrices else TINY_PRODUCT)
+
+
+@cache
+def _has_openblas() -> bool:
+    """Whether numpy was built with OpenBLAS."""
+    build: Any = np.show_config(mode="dicts")
+    return "openblas" in str(build.get("Build Dependencies", {}).get("blas", {}).get("name", ""))
 
 
 def _multiplications(plan: Plan, product: Instruction) -> int:

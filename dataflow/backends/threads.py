@@ -47,19 +47,20 @@ class ProductThreads:
     def __init__(self) -> None:
         self.now: int | None = None
         """The last count asked for inside a block."""
-        self._depth = 0
+        self._blocks: list[None] = []  # one for each block that is open: a list grows and shrinks without a lock
         self._before: list[tuple[Any, int]] = []
         self._lock = Lock()
 
     def __enter__(self) -> None:
-        with self._lock:
-            self._depth += 1
+        self._blocks.append(None)
 
     def __exit__(self, *raised: object) -> None:
         """Put back what the BLAS used before."""
+        self._blocks.pop()
+        if self.now is None or self._blocks:
+            return
         with self._lock:
-            self._depth -= 1
-            if self._depth == 0 and self.now is not None:
+            if not self._blocks and self.now is not None:
                 for library, count in self._before:
                     library.set_num_threads(count)
                 self.now, self._before = None, []

@@ -127,7 +127,7 @@ class Graph(NodeGraph):
         self.set_node(target, Node(OP, spec.shape, spec.dtype, op.name, bound, literals))
         for position, operand in enumerate(operands):
             if isinstance(operand, Value):
-                self.add_edge(operand.name, target, key=position)
+                self.connect(operand.name, target, position)
         return self.value(target)
 
     @checked
@@ -326,16 +326,16 @@ class Graph(NodeGraph):
         return name
 
     def _rename(self, old: str, new: str) -> None:
-        incoming = [(source, key) for source, keys in self._pred[old].items() for key in keys]
-        outgoing = [(target, key) for target, keys in self._succ[old].items() for key in keys]
         node = self.node_of(old)
-        self.remove_node(old)
+        del self._node[old]
+        incoming, outgoing = self._pred.pop(old), self._succ.pop(old)
         self._unnamed.pop(old, None)
         self.set_node(new, node)
-        for source, key in incoming:
-            self.add_edge(source, new, key=key)
-        for target, key in outgoing:
-            self.add_edge(new, target, key=key)
+        self._pred[new], self._succ[new] = incoming, outgoing
+        for source in incoming:
+            self._succ[source][new] = self._succ[source].pop(old)
+        for target in outgoing:
+            self._pred[target][new] = self._pred[target].pop(old)
         if (value := self._values.pop(old, None)) is not None:
             value.name = new
             self._values[new] = value

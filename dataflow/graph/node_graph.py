@@ -76,7 +76,23 @@ class NodeGraph(nx.MultiDiGraph):
 
     def set_node(self, name: str, node: Node) -> None:
         """Add a node, or put another in its place; its edges stay."""
-        self.add_node(name, node=node)
+        if (known := self._node.get(name)) is not None:
+            known["node"] = node
+        else:
+            self._succ[name], self._pred[name], self._node[name] = {}, {}, {"node": node}
+        self._forget_conversions()
+
+    def connect(self, source: str, target: str, position: int) -> None:
+        """Add the edge of an argument between two nodes, as ``add_edge`` does that looks at each of many cases."""
+        used = self._succ[source].get(target)
+        if used is None:
+            used = self._succ[source][target] = self._pred[target][source] = {}
+        used[position] = {}
+        self._forget_conversions()
+
+    def _forget_conversions(self) -> None:
+        if cache := self.__dict__.get("__networkx_cache__"):  # networkx keeps graphs for its backends there
+            cache.clear()
 
     def change_node(self, name: str, **changes: Any) -> None:
         """Replace fields of a node, such as its block."""

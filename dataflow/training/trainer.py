@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,7 +31,7 @@ from dataflow.support.conversion import whole
 from dataflow.training.history import History
 from dataflow.training.minibatches.backend_loop import Inside
 from dataflow.training.minibatches.batch_gradients import Gradients
-from dataflow.training.minibatches.batches import Minibatches
+from dataflow.training.minibatches.batches import ArrayMinibatches, Minibatches
 from dataflow.training.minibatches.examples import checked_arrays, given_examples, split_inputs, weighed_minibatches
 from dataflow.training.minibatches.local_rounds import LocalRounds
 from dataflow.training.minibatches.shared_gradients import SharedGradients
@@ -206,6 +207,12 @@ class Trainer:
             self._inside = None
         else:
             self._inside = Inside.of(self._gradients, self.batches, self.vectors, self._updates, self.settings)
+        self._is_bound = self._source is self._gradients and not self._gradients.node_by_node
+        self._is_bound = self._is_bound and type(self.batches) is ArrayMinibatches and self._rounds is None
+        """Whether nothing but a bound plan and an update stand between two minibatches."""
+        self._quiet = copy_context()
+        """Where numpy ignores what is not finite: to enter ``np.errstate`` takes as long as several ops."""
+        self._quiet.run(np.seterr, all="ignore")
         self._measure = Measure(
             self.graph,
             model.loss,
@@ -234,7 +241,14 @@ class Trainer:
         Where NaN or infinity appears in the loss, the gradient or the update, ``NonFiniteError`` names the first node
         that has it; the parameters and the optimizer's state are then those from before the minibatch.
         """
-        return self._some(1)[1]
+        if self._inside is not None or not self._is_bound:
+            return self._some(1)[1]
+        self.vectors.refresh()
+        with self._gradients.scope():
+            loss = self._quiet.run(self._one)
+        if loss is None:
+            raise self._failed_batch(self.batches.current())
+        return loss
 
     @checked
     def run(self, steps: int) -> float:
@@ -262,7 +276,7 @@ class Trainer:
     def _some(self, most: int) -> tuple[int, float]:
         if self._inside is not None:
             self.vectors.refresh()
-            position = self.batches.position
+            position = self.batches.position if self._updates.accumulate > 1 else 0
             done, loss = self._inside.run(most, self.optimizer_start.updates + self.steps)
             self.steps += self._updates.made(position, done)
             if done:
@@ -383,18 +397,14 @@ class Trainer:
         were, and the loss of the last."""
         self.vectors.refresh()
         done, loss = 0, math.nan
-        batches = self.batches
         if self._rounds is not None:
             return self._whole_rounds(self._rounds, steps, interrupt)
         with self._gradients.scope(), np.errstate(all="ignore"):
             while done < steps and not (interrupt is not None and interrupt.requested):
-                loss = self._source.at(batches)
-                made = self._updates.take(loss, batches.batch, self.steps)
-                if made is None:
-                    raise self._failed_batch(batches.current())
-                self.vectors.take_state()
-                self.steps += made
-                batches.advance()
+                more = self._one()
+                if more is None:
+                    raise self._failed_batch(self.batches.current())
+                loss = more
                 done += 1
         return done, loss
 
@@ -413,6 +423,19 @@ class Trainer:
             self.batches.advance(count)
             done += count
         return done, loss
+
+    def _one(self) -> float | None:
+        """One minibatch. Returns its loss; ``None`` where something is not finite, and nothing is changed then."""
+        batches = self.batches
+        loss = self._source.at(batches)
+        made = self._updates.take(loss, batches.batch, self.steps)
+        if made is None:
+            return None
+        if self.vectors.new_state:
+            self.vectors.take_state()
+        self.steps += made
+        batches.advance()
+        return loss
 
     def _failed_batch(self, batch: Mapping[str, np.ndarray], before: str = "this batch") -> NonFiniteError:
         where = f"epoch {self.batches.epoch + 1}, batch {self.batches.batch + 1} of {self.batches.per_epoch}"

@@ -171,8 +171,8 @@ def test_products_use_their_threads_and_give_them_back() -> None:
         return np.asarray(x)
 
     graph = Graph("g")
-    arrays = {"x": np.ones((64, 64))}
-    x = graph.input("x", (64, 64))
+    arrays = {"x": np.ones((96, 96))}
+    x = graph.input("x", (96, 96))
     plan = plan_of({"y": graph.apply(spying, [x @ x])}, graph, arrays)
     seen.clear()
     backend("numpy").prepare(plan).run([arrays["x"]])

@@ -42,7 +42,7 @@ class Gradients:
 
         def bind(plan: Plan) -> _Bound:
             runner = settings.runs_on.prepare(plan, settings.threads)
-            return _Bound(runner, list(self.fixed.values()), self.written, loss)
+            return _Bound(runner, self.inputs, list(self.fixed.values()), self.written, loss)
 
         self._bound = PlanByShape(
             gradient.graph, outputs, self.inputs, bind, fixed=self.fixed, memory_limit=settings.memory_limit
@@ -57,7 +57,11 @@ class Gradients:
 
     def at(self, batches: Minibatches) -> float:
         """The same for the current minibatch."""
-        return self(batches.current(), batches.position)
+        batch, last = batches.current(), self._last
+        if last is None or self.number is not None or not last.reads(batch):
+            return self(batch, batches.position)
+        last.step()
+        return float(last.loss)
 
     def __call__(self, batch: Mapping[str, np.ndarray], number: int) -> float:
         if self.number is not None:
@@ -69,7 +73,7 @@ class Gradients:
                 place[...] = result
             return float(loss)
         last = self._last
-        if last is None or [id(batch[name]) for name in self.inputs] != last.identities:
+        if last is None or not last.reads(batch):
             arrays = [batch[name] for name in self.inputs]
             last = self._last = self._bound.get(arrays)
             last.take(arrays)
@@ -85,26 +89,36 @@ class _Bound:
     """
 
     def __init__(
-        self, runner: Runner, fixed: Sequence[np.ndarray], written: Sequence[np.ndarray], loss: TensorSpec
+        self,
+        runner: Runner,
+        inputs: Sequence[str],
+        fixed: Sequence[np.ndarray],
+        written: Sequence[np.ndarray],
+        loss: TensorSpec,
     ) -> None:
-        self._runner, self._fixed, self._written = runner, fixed, written
+        self._runner, self._inputs, self._fixed, self._written = runner, inputs, fixed, written
         self.loss = np.empty((), loss.dtype)
-        self.identities: list[int] | None = None
+        self._place_of: dict[str, np.ndarray] = {}
         self._owned = False
+
+    def reads(self, batch: Mapping[str, np.ndarray]) -> bool:
+        """Whether these very arrays are those that are read."""
+        for name, place in self._place_of.items():
+            if batch[name] is not place:
+                return False
+        return bool(self._place_of) or not self._inputs
 
     def take(self, arrays: list[np.ndarray]) -> None:
         """Read this minibatch from now on."""
-        if [id(array) for array in arrays] == self.identities:
-            return
         if not self._owned:
-            self._owned = self.identities is not None or not all(array.flags.c_contiguous for array in arrays)
+            self._owned = bool(self._place_of) or not all(array.flags.c_contiguous for array in arrays)
             self._bind(arrays)
             return
-        for array, place in zip(arrays, self.places, strict=True):
+        for array, place in zip(arrays, self._place_of.values(), strict=True):
             place[...] = array
 
     def _bind(self, arrays: list[np.ndarray]) -> None:
-        self.places = [array.copy(order="C") for array in arrays] if self._owned else arrays
-        self.identities = [id(place) for place in self.places]
+        places = [array.copy(order="C") for array in arrays] if self._owned else arrays
+        self._place_of = dict(zip(self._inputs, places, strict=True))
         outputs = [self.loss, *self._written]
-        self.step: Callable[[], object] = self._runner.bind([*self.places, *self._fixed], outputs)
+        self.step: Callable[[], object] = self._runner.bind([*places, *self._fixed], outputs)

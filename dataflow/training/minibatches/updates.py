@@ -34,6 +34,7 @@ class Updates:
         self.rates: Rates | None = None
         self._updates_per_epoch = -(-per_epoch // self.accumulate)
         self._is_plain = settings.course is None and settings.clip is None
+        self._is_simple = self._is_plain and self.accumulate == 1 and not vectors.new_state
         if settings.course is not None:
             self.optimizer = copy(settings.rule)  # whose learning rate changes, and the caller's does not
             self.rates = Rates(settings.course, self.optimizer.learning_rate)
@@ -52,6 +53,9 @@ class Updates:
         A squared norm tells in one pass whether a gradient is finite. Only where that is so large, or the learning
         rate, that the update might overflow, are the parameters copied first.
         """
+        if self._is_simple and math.isfinite(loss) and self._is_moderate():
+            self.apply(steps)
+            return 1
         is_due = self.accumulate == 1 or self._add(batch)
         risky, finite, groups = False, math.isfinite(loss), self._vectors.groups
         for new in self._vectors.new_state.values():
@@ -76,6 +80,14 @@ class Updates:
             self._vectors.restore(before)
             return None
         return 1
+
+    def _is_moderate(self) -> bool:
+        """Whether neither the gradient nor the learning rate can make anything overflow."""
+        for group in self._vectors.groups:
+            gradients = group.gradients
+            if not float(gradients.dot(gradients)) < group.moderate:
+                return False
+        return getattr(self.optimizer, "learning_rate", 0.0) <= SAFE_RATE
 
     def prepare(self, steps: int) -> None:
         """Set the learning rate of the update after so many others, and clip its gradient."""

@@ -6,6 +6,7 @@ The place of an array is two numbers, a base and an offset in bytes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 from itertools import product
 
@@ -43,6 +44,8 @@ from dataflow_llvm.kernels.work_sharing import PERFORM, write_team
 
 REGION, SUM, MAX, COPY, ZERO, PRODUCT, DOTS, UPDATE, TOTAL, RANDOM, WINDOWS = range(11)
 FIRST_OPERAND = 3
+KEPT_TOGETHER = 2048
+"""Elements of a vector that are copied together before they are updated, where what was there before is kept."""
 FLOAT_NAMES = tuple(FLOATS)
 BY_ROWS, BY_COLUMNS, BY_BATCH = range(3)
 """How threads share a product."""
@@ -231,25 +234,56 @@ class _Perform:
 
     def _update(self) -> None:
         """Number of the kernel, dtype, how many, the addresses of parameters, gradients, the state's two vectors, the
-        kernel's numbers, the step's number, and of the flag that is set where something is not finite."""
-        kernel, dtype, count, *addresses = self._operands(10)
+        kernel's numbers, the step's number, and of the flag that is set where something is not finite; then the address
+        where what was there before is kept, or 0, and that of how many vectors are: the parameters, then the state."""
+        kernel, dtype, count, *addresses, before, how_many = self._operands(12)
         builder = self.builder
         pointers = [builder.inttoptr(address, POINTER) for address in addresses]
         *vectors, numbers, step, flag = pointers
         start, stop = self._share(count, i64(64))
         step_number = builder.load(step, typ=I64)
-        end = builder.append_basic_block("updated")
-        switch = builder.switch(builder.add(builder.mul(kernel, i64(len(FLOAT_NAMES))), dtype), end)
-        for code, (name, dtype_name) in enumerate(product(KERNELS, FLOAT_NAMES)):
-            block = builder.append_basic_block(f"{name}_{dtype_name}")
-            switch.add_case(i64(code), block)
-            builder.position_at_end(block)
-            made = function(self.module, f"{name}_{dtype_name}", I1, UPDATE_ARGUMENTS)
-            arguments = [*vectors, start, stop, numbers, step_number]
-            with builder.if_then(builder.call(made, arguments), likely=False):
-                builder.store(i64(1), flag)
-            builder.branch(end)
-        builder.position_at_end(end)
+        keeps = builder.icmp_signed("!=", before, i64(0))
+        # a piece that is kept is in the cache when it is updated; an empty share calls the kernel once
+        piece = builder.select(keeps, i64(KEPT_TOGETHER), builder.add(builder.sub(stop, start), i64(1)))
+        last = builder.select(builder.icmp_signed("<", start, stop), stop, builder.add(start, i64(1)))
+        with loop(builder, start, last, piece) as first:
+            until = minimum(builder, stop, builder.add(first, piece))
+            with builder.if_then(keeps):
+                self._keep(dtype, count, vectors, (first, until), before, how_many)
+            end = builder.append_basic_block("updated")
+            switch = builder.switch(builder.add(builder.mul(kernel, i64(len(FLOAT_NAMES))), dtype), end)
+            for code, (name, dtype_name) in enumerate(product(KERNELS, FLOAT_NAMES)):
+                block = builder.append_basic_block(f"{name}_{dtype_name}")
+                switch.add_case(i64(code), block)
+                builder.position_at_end(block)
+                made = function(self.module, f"{name}_{dtype_name}", I1, UPDATE_ARGUMENTS)
+                arguments = [*vectors, first, until, numbers, step_number]
+                with builder.if_then(builder.call(made, arguments), likely=False):
+                    builder.store(i64(1), flag)
+                builder.branch(end)
+            builder.position_at_end(end)
+
+    def _keep(
+        self,
+        dtype: Operand,
+        count: Operand,
+        vectors: Sequence[Operand],
+        piece: tuple[Operand, Operand],
+        before: Operand,
+        how_many: Operand,
+    ) -> None:
+        """Copy a piece of the parameters, and of the state's vectors, to where they are kept, vector after vector."""
+        builder, (first, until) = self.builder, piece
+        sizes = [i64(SIZES[name]) for name in FLOAT_NAMES]
+        size = builder.select(builder.icmp_signed("==", dtype, i64(0)), *sizes)
+        kept = builder.load(builder.inttoptr(how_many, POINTER), typ=I64)
+        copy = function(self.module, "llvm.memcpy.p0.p0.i64", VOID, [POINTER, POINTER, I64, I1])
+        for number, vector in enumerate((vectors[0], *vectors[2:])):
+            with builder.if_then(builder.icmp_signed("<", i64(number), kept)):
+                place = builder.add(builder.mul(i64(number), count), first)
+                target = element(builder, builder.inttoptr(before, POINTER), builder.mul(place, size), I8)
+                source = element(builder, vector, builder.mul(first, size), I8)
+                builder.call(copy, [target, source, builder.mul(builder.sub(until, first), size), I1(0)])
 
     def _random(self) -> None:
         """dtype, target, how many, the step, seed, stream."""

@@ -27,13 +27,17 @@ class Team:
         self._shared = aligned(8 * SHARED_WORDS).view(np.int64)
         self._shared[:] = 0
         self.shared = address(self._shared)
+        self._set(1)
         code = machine_code.interpreter()
         self._assist = [partial(code.function("assist", 2), self.shared, thread) for thread in range(1, count)]
         self._dismiss = partial(code.function("dismiss", 1), self.shared)
 
     def run(self, call: Callable[[], object]) -> None:
         """Make a call that uses the table, with the other threads if no other team has them."""
-        if self.count == 1 or not _one_team.acquire(blocking=False):
+        if self.count == 1:
+            call()
+            return
+        if not _one_team.acquire(blocking=False):
             self._set(1)
             call()
             return

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from enum import IntEnum
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,10 @@ UPDATES: dict[type[Optimizer], str] = {
     Lion: "lion",
 }
 """The kernel for each optimizer that has one: for these classes alone, since a subclass may update otherwise."""
+
+
+BATCH, STEP, FLAG, ORDER, RATES, DONE = map(int, (Loop.BATCH, Loop.STEP, Loop.FLAG, Loop.ORDER, Loop.RATES, Loop.DONE))
+"""What every call reads or writes, as plain numbers: members of an enumeration take several times as long."""
 
 
 def make_loop(task: TrainingTask) -> TrainingLoop | None:
@@ -61,13 +66,23 @@ class LlvmLoop(TrainingLoop):
         self._kept: list[Any] = []
         self._losses = np.zeros(1)
         self._numbers = np.zeros(len(NUMBERS[self._kernel]))
+        self._numbers_of, self._known_numbers = attrgetter(*NUMBERS[self._kernel]), ()
         self._team = Team(max(runner.threads for runner in runners))
         self._data = {name: np.asarray(array, order="C") for name, array in task.data.items()}
         self._buffers = {
             name: np.empty((task.batch_size, *self._data[name].shape[1:]), self._data[name].dtype)
             for name in task.split
         }
+        self.undoes_one = task.accumulate == 1
+        self._before = [
+            np.empty((1 + len(group.state), group.parameters.size), group.parameters.dtype)
+            for group in task.groups
+            if self.undoes_one
+        ]
+        self._state_before = [np.empty_like(array) for array, _ in task.state]
+        self._vectors_kept = np.zeros(1, np.int64)
         self._table = table = _table(Loop)
+        self._entries = memoryview(table)
         programs = [self._program(runner) for runner in runners]
         table[Loop.PER_EPOCH] = -(-task.count // task.batch_size)
         table[Loop.BATCH_SIZE] = task.batch_size
@@ -78,28 +93,64 @@ class LlvmLoop(TrainingLoop):
         table[Loop.ACCUMULATE] = task.accumulate
         gathers = self._gathers()
         table[Loop.GATHERS], table[Loop.GATHER_WORDS] = self._address(gathers), len(gathers)
-        updates = np.concatenate([self._clips(), self._updates()])
-        table[Loop.UPDATES], table[Loop.UPDATE_WORDS] = self._address(updates), len(updates)
+        codes = [np.concatenate([self._clips(), self._updates(keeps)]) for keeps in (False, self.undoes_one)]
+        self._codes = [(self._address(code), len(code)) for code in codes]
+        """The updates of several minibatches, and those of one alone, which keep what was there before."""
         table[Loop.RATE] = address(self._numbers)
         table[Loop.SHARED] = self._team.shared
         table[Loop.NUMBER] = self._address(np.zeros(1, np.int64) if task.number is None else task.number)
         table[Loop.STATES], table[Loop.STATE_TABLE] = len(task.state), self._address(self._states())
         self._train = partial(machine_code.interpreter().function("train", 1), address(table))
+        self._prepare(1)
 
     def run(self, batch: int, steps: int, order: np.ndarray | None, step: int) -> tuple[int, float]:
+        numbers = self._numbers_of(self._task.optimizer)
+        if numbers != self._known_numbers:
+            self._take_numbers(numbers)
+        entries = self._entries
+        if steps != self._steps:
+            self._prepare(steps)
+        entries[BATCH], entries[STEP], entries[FLAG] = batch, step, 0
+        rows = None if order is None else np.ascontiguousarray(order, np.int64)
+        entries[ORDER] = 0 if rows is None else address(rows)
+        if self._task.rates is not None:
+            rates = self._task.rates(step, step + steps)
+            entries[RATES] = address(rates)
+        if steps == 1:
+            for (array, _), before in zip(self._task.state, self._state_before, strict=True):
+                before[...] = array
+        self._team.run(self._train)
+        done = entries[DONE]
+        if done:
+            return done, self._read_losses[done - 1]
+        if steps == 1 and self.undoes_one:
+            self._undo(updated=entries[STEP] != step)
+        return 0, math.nan
+
+    def _prepare(self, steps: int) -> None:
+        """Make the table ready for so many steps: one alone keeps what was there before."""
         if len(self._losses) < steps:
             self._losses = np.zeros(steps)
-        self._numbers[:] = [getattr(self._task.optimizer, name) for name in NUMBERS[self._kernel]]
-        rows = None if order is None else np.ascontiguousarray(order, np.int64)
-        table = self._table
-        table[Loop.STEPS], table[Loop.BATCH], table[Loop.STEP], table[Loop.FLAG] = steps, batch, step, 0
-        table[Loop.ORDER] = 0 if rows is None else address(rows)
-        table[Loop.LOSSES] = address(self._losses)
-        rates = None if self._task.rates is None else self._task.rates(step, step + steps)
-        table[Loop.RATES] = 0 if rates is None else address(rates)
-        self._team.run(self._train)
-        done = int(table[Loop.DONE])
-        return done, float(self._losses[done - 1]) if done else math.nan
+        self._read_losses = memoryview(self._losses)
+        table, self._steps = self._table, steps
+        table[Loop.STEPS], table[Loop.LOSSES] = steps, address(self._losses)
+        table[Loop.UPDATES], table[Loop.UPDATE_WORDS] = self._codes[steps == 1]
+
+    def _take_numbers(self, numbers: tuple[float, ...]) -> None:
+        self._known_numbers, self._numbers[:] = numbers, numbers
+        optimizer = self._task.optimizer
+        has_state = not isinstance(optimizer, SGD) or bool(optimizer.momentum)
+        self._vectors_kept[0] = 1 + has_state * len(optimizer.state_names)
+
+    def _undo(self, updated: bool) -> None:
+        """Put back what was there before the step."""
+        for (array, _), before in zip(self._task.state, self._state_before, strict=True):
+            array[...] = before
+        if updated:
+            for group, kept in zip(self._task.groups, self._before, strict=True):
+                vectors = [group.parameters, *(group.state[name] for name in self._task.optimizer.state_names)]
+                for vector, before in list(zip(vectors, kept, strict=True))[: int(self._vectors_kept[0])]:
+                    vector[...] = before
 
     # -------------------------------------------------------------------------------------------- tables
 
@@ -146,13 +197,14 @@ class LlvmLoop(TrainingLoop):
             entries.append(entry)
         return _side_by_side(entries)
 
-    def _updates(self) -> np.ndarray:
-        """The optimizer's instruction for each group."""
+    def _updates(self, keeps: bool) -> np.ndarray:
+        """The optimizer's instruction for each group, which may keep what was there before."""
         step = self._entry(Loop.STEP)
         code: list[int] = []
-        for group in self._task.groups:
+        for number, group in enumerate(self._task.groups):
             state = [group.state[name] for name in self._task.optimizer.state_names]
-            code += self._instruction(self._kernel, group, state, self._numbers, step)
+            before = self._before[number] if keeps else None
+            code += self._instruction(self._kernel, group, state, self._numbers, step, before=before)
         return np.array(code, np.int64)
 
     def _gathers(self) -> np.ndarray:
@@ -192,13 +244,16 @@ class LlvmLoop(TrainingLoop):
         step: int | None = None,
         *,
         shared: bool = True,
+        before: np.ndarray | None = None,
     ) -> list[int]:
-        """A kernel over a group; ``step`` is the address of the whole number that it gets."""
+        """A kernel over a group; ``step`` is the address of the whole number that it gets, ``before`` has a row for
+        each vector that it changes."""
         vectors = [group.parameters, group.gradients, *state]
         addresses = [address(vector) for vector in (*vectors, vectors[-1], vectors[-1])[:4]]
         size = group.parameters.size
         operands = [KERNELS.index(kernel), FLOAT_NAMES.index(group.parameters.dtype.name), size, *addresses]
         operands += [self._address(numbers), step or self._entry(Loop.STEP), self._entry(Loop.FLAG)]
+        operands += [0 if before is None else address(before), address(self._vectors_kept)]
         return [UPDATE, FIRST_OPERAND + len(operands), int(shared and size > SHARED_WORK), *operands]
 
     def _entry(self, entry: Loop) -> int:
