@@ -47,8 +47,8 @@ def test_every_op_and_its_gradient(name: str) -> None:
 
 
 COPIED = {
-    *("argmax", "argmin", "argsort", "cumprod", "cumsum", "erf", "erfc", "gather_elements", "gather_nd", "pad"),
-    *("max_pool_gather", "pad_transpose", "positions", "prod"),
+    *("argmax", "argmin", "argsort", "bitcast", "cumprod", "cumsum", "erf", "erfc", "gather_elements", "gather_nd"),
+    *("max_pool_gather", "pad", "pad_transpose", "positions", "prod"),
     *("scatter_elements", "scatter_nd"),
 }
 """Ops without a rule that writes into given memory: their results are copied to it."""
