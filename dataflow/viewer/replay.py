@@ -15,7 +15,7 @@ import numpy as np
 
 from dataflow.errors import BackendError, DataflowError, TrainingError
 from dataflow.model.model import Model
-from dataflow.model.train_settings import DECIDING_OPTIONS, TrainSettings
+from dataflow.model.train_settings import DECIDING_OPTIONS, TrainSettings, options_of
 from dataflow.training import History, Progress, train
 
 FRAMES = 32
@@ -99,6 +99,8 @@ def _why_not(model: Model, record: Mapping[str, Any], frames: int | None) -> str
         return "the training run was not repeated, as --frames 0 says"
     if record.get("updates_before"):
         return "the training run went on from an earlier one, and the file does not keep what its optimizer knew then"
+    if record.get("sync_every", 1) != 1:
+        return "the training run was one of a cluster, whose workers trained by themselves between two meetings"
     if not isinstance(start, Mapping) or not _fits(model, start):
         return "the file does not keep what the parameters were when training began"
     return ""
@@ -166,4 +168,5 @@ def _settings(record: Mapping[str, Any]) -> dict[str, Any]:
     for name, option in DECIDING_OPTIONS.items():
         if not option.accepts(record[name]) if name in record else option.required:
             raise TrainingError(f"what the file says of '{name}' cannot be read")
-    return {name: record[name] for name in DECIDING_OPTIONS if name in record}
+    kept = options_of(TrainSettings).keys() & DECIDING_OPTIONS.keys() & record.keys()
+    return {name: record[name] for name in kept}

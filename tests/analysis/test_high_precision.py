@@ -67,8 +67,8 @@ def test_every_model_has_the_gradients_that_50_digits_give(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    # what an op with a graph gives is known node by node alone
-    [name for name, op in sorted(every_op().items()) if not (op.is_primitive and op.graph_attributes)],
+    # what an op with a graph gives is known node by node alone, and numbers of 50 digits have other bits
+    [n for n, op in sorted(every_op().items()) if not (op.is_primitive and op.graph_attributes) and n != "bitcast"],
 )
 def test_every_op_has_a_value_with_50_digits(name: str) -> None:
     for case in cases_of(registry.lookup(name), 3):

@@ -175,6 +175,7 @@ def calls() -> dict[str, Call]:
         "compile": {"values": ["loss"], "gradients": ["W"]},
         "given": {"data": {}, "inputs": {}},
         "target": {"of": None},
+        "to_jax": {"values": ["loss"]},
         "one_example": {"given": None, "number": 0},
         "sizes_of": {"given": None},
         "feed": {"given": None},

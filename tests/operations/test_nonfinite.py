@@ -8,6 +8,7 @@ import mpmath
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from installed import BACKENDS
 from op_graphs import FIRST_OUTPUTS, IN_PLANS, OPS
 
 import dataflow
@@ -22,7 +23,6 @@ from dataflow.testing import nonfinite_checks
 from dataflow.testing.cases import Case, cases_of
 from dataflow.testing.nonfinite_checks import settled
 
-BACKENDS = sorted(registry.registry().backends)
 NAN, INF = np.nan, np.inf
 
 

@@ -78,6 +78,8 @@ def test_every_public_name_is_among_them() -> None:
 def test_the_valid_call_is_valid(label: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if label in SLOW or label == "load":
         pytest.skip("takes long, or needs a file")
+    if label == "Model.to_jax":
+        pytest.importorskip("jax")
     monkeypatch.chdir(tmp_path)
     if label not in NEED_ANOTHER:
         CALLS[label].make()(**CALLS[label].arguments)
