@@ -420,6 +420,13 @@ def test_a_run_that_went_on_is_not_repeated() -> None:
     )
 
 
+def test_a_run_of_workers_that_trained_by_themselves_is_not_repeated() -> None:
+    model = classifier()
+    train(model, epochs=1)
+    model.training = {**model.training, "sync_every": 4}
+    assert "one of a cluster" in replay(model, None, 4).note
+
+
 def test_a_run_is_repeated_bit_for_bit() -> None:
     model = classifier()
     train(model, epochs=3)
