@@ -29,7 +29,7 @@ def correlate_in_full(
     if math.prod(sizes) > _MOST or not isinstance(channels, int) or not isinstance(shape[1], int):
         raise UnwritableError("of so many places")
     axes = out.numbers(range(2, 2 + len(sizes)))
-    x = call.x()
+    x = call.x(0, call.result.dtype)
     if any(number for pair in pairs for number in pair):
         x = out.add("Pad", x, out.numbers([before for before, _ in pairs] + [behind for _, behind in pairs]), "", axes)
     pieces = []

@@ -87,7 +87,7 @@ def _conv_transpose(call: SavedCall) -> str:
 
 @writes("correlate_transpose", single=True)
 def _correlate_transpose(call: SavedCall) -> str:
-    return _spread(call, call.x(1), call.spec(1).shape[2:], call["groups"])
+    return _spread(call, call.x(1, call.result.dtype), call.spec(1).shape[2:], call["groups"])
 
 
 @writes("window_spread", single=True)
@@ -108,7 +108,9 @@ def _spread(call: SavedCall, kernel: str, sizes: Any, groups: Any) -> str:
     count = len(sizes)
     strides = _each(call["strides"] if call["strides"] is not None else call["kernel"], count)
     dilation = _each(call["dilation"], count)
-    whole = call.out.add("ConvTranspose", call.x(), kernel, strides=strides, dilations=dilation, group=groups)
+    whole = call.out.add(
+        "ConvTranspose", call.x(0, call.result.dtype), kernel, strides=strides, dilations=dilation, group=groups
+    )
     before, behind = [], []
     each = zip(_spatial(call), strides, dilation, sizes, _pairs(call, count), call.result.shape[2:], strict=True)
     for size, stride, apart, length, (front, _), wanted in each:
@@ -143,7 +145,8 @@ def _correlate_kernel(call: SavedCall) -> str:
         for i, channel in enumerate(channels):
             length = int(str(channel)) // groups
             ends = out.numbers([group * length]), out.numbers([(group + 1) * length])
-            piece = call.x(i) if groups == 1 else out.add("Slice", call.x(i), *ends, out.numbers([1]))
+            x = call.x(i, call.result.dtype)
+            piece = x if groups == 1 else out.add("Slice", x, *ends, out.numbers([1]))
             each.append(out.add("Transpose", piece, perm=order))
         parts.append(out.add("Transpose", out.add("Slice", out.add("Conv", *each, **how), *cut), perm=order))
     return parts[0] if groups == 1 else out.add("Concat", *parts, axis=0)

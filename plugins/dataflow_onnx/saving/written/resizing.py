@@ -52,8 +52,9 @@ def _recurrent(name: str, op: str, outputs: tuple[str, ...]) -> None:
     def write(call: SavedCall) -> str:
         which = outputs.index(call.op.output_name or "")
         how = {"linear_before_reset": int(call["linear_before_reset"])} if op == "GRU" else {}
-        inputs = [call.x(0), call.x(1), call.x(2), call.optional(3), "", call.optional(4)]
-        inputs += [call.optional(5)] if op == "LSTM" else []
+        dtype = call.result.dtype
+        values = [call.optional(i, dtype) for i in range(7 if op == "LSTM" else 5)]
+        inputs = [*values[:4], "", *values[4:]]
         width = int(str(call.spec(2).shape[-1]))
         given = {"hidden_size": width, "direction": call["direction"], **how}
         return call.out.add_all(op, len(outputs), *inputs, **given)[which]
