@@ -50,6 +50,7 @@ class LastBinding:
                     self._places[i][...] = arguments[i]
                 return self._step
             self._copied |= {i for i in elsewhere if arguments[i].nbytes <= LARGE}
+        self._step = None  # an interrupt from here on leads to a new binding
         self._places = [
             array.copy() if self._is_copied(i, array) or not array.flags.c_contiguous else array
             for i, array in enumerate(map(np.asarray, arguments))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 
@@ -75,5 +76,7 @@ def arguments_of_call() -> list[str]:
 
 
 def command_line(words: list[str]) -> str:
-    """Format a call of ``dataflow`` as it is typed in a shell."""
-    return " ".join(["dataflow", *map(shlex.quote, words)])
+    """Format a call of ``dataflow`` as it is typed in a shell, by as many processes of MPI as run now."""
+    size = os.environ.get("PMI_SIZE", os.environ.get("OMPI_COMM_WORLD_SIZE", ""))
+    ahead = ["mpiexec", "-n", size] if size.isdecimal() else []
+    return " ".join([*ahead, "dataflow", *map(shlex.quote, words)])

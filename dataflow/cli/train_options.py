@@ -122,6 +122,8 @@ def _with_device(function: F) -> F:
         device = options.pop("device")
         if device is not None and options.get("backend") is None:
             raise click.UsageError("--device goes with --backend, as in --backend jax --device gpu")
+        if device is not None and ":" in options["backend"]:
+            raise click.UsageError("the device is given twice, in --backend and by --device; leave one out")
         if device is not None:
             options["backend"] += f":{device}"
         return function(*arguments, **options)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
-from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -210,9 +209,6 @@ class Trainer:
         self._is_bound = self._source is self._gradients and not self._gradients.node_by_node
         self._is_bound = self._is_bound and type(self.batches) is ArrayMinibatches and self._rounds is None
         """Whether nothing but a bound plan and an update stand between two minibatches."""
-        self._quiet = copy_context()
-        """Where numpy ignores what is not finite: to enter ``np.errstate`` takes as long as several ops."""
-        self._quiet.run(np.seterr, all="ignore")
         self._measure = Measure(
             self.graph,
             model.loss,
@@ -244,8 +240,8 @@ class Trainer:
         if self._inside is not None or not self._is_bound:
             return self._some(1)[1]
         self.vectors.refresh()
-        with self._gradients.scope():
-            loss = self._quiet.run(self._one)
+        with self._gradients.scope(), np.errstate(all="ignore"):
+            loss = self._one()
         if loss is None:
             raise self._failed_batch(self.batches.current())
         return loss

@@ -46,6 +46,7 @@ class DaskEngine(ClusterEngine):
                 worker_dashboard_address="127.0.0.1:0",
                 memory_limit=0,
                 silence_logs=50,
+                preload=["import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)"],  # Ctrl-C is for this process
             )
             return DaskWorkers(Client(here), here)
         if cluster.startswith("tcp://") and not _is_here(cluster):

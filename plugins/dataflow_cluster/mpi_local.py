@@ -108,6 +108,7 @@ class LocalRanks(Workers):
         else:
             raise TrainingError(f"there is no room for {size} bytes in a temporary folder: {lack}")
         self._ask({"shared": path})
+        Path(path).unlink()  # both have it by now, and nothing is left if this process is killed
         return memory
 
     def _ask(self, message: Mapping[str, Any], *arrays: np.ndarray) -> tuple[dict[str, Any], list[np.ndarray]]:
@@ -116,8 +117,8 @@ class LocalRanks(Workers):
             answer, found = receive(self._rank)
         except (EOFError, OSError):
             raise TrainingError(
-                f"a process of MPI has died, and with it the others{self._reason()}; go on from the last checkpoint "
-                "with resume"
+                f"a process of MPI has died, and with it the others{self._reason()}; resume goes on from the last "
+                "checkpoint, if there is one"
             ) from None
         if "error" in answer:
             raise TrainingError(answer["error"])
@@ -126,7 +127,7 @@ class LocalRanks(Workers):
     def _end(self) -> None:
         """Wait for the job, whose rank 0 sees that the socket is closed; end it if that takes too long."""
         try:
-            self._job.wait(5)
+            self._job.wait(SECONDS)
         except subprocess.TimeoutExpired:
             self._job.terminate()
             try:

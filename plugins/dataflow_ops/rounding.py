@@ -68,7 +68,7 @@ def _(x):
 @op(chooses=True)
 def sign(x):
     """−1, 0 or 1 as x is below, at or above 0, elementwise. Its derivative is 0 wherever it has one."""
-    return where(x > 0, 1, where(x < 0, -1, x))
+    return where(x > 0, 1, x if x.dtype.kind in "bu" else where(x < 0, -1, x))
 
 
 @sign.vjp

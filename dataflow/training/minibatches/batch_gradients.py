@@ -111,14 +111,15 @@ class _Bound:
     def take(self, arrays: list[np.ndarray]) -> None:
         """Read this minibatch from now on."""
         if not self._owned:
-            self._owned = bool(self._place_of) or not all(array.flags.c_contiguous for array in arrays)
-            self._bind(arrays)
+            self._bind(arrays, bool(self._place_of) or not all(array.flags.c_contiguous for array in arrays))
             return
         for array, place in zip(arrays, self._place_of.values(), strict=True):
             place[...] = array
 
-    def _bind(self, arrays: list[np.ndarray]) -> None:
-        places = [array.copy(order="C") for array in arrays] if self._owned else arrays
-        self._place_of = dict(zip(self._inputs, places, strict=True))
+    def _bind(self, arrays: list[np.ndarray], owned: bool) -> None:
+        places = [array.copy(order="C") for array in arrays] if owned else arrays
         outputs = [self.loss, *self._written]
-        self.step: Callable[[], object] = self._runner.bind([*places, *self._fixed], outputs)
+        step: Callable[[], object] = self._runner.bind([*places, *self._fixed], outputs)
+        self._place_of, self._owned = {}, False  # an interrupt in between leads to a new binding
+        self.step = step
+        self._place_of, self._owned = dict(zip(self._inputs, places, strict=True)), owned

@@ -137,7 +137,8 @@ class LlvmLoop(TrainingLoop):
         table[Loop.UPDATES], table[Loop.UPDATE_WORDS] = self._codes[steps == 1]
 
     def _take_numbers(self, numbers: tuple[float, ...]) -> None:
-        self._known_numbers, self._numbers[:] = numbers, numbers
+        self._numbers[:] = numbers
+        self._known_numbers = numbers if all(type(number) in (int, float) for number in numbers) else ()
         optimizer = self._task.optimizer
         has_state = not isinstance(optimizer, SGD) or bool(optimizer.momentum)
         self._vectors_kept[0] = 1 + has_state * len(optimizer.state_names)

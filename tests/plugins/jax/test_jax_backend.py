@@ -91,8 +91,8 @@ def test_every_op_has_a_function_or_is_known_to_have_none() -> None:
         if op.is_primitive and op.family is None and not has_ufunc(op.ufunc) and name not in TABLE and not op.shape_only
     }
     outputs = {name for name, op in every_op().items() if op.is_primitive and op.family is not None}
-    # what makes sizes of values is in no plan, and numpy is called back for what has graphs as attributes
-    assert without <= AT_RUN_TIME
+    # what makes sizes of values is in no plan, and numpy is called back for bits and for graphs as attributes
+    assert without <= AT_RUN_TIME | {"bitcast"}
     assert {name.split(":")[0] for name in outputs} <= {"if", "loop", "unique_indices"}
 
 
