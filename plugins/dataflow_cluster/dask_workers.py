@@ -54,8 +54,8 @@ class DaskWorkers(Workers):
                 self._check()
                 self._scatter()
         raise TrainingError(
-            f"workers were lost {ATTEMPTS} times in one minibatch; see their logs for the reason (memory?); resume goes "
-            "on from the last checkpoint, if there is one"
+            f"workers were lost {ATTEMPTS} times in one minibatch; see their logs for the reason (memory?); resume "
+            "goes on from the last checkpoint, if there is one"
         )
 
     def close(self) -> None:

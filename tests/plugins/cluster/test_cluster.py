@@ -4,6 +4,7 @@ against independent ones; what is added here is that the workers are asked, and 
 import os
 import random
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from checkout import MODELS
 
 import dataflow
 from dataflow import Graph, MissingExtraError, Model, NonFiniteError, StopTraining, TrainingError
@@ -373,3 +375,22 @@ def test_a_scheduler_that_is_not_there(data: dict[str, np.ndarray]) -> None:
         with pytest.raises(TrainingError, match=r"no scheduler answers at tcp://127\.0\.0\.1:9"):
             dataflow.train(net(), data, cluster="tcp://127.0.0.1:9")
     assert time.monotonic() - begun < 60
+
+
+@pytest.mark.slow
+def test_ctrl_c_at_a_terminal_leaves_the_workers_to_the_process_that_trains(tmp_path):
+    """It reaches all processes of the group, the workers among them."""
+    pytest.importorskip("distributed")
+    call = [sys.executable, "-m", "dataflow", "train", str(MODELS / "digits.toml"), "--epochs", "100000"]
+    call += ["-o", str(tmp_path / "t.msgpack"), "--cluster", "local:1", "--checkpoint", str(tmp_path / "c")]
+    process = subprocess.Popen(call, start_new_session=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    until = time.monotonic() + 60
+    while not (tmp_path / "c").exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    time.sleep(1)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Interrupted after" in errors
+    assert "Traceback" not in errors
+    assert "--resume" in errors
