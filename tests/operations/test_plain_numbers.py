@@ -34,7 +34,8 @@ def test_the_usual_ops_are_among_those_that_are_tested() -> None:
     assert {"add", "subtract", "multiply", "less", "maximum"} <= UFUNCS.keys()
 
 
-@settings(max_examples=300, deadline=None)
+@pytest.mark.filterwarnings("ignore::dataflow.DataflowWarning")
+@settings(max_examples=300)
 @given(
     name=st.sampled_from(sorted(UFUNCS)),
     dtype=st.sampled_from(DTYPES),
