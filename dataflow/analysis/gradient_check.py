@@ -12,7 +12,7 @@ import numpy as np
 from dataflow.analysis.finite_differences import central_difference, faulty_node, has_kink
 from dataflow.analysis.high_precision import Precise
 from dataflow.autodiff.training_graph import training_graph
-from dataflow.errors import DataError, MissingExtraError, RuleError
+from dataflow.errors import DataError, DtypeError, MissingExtraError, RuleError
 from dataflow.execution.forward import Forward, kink_warnings
 from dataflow.execution.inputs import batch_axis, batch_symbol
 from dataflow.graph.graph import Graph
@@ -214,10 +214,13 @@ def drawn_examples(graph: Graph) -> dict[str, np.ndarray]:
 
 def in_float64(model: Model) -> Model:
     """The same model with float64 in place of floats of fewer bits; the model itself where there is nothing to
-    replace."""
+    replace, or an op takes no float64 there, as one that reads bits."""
     if not any(node.dtype.name in _FEWER_BITS for _, node in model.graph.node_items()):
         return model
-    return Model(_graph_in_float64(model.graph, model.parameters), model.outputs, model.loss)
+    try:
+        return Model(_graph_in_float64(model.graph, model.parameters), model.outputs, model.loss)
+    except DtypeError:
+        return model
 
 
 _FEWER_BITS = ("float32", "float16")

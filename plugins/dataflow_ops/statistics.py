@@ -39,7 +39,7 @@ from dataflow_ops.rounding import sign
 @primitive
 def prod(x, *, axis: Axes = None, keepdims: bool = False):
     """The product over the given axes, or over all. Its derivative is exact where entries are 0, too."""
-    return np.prod(x, axis=axis, keepdims=keepdims)
+    return np.prod(np.asarray(x, order="C"), axis=axis, keepdims=keepdims)  # one order of factors, wherever x lies
 
 
 declare_total(prod)
