@@ -3,7 +3,7 @@ alone.
 
 ``python tools/startup.py [ROUNDS]`` runs both in turn, once to let Python keep the bytecode, as an installed package
 has it, and then so many times; it prints the least time that a processor was busy with each, which other processes
-disturb little. The command may take ``FACTOR`` times as long as the imports. Exit status 1 where it takes longer.
+disturb little. The aim is 1.1 times the imports, plus 100 ms.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 IMPORTS = [sys.executable, "-c", "import numpy, networkx, click"]
-FACTOR = 1.5
 COMMAND = [sys.executable, "-m", "dataflow", "run", str(ROOT / "models" / "xor.toml")]
 
 
-def main() -> int:
-    """Measure, print, and judge."""
+def main() -> None:
+    """Measure, and print."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
     times: dict[str, list[float]] = {"imports": [], "command": []}
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
@@ -32,10 +31,12 @@ def main() -> int:
             busy = after.children_user + after.children_system - before.children_user - before.children_system
             times[name].append(busy)
     imports, command = (min(times[name][1:]) for name in ("imports", "command"))
-    ratio = command / imports
-    print(f"imports {imports * 1e3:.0f} ms, the command {command * 1e3:.0f} ms: {ratio:.2f} times, {FACTOR} allowed")
-    return 0 if ratio < FACTOR else 1
+    aim = 1.1 * imports + 0.1
+    print(
+        f"imports {imports * 1e3:.0f} ms, the command {command * 1e3:.0f} ms: {command / imports:.2f} times, "
+        f"{command / aim:.2f} of the aim"
+    )
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

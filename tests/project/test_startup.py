@@ -1,4 +1,4 @@
-"""What starting costs: which packages a process imports, and how long a command takes until its output."""
+"""What starting costs: which packages and parts a process imports."""
 
 from __future__ import annotations
 
@@ -90,13 +90,17 @@ def test_public_names_stay_what_they_are_whatever_is_imported() -> None:
     assert done.stdout == "[]\n['ops']\n"
 
 
-@pytest.mark.slow
-def test_the_time_from_a_command_to_its_output() -> None:
-    """Under 1.5 times what importing numpy, networkx and click alone takes, side by side; the best of three tries, as
-    other processes may be busy."""
-    for _ in range(3):
-        measure = [sys.executable, ROOT / "tools" / "startup.py", "9"]
-        done = subprocess.run(measure, capture_output=True, text=True, check=False)
-        if done.returncode == 0:
-            return
-    pytest.fail(done.stdout)
+PARTS = {"analysis", "draw", "explain", "faults", "plan", "profiling", "sphinx", "testing", "training", "viewer"}
+"""Folders of ``dataflow/`` with commands of their own."""
+
+
+def test_a_run_imports_no_part_that_it_does_not_use() -> None:
+    """Each module costs about half a millisecond; ``tools/startup.py`` measures what they cost together."""
+    code = "import sys" + command("run", XOR) + "print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    ours = [name.split(".") for name in done.stdout.splitlines()[-1].split() if name.startswith("dataflow.")]
+    assert all((ROOT / "dataflow" / part).is_dir() for part in PARTS)
+    assert {"graph", "files"} <= {name[1] for name in ours}
+    assert not PARTS & {name[1] for name in ours}
+    commands = {name[3] for name in ours if name[1:3] == ["cli", "commands"] and len(name) > 3}
+    assert commands == {"run"}
