@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 import struct
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dataflow.errors import DataflowError, FileFormatError, MissingExtraError, listed, nearest
+from dataflow.errors import DataflowError, DataflowWarning, FileFormatError, MissingExtraError, listed, nearest
 from dataflow.files.msgpack.container import reading
 from dataflow.limits import current
 from dataflow.model.model import Model
@@ -25,13 +26,14 @@ _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 
 
 def take_parameters(model: Model, path: Path) -> None:
-    """Give a model the parameters that a file has: all of them, and nothing else may stand in it. A ``DataflowError``
-    of one line names what is missing, unknown, or of another shape or dtype; the model is then as it was."""
+    """Give a model the parameters that a file has, which must be all of them. A ``DataflowError`` of one line names
+    what is missing or of another shape or dtype; the model is then as it was. A warning names tensors that it has no
+    parameter for."""
     try:
         tensors = _read(path)
         found, unknown = _by_parameter(model, tensors)
         missing = [name for name in model.parameters if name not in found]
-        if unknown:
+        if unknown and missing:
             raise FileFormatError(
                 f"{listed(unknown, 6)}: no parameter of the model is called so{nearest(unknown[0], missing)}"
             )
@@ -41,6 +43,9 @@ def take_parameters(model: Model, path: Path) -> None:
             )
         arrays = {name: _array(model, name, found[name], tensors[found[name]]) for name in model.parameters}
         model.parameters.update(arrays)
+        if unknown:
+            left_out = f"{path}: {listed(sorted(unknown), 6)} left out, as no parameter of the model is called so"
+            warnings.warn(left_out, DataflowWarning, stacklevel=2)
     except DataflowError as error:
         raise error.at(file=path) from None
 

@@ -90,6 +90,16 @@ def test_bad_files_are_one_line_and_change_nothing(fault, tmp_path):
     assert all(np.array_equal(model.parameters[name], array) for name, array in before.items())
 
 
+def test_tensors_of_no_parameter_are_left_out_with_a_warning(tmp_path):
+    """What is shared often has more than a model needs, such as the head of another task."""
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(safetensors.save(_weights(head=np.ones(3), places=np.arange(4))))
+    model = dataflow.load(XOR)
+    with pytest.warns(dataflow.DataflowWarning, match="w.safetensors: 'head', 'places' left out, as no parameter"):
+        take_parameters(model, path)
+    np.testing.assert_array_equal(model.parameters["W2"], [[2, 2]])
+
+
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(DataflowError, match="there is no such file"):
         take_parameters(dataflow.load(XOR), tmp_path / "w.safetensors")
