@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dataflow.cli import common
 from dataflow.cli.group import Session
 from dataflow.cli.terminal_text import clean, table, width
 from dataflow.data.write_results import plain_numbers
@@ -19,11 +18,11 @@ from dataflow.model.model import Model
 from dataflow.support.number_texts import number_text
 
 
-def compare(session: Session, marker: Marker, answer_file: Path, after: int | None, as_json: bool) -> Diagnosis:
+def compare(session: Session, marker: Marker, answer_file: Path, after: int | None) -> Diagnosis:
     """Compare an answer and print the result."""
     diagnosis = marker.diagnose(read_answer(answer_file, marker.model, after))
-    if as_json:
-        common.print_json({"model": marker.model.name, "against": str(answer_file), **document(diagnosis)})
+    if session.as_json:
+        session.print_json({"model": marker.model.name, "against": str(answer_file), **document(diagnosis)})
     else:
         session.say(_text(marker.model, answer_file, diagnosis))
     return diagnosis

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import wraps
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import click
 
@@ -17,7 +18,6 @@ from dataflow.cli.parameters_option import take_given_parameters
 from dataflow.cli.terminal_text import clean
 from dataflow.cli.train_options import declared_option
 from dataflow.data.allowed_folders import OPTION, allow
-from dataflow.data.write_results import dump
 from dataflow.errors import DataError, DataflowError, FileFormatError, UndeclaredError, listed, nearest
 from dataflow.files import load
 from dataflow.graph.node import INPUT
@@ -37,10 +37,15 @@ def model_argument(function: F) -> F:
 
 
 def output_options(function: F) -> F:
-    """Add ``--json``, ``--debug`` and ``--quiet``."""
-    quiet = click.option("--quiet", is_flag=True, help="Print nothing but errors and the document of --json.")
-    function = debug_option(quiet(function))
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document, and nothing else.")(function)
+    """Add ``--json``, ``--debug`` and ``--quiet``, which the session has."""
+
+    def keep(ctx: click.Context, option: click.Parameter, as_json: bool) -> None:
+        ctx.ensure_object(Session).as_json = as_json
+
+    text = "Print nothing but errors and the document of --json."
+    function = debug_option(click.option("--quiet", is_flag=True, expose_value=False, help=text)(function))
+    text = "Print one JSON document, and nothing else."
+    return click.option("--json", "as_json", is_flag=True, expose_value=False, callback=keep, help=text)(function)
 
 
 def debug_option(function: F) -> F:
@@ -65,45 +70,58 @@ def data_root_option(function: F) -> F:
     )(function)
 
 
+class Given(NamedTuple):
+    """What ``--data``, ``--set`` and ``--example`` give."""
+
+    file: Path | None
+    settings: Mapping[str, Any]
+    example: int | None = None
+
+
 def data_options(function: F) -> F:
-    """Add ``--data``, ``--data-root``, ``--set`` and ``--example``."""
-    function = click.option(
+    """Add ``--data``, ``--data-root``, ``--set`` and ``--example``, which the function gets as one ``Given``."""
+    example = click.option(
         "--example",
         type=click.IntRange(min=0),
         metavar="K",
         help="Take only example K of the batch, counted from 0; the batch size becomes 1.",
-    )(function)
-    function = click.option(
-        "--set",
-        "settings",
-        multiple=True,
-        metavar="NAME=JSON",
-        callback=parse_settings,
-        help="The value of an input, parameter or constant, as in 'x=[[0, 1]]'.",
-    )(function)
-    function = data_root_option(function)
-    return click.option(
-        "--data",
-        "data_file",
-        type=FILE,
-        metavar="FILE",
-        help="Inputs: .csv, .tsv (also .gz), .npy, .npz, .json, .jsonl, .parquet, .arrow, or - for standard input.",
-    )(function)
+    )
+    return _given_options(
+        "Inputs: .csv, .tsv (also .gz), .npy, .npz, .json, .jsonl, .parquet, .arrow, or - for standard input.",
+        "The value of an input, parameter or constant, as in 'x=[[0, 1]]'.",
+    )(example(_with_given(function)))
 
 
 def table_options(function: F) -> F:
-    """Add ``--data`` and ``--set`` for what goes through a whole table."""
-    function = click.option(
-        "--set",
-        "settings",
-        multiple=True,
-        metavar="NAME=JSON",
-        callback=parse_settings,
-        help="The value of an input, in the place of the table's, as in 'scale=2'.",
-    )(function)
-    return click.option(
-        "--data", "data_file", type=FILE, metavar="FILE", help="The table, or arrays by input; - is standard input."
-    )(data_root_option(function))
+    """Add ``--data``, ``--data-root`` and ``--set``, as one ``Given``, for what goes through a whole table."""
+    return _given_options(
+        "The table, or arrays by input; - is standard input.",
+        "The value of an input, in the place of the table's, as in 'scale=2'.",
+    )(_with_given(function))
+
+
+def _given_options(data_help: str, set_help: str) -> Callable[[F], F]:
+    data = click.option("--data", "data_file", type=FILE, metavar="FILE", help=data_help)
+    return lambda function: data(data_root_option(settings_option("--set", "settings", set_help)(function)))
+
+
+def _with_given(function: F) -> F:
+    @wraps(function)
+    def gathered(
+        *arguments: Any,
+        data_file: Path | None,
+        settings: Mapping[str, Any],
+        example: int | None = None,
+        **options: Any,
+    ) -> Any:
+        return function(*arguments, given=Given(data_file, settings, example), **options)
+
+    return cast(F, gathered)
+
+
+def settings_option(flag: str, name: str, text: str) -> Callable[[F], F]:
+    """Add an option of values by name, each as ``NAME=JSON``."""
+    return click.option(flag, name, multiple=True, metavar="NAME=JSON", callback=_parse_settings, help=text)
 
 
 def number_options(function: F) -> F:
@@ -143,14 +161,19 @@ def _noted_format(session: Session | None) -> Iterator[NumberFormat]:
         session.note(NOTE)
 
 
-def backend_option(function: F) -> F:
-    """Add ``--backend``."""
-    return declared_option("backend")(function)
-
-
 def resource_options(function: F) -> F:
     """Add ``--memory-limit`` and ``--threads``."""
     return declared_option("memory_limit")(declared_option("threads")(function))
+
+
+def split_names(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> list[str] | None:
+    """Split the values of ``--wrt`` at their commas."""
+    if not values:
+        return None
+    names = [name.strip() for text in values for name in text.split(",")]
+    if not all(names):
+        raise click.BadParameter("names are written with one comma between them: W1,b1", ctx, option)
+    return names
 
 
 def wrt_option(text: str, *, required: bool = False) -> Callable[[F], F]:
@@ -165,24 +188,16 @@ def wrt_option(text: str, *, required: bool = False) -> Callable[[F], F]:
     )
 
 
-def names_option(function: F) -> F:
-    """Add ``--wrt``."""
-    return wrt_option("Differentiate with respect to these inputs, parameters or nodes")(function)
-
-
-def of_option(function: F) -> F:
-    """Add ``--of``."""
-    return click.option("--of", metavar="NODE", help="The node to differentiate.")(function)
-
-
-def notation_option(function: F) -> F:
-    """Add ``--notation``."""
-    return click.option(
-        "--notation",
-        type=click.Choice(NOTATIONS),
-        default="math",
-        help="Names as symbols, W⁽¹⁾ and ŷ (unless given), or plain, as the file has them: W1 and yhat.",
-    )(function)
+names_option = wrt_option("Differentiate with respect to these inputs, parameters or nodes")
+of_option = click.option("--of", metavar="NODE", help="The node to differentiate.")
+of_any_option = click.option("--of", metavar="NODE", help="What is differentiated: any node; the loss unless given.")
+backend_option = declared_option("backend")
+notation_option = click.option(
+    "--notation",
+    type=click.Choice(NOTATIONS),
+    default="math",
+    help="Names as symbols, W⁽¹⁾ and ŷ (unless given), or plain, as the file has them: W1 and yhat.",
+)
 
 
 @contextmanager
@@ -224,16 +239,10 @@ def _keep_inputs(inputs: Iterable[Path]) -> None:
                 raise FileFormatError("is read by this command, and is kept; write to another file", file=output)
 
 
-def gather(
-    session: Session,
-    model: Model,
-    data_file: Path | None,
-    settings: Mapping[str, Any],
-    example: int | None,
-) -> dict[str, Any]:
+def gather(session: Session, model: Model, given: Given, *, whole: bool = False) -> dict[str, Any]:
     """Collect the model's inputs: ``--set`` wins over ``--data``, which wins over what the model declares; with
-    ``example``, only that one."""
-    inputs, notes = gathering.gather(model, data_file, settings, example)
+    ``--example`` only that one, unless the ``whole`` batch is wanted."""
+    inputs, notes = gathering.gather(model, given.file, given.settings, None if whole else given.example)
     session.warn(*notes)
     return inputs
 
@@ -268,16 +277,11 @@ def targets(model: Model, of: str | None, wrt: list[str] | None) -> tuple[str | 
     return target if names else None, names
 
 
-def print_json(document: Any) -> None:
-    """Print the one document on standard output."""
-    click.echo(dump(document))
-
-
 def _some_inputs(model: Model) -> str:
     return listed([name for name in model.graph.names(INPUT) if model.graph.spec(name).is_float][:3]) or "a node"
 
 
-def parse_settings(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
+def _parse_settings(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
     """Parse ``NAME=JSON`` settings to values by name."""
     try:
         settings = [gathering.parse_setting(text) for text in values]
@@ -286,13 +290,3 @@ def parse_settings(ctx: click.Context, option: click.Parameter, values: tuple[st
     if twice := [name for name, count in Counter(name for name, _ in settings).items() if count > 1]:
         raise click.BadParameter(f"'{clean(twice[0])}' is given twice; give it once.", ctx, option)
     return dict(settings)
-
-
-def split_names(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> list[str] | None:
-    """Split the values of ``--wrt`` at their commas."""
-    if not values:
-        return None
-    names = [name.strip() for text in values for name in text.split(",")]
-    if not all(names):
-        raise click.BadParameter("names are written with one comma between them: W1,b1", ctx, option)
-    return names

@@ -55,13 +55,19 @@ called for."""
 
 @dataclass
 class Session:
-    """The state of one call of a command: whether tracebacks are shown, and the warnings not printed yet."""
+    """The state of one call of a command: what it prints, and the warnings not printed yet."""
 
     debug: bool = False
     quiet: bool = False
+    as_json: bool = False
     warnings: list[str] = field(default_factory=list)
     live: bool = False
     """Whether warnings are told as they come, as in a long run, instead of when the command ends."""
+
+    @property
+    def shows_progress(self) -> bool:
+        """Whether somebody looks at a bar on standard error."""
+        return not self.quiet and sys.stderr.isatty()
 
     def warn(self, *texts: str) -> None:
         """Keep warnings until ``flush`` is called, at the latest when the command ends."""
@@ -86,9 +92,13 @@ class Session:
             click.echo(message_text(f"Note: {clean(text)}."), err=True)
 
     def say(self, text: str) -> None:
-        """Print on standard output, unless the user wants quiet."""
-        if not self.quiet:
+        """Print on standard output, unless the user wants quiet, or a document and nothing else."""
+        if not self.quiet and not self.as_json:
             click.echo(fit_lines(clean_lines(text)))
+
+    def print_json(self, document: Any) -> None:
+        """Print the one document of ``--json`` on standard output."""
+        click.echo(dump(document))
 
     def fail(self, message: str, error: BaseException | None = None) -> None:
         """Print an error on one line, after its traceback if the user asked for it."""

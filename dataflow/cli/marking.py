@@ -12,7 +12,6 @@ from typing import Any
 import click
 import numpy as np
 
-from dataflow.cli import common
 from dataflow.cli.against import compare, document, short_verdict, verdict
 from dataflow.cli.group import Session
 from dataflow.cli.terminal_text import clean, room, table
@@ -65,28 +64,26 @@ def mark(
     inputs: Mapping[str, Any],
     example: int | None,
     report: Path | None,
-    as_json: bool,
 ) -> None:
     """Compare, print the result, and exit with status 1 if a number is wrong."""
     marker = _marker(model, inputs, example)
     if not answers.is_dir():
-        diagnosis = compare(session, marker, answers, after, as_json)
+        diagnosis = compare(session, marker, answers, after)
         marked = [Marked(answers.stem, answers, diagnosis)]
         failure = f"{answers}: {verdict(diagnosis)}"
     else:
         marked = _mark_folder(marker, answers, after)
         wrong = sum(not each.ok for each in marked)
         failure = f"{answers}: {wrong} of {counted(len(marked), 'answer')} {'is' if wrong == 1 else 'are'} not right"
-        if as_json:
-            common.print_json(_document(model, answers, marked))
+        if session.as_json:
+            session.print_json(_document(model, answers, marked))
         else:
             session.say(_text(model, answers, marked))
     if report is not None:
         write_table(report, _columns(model, marked))
-        if not as_json:
-            session.say(f"\nWrote {counted(len(marked), 'row')} to {clean(report)}.")
+        session.say(f"\nWrote {counted(len(marked), 'row')} to {clean(report)}.")
     if not all(each.ok for each in marked):
-        if session.quiet or as_json:  # else it is printed above
+        if session.quiet or session.as_json:  # else it is printed above
             session.fail(failure)
         raise click.exceptions.Exit(1)
 

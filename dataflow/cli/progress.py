@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from dataflow.cli.group import Session
 from dataflow.support.number_texts import number_text
 from dataflow.training import History, Progress
 
@@ -52,9 +53,9 @@ class Shown(Silent):
 
 
 @contextmanager
-def show_progress(silent: bool) -> Iterator[Silent]:
-    """Show a bar on standard error, unless ``silent``."""
-    if silent:
+def show_progress(session: Session) -> Iterator[Silent]:
+    """Show a bar on standard error, where somebody looks at it."""
+    if not session.shows_progress:
         yield Silent()
         return
     from rich.console import Console

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from dataflow.backends.threads import thread_count
-from dataflow.cli import common
 from dataflow.cli.common import about
 from dataflow.cli.going_on import arguments_of_call, command_line
 from dataflow.cli.group import Session
@@ -116,7 +115,6 @@ def run_sweep(
     over: Mapping[str, Sequence[Any]],
     jobs: int | None,
     plot: Path | None,
-    as_json: bool,
     *,
     checkpoint: Path | None,
     **options: Any,
@@ -140,8 +138,8 @@ def run_sweep(
         _save_best(done.model, rescue.model_file, output, checkpoint)
     if plot is not None and done.best is not None and done.best.history.loss:
         done.best.history.plot(plot, title=f"{rescue.model.name}: {done.best.name}")
-    if as_json:
-        common.print_json(_document(done))
+    if session.as_json:
+        session.print_json(_document(done))
     else:
         session.say(_text(done))
         if whole:

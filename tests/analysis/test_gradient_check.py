@@ -259,4 +259,4 @@ def test_the_command_says_how_much_it_could_not_compare(tmp_path: Path) -> None:
     )
     done = CliRunner().invoke(main, ["check", str(path)])
     assert done.exit_code == 0
-    assert done.stdout.endswith("All gradients agree, as far as they could be compared: 2 undecided.\n")
+    assert "\nAll gradients agree, as far as they could be compared: 2 undecided.\n\ngraph  " in done.stdout

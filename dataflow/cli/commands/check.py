@@ -20,7 +20,7 @@ from dataflow.analysis.gradient_check import (
 )
 from dataflow.cli import common
 from dataflow.cli.command import Command, example_text
-from dataflow.cli.common import FILE, about, gather
+from dataflow.cli.common import FILE, Given, about, gather
 from dataflow.cli.gradient_report import agreement, check_document, fault_text, gradient_table
 from dataflow.cli.group import Session
 from dataflow.cli.learned_text import learned_text
@@ -83,17 +83,13 @@ DRAWN = "The model is checked on three examples of numbers that are drawn."
 def command(
     session: Session,
     model_file: Path,
-    data_file: Path | None,
-    settings: Mapping[str, Any],
-    example: int | None,
+    given: Given,
     of: str | None,
     wrt: list[str] | None,
     against: Path | None,
     after: int | None,
     report_file: Path | None,
     backend: str | None,
-    as_json: bool,
-    quiet: bool,
 ) -> None:
     """Check MODEL: that the file is sound, that shapes are what they should be, and that gradients are right.
 
@@ -123,11 +119,11 @@ def command(
     with about(model_file):
         model = common.load_model(model_file)
         container = verify_container(model_file) if model_file.suffix.lower() == ".msgpack" else None
-        inputs, fault = _inputs(session, model, data_file, settings, None if against else example)
+        inputs, fault = _inputs(session, model, given, whole=against is not None)
         if fault is not None and against is not None:
             raise fault
         if against is not None:
-            mark(session, model, against, after, inputs, example, report_file, as_json)
+            mark(session, model, against, after, inputs, given.example, report_file)
             return
         result = model.evaluate(data=inputs)
         session.warn(*result.warnings)
@@ -143,21 +139,21 @@ def command(
         session.warn(*(text for report in reports for text in report.kinks))
         in_training = [check_training(model, names, examples) for target, names in questions if target == model.loss]
         reports += [report for report in in_training if report is not None]
-        source = model.own_source() if data_file is None else model.data
+        source = model.own_source() if given.file is None else model.data
         learned = None if source is None else source.learned
-    if fault is not None and not as_json:
+    if fault is not None:
         session.say(f"The data cannot be used, as is said below. {DRAWN}\n")
-    if as_json:
-        common.print_json(_document(session, model, model_file, shapes, container, learned, reports))
+    if session.as_json:
+        session.print_json(_document(session, model, model_file, shapes, container, learned, reports))
     else:
-        session.say(_summary(model, model_file, container))
-        session.say(f"\n{_shape_table(model, shapes)}")
+        session.say(f"{_heading(model, model_file)}\n\n{_shape_table(model, shapes)}")
         if source is not None and learned:
             session.say(f"\n{learned_text(learned, source.labels)}")
         for report in reports:
             session.say(f"\n{gradient_table(report)}")
         if reports and all(report.ok for report in reports):
             session.say(agreement(reports))
+        session.say(f"\n{_identity(model, container)}")
     for report in reports:
         if not report.ok:
             session.fail(f"{model_file}: {fault_text(report)}")
@@ -166,12 +162,10 @@ def command(
         raise fault
 
 
-def _inputs(
-    session: Session, model: Model, data_file: Path | None, settings: Mapping[str, Any], example: int | None
-) -> tuple[dict[str, Any], DataError | None]:
+def _inputs(session: Session, model: Model, given: Given, *, whole: bool) -> tuple[dict[str, Any], DataError | None]:
     """The inputs; where the data has faults, numbers that are drawn, and the error."""
     try:
-        return gather(session, model, data_file, settings, example), None
+        return gather(session, model, given, whole=whole), None
     except DataError as fault:
         if fault.file is None:  # it is not of a file of data
             raise
@@ -211,20 +205,25 @@ def _questions(
     return questions
 
 
-def _summary(model: Model, path: Path, container: Report | None) -> str:
+def _heading(model: Model, path: Path) -> str:
     scalars = sum(math.prod(substitute(model.graph.node_of(name).shape, {})) for name in model.parameters)
     counts = f"{counted(len(model.graph), 'node')}, {counted(scalars, 'scalar parameter')}"
-    lines = [f"{clean(path)}: '{model.name}', {counts}, {model.graph.dtype}"]
+    return f"{clean(path)}: '{model.name}', {counts}, {model.graph.dtype}"
+
+
+def _identity(model: Model, container: Report | None) -> str:
+    """What the file is, and which run made it: for whoever compares files, below all else."""
+    lines = []
     if container is not None:
         tensors = counted(len(container.tensors), "tensor")
         lines.append(
             f"container   version {container.version}, {counted(container.size, 'byte')}, {tensors}: "
             f"checksums are right"
         )
-    lines.append(f"graph       {graph_digest(model)}")
-    lines.append(f"parameters  {parameter_digest(model)}")
     if (manifest := provenance(model)) is not None:
         lines += provenance_lines(manifest)
+    lines.append(f"graph       {graph_digest(model)}")
+    lines.append(f"parameters  {parameter_digest(model)}")
     return "\n".join(lines)
 
 

@@ -38,9 +38,7 @@ SHAPE_HELP = "The shape of an input of an ONNX file that leaves sizes open, such
 @click.option("--force", is_flag=True, help="Replace B whatever it is.")
 @common.output_options
 @click.pass_obj
-def command(
-    session: Session, source: Path, target: Path, shapes: tuple[str, ...], force: bool, as_json: bool, quiet: bool
-) -> None:
+def command(session: Session, source: Path, target: Path, shapes: tuple[str, ...], force: bool) -> None:
     """Read the model A and write it as B, each in the format that its ending names.
 
     msgpack keeps everything, bit for bit. TOML holds the model but not the state of a training run, which a warning
@@ -54,8 +52,8 @@ def command(
         model = common.load_model(source, _read_shapes(shapes))
     with about(target):
         _save_what_loads(model, target, force)
-    if as_json:
-        common.print_json({"from": str(source), "to": str(target), "warnings": session.take()})
+    if session.as_json:
+        session.print_json({"from": str(source), "to": str(target), "warnings": session.take()})
     else:
         session.say(f"Wrote {counted(len(model.graph), 'node')} of '{model.name}' to {clean(target)}.")
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from dataflow.cli import common
 from dataflow.cli.command import Command, example_text
-from dataflow.cli.common import FILE, about
+from dataflow.cli.common import FILE, Given, about
 from dataflow.cli.group import Session
 from dataflow.cli.terminal_text import clean
 from dataflow.data.readers.opening import STANDARD_INPUT, Origin
@@ -63,13 +63,9 @@ NO_FILE = "/dev/null"
 def command(
     session: Session,
     files: tuple[Path, ...],
-    data_file: Path | None,
-    settings: Mapping[str, Any],
-    example: int | None,
+    given: Given,
     exit_code: bool,
     git: bool,
-    as_json: bool,
-    quiet: bool,
 ) -> None:
     """Compare the models A and B, of any formats: nodes, attributes, parameters, settings, training and declared data.
 
@@ -86,19 +82,19 @@ def command(
     models = [_load(path) for path in files]
     comparison = compare(models[0], models[1])
     results = None
-    if data_file is not None or settings or example is not None:
-        given, weights = [], []
+    if given != (None, {}, None):
+        fed, weights = [], []
         # standard input is read once, for both
-        data = Origin.at(data_file) if data_file is not None and str(data_file) == STANDARD_INPUT else data_file
+        data = Origin.at(Path(STANDARD_INPUT)) if str(given.file) == STANDARD_INPUT else given.file
         for path, model in zip(files, models, strict=True):
             with about(path):
-                inputs, weighs, notes = gather_weighed(model, data, settings, example)
+                inputs, weighs, notes = gather_weighed(model, data, given.settings, given.example)
                 session.warn(*notes)
-                given.append(inputs)
+                fed.append(inputs)
                 weights.append(weighs)
-        results = compare_results(models[0], models[1], given[0], given[1], (weights[0], weights[1]))
-    if as_json:
-        common.print_json(_document(files, comparison, results))
+        results = compare_results(models[0], models[1], fed[0], fed[1], (weights[0], weights[1]))
+    if session.as_json:
+        session.print_json(_document(files, comparison, results))
     else:
         session.say(_text([clean(path) for path in files], models, comparison, results))
     if exit_code and not comparison.same:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import click
 
 from dataflow.cli import common
 from dataflow.cli.command import Command, example_text
-from dataflow.cli.common import FILE, about, gather
+from dataflow.cli.common import FILE, Given, about, gather
 from dataflow.cli.group import Session
 from dataflow.cli.layout_options import layout_options
 from dataflow.cli.parameters_option import parameters_option
@@ -54,7 +53,7 @@ from dataflow.errors import counted
 )
 @click.option("--backward", is_flag=True, help="The backward pass instead of the forward pass.")
 @click.option("--both", is_flag=True, help="Both passes.")
-@click.option("--of", metavar="NODE", help="What is differentiated: any node; the loss unless given.")
+@common.of_any_option
 @common.wrt_option("Mark the path of these gradients, and what others share with it")
 @click.option("--only", is_flag=True, help="Nothing but this path.")
 @click.option(
@@ -109,10 +108,7 @@ def command(
     frames_to: Path | None,
     frame_format: str | None,
     frame_delay: float | None,
-    data_file: Path | None,
-    settings: Mapping[str, Any],
-    as_json: bool,
-    quiet: bool,
+    given: Given,
     **chosen: Any,
 ) -> None:
     """Draw each MODEL: its forward pass, its backward pass, or both.
@@ -139,9 +135,9 @@ def command(
     for model_file, target in targets.items():
         with about(model_file):
             model = common.load_model(model_file)
-            has_data = chosen["values"] or chosen["labels"] == VALUES or data_file is not None or bool(settings)
-            inputs = gather(session, model, data_file, settings, None) if has_data else None
-            drawing = draw(model, **chosen, data=inputs)
+            has_data = chosen["values"] or chosen["labels"] == VALUES or given.file is not None or bool(given.settings)
+            inputs = gather(session, model, given, whole=True) if has_data else None
+            drawing = draw(model, **chosen, example=given.example, data=inputs)
             if at_step is not None:
                 drawing = drawing.at_step(at_step)
             frames, delay = drawing.frames(), DELAY if frame_delay is None else frame_delay
@@ -157,16 +153,16 @@ def command(
         answer = {"file": None if target is None else str(target), "format": form, "nodes": nodes, "edges": edges}
         answers.append(answer | ({} if frames_to is None else {"frames": [str(path) for path in written]}))
         what = f"{counted(nodes, 'node')} and {counted(edges, 'edge')} of '{model.name}'"
-        if frames_to is not None and not as_json:
+        if frames_to is not None:
             session.say(f"Wrote {counted(len(written), 'frame')} of {what} to {clean(frames_to)}.")
-        if target is not None and not as_json and not check:
+        if target is not None and not check:
             session.say(f"Wrote {what} to {clean(target)}.")
-    if as_json:
+    if session.as_json:
         document = answers[0] if output_dir is None else {"pictures": answers}
         document |= {"out_of_date": [str(path) for path in stale]} if check else {}
-        common.print_json({**document, "warnings": session.take()})
+        session.print_json({**document, "warnings": session.take()})
     if stale:
         raise stale_error(stale)
-    if check and not as_json:
+    if check:
         count = len(answers)
         session.say("The picture is up to date." if count == 1 else f"All {count} pictures are up to date.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import click
 
 from dataflow.cli import common
 from dataflow.cli.command import Command, example_text
-from dataflow.cli.common import FILE, about, gather
+from dataflow.cli.common import FILE, Given, about, gather
 from dataflow.cli.group import Session
 from dataflow.cli.parameters_option import parameters_option
 from dataflow.cli.terminal_text import clean, clean_lines
@@ -62,7 +62,7 @@ def _parse_width(ctx: click.Context, option: click.Parameter, value: str | None)
     ),
 )
 @common.model_argument
-@click.option("--of", metavar="NODE", help="What is differentiated: any node; the loss unless given.")
+@common.of_any_option
 @common.wrt_option("With respect to these inputs, parameters or nodes; every parameter unless given")
 @click.option("--format", "form", type=click.Choice(FORMATS), help="The form; text unless given.")
 @click.option("--standalone", is_flag=True, help="A LaTeX document, instead of a snippet for one that loads amsmath.")
@@ -108,11 +108,7 @@ def command(
     notation: str,
     symbolic: bool,
     output: Path | None,
-    data_file: Path | None,
-    settings: Mapping[str, Any],
-    example: int | None,
-    as_json: bool,
-    quiet: bool,
+    given: Given,
 ) -> None:
     """Explain a gradient of MODEL: each factor of the chain rule with op, shape, structure and values, the products
     from the left as back-propagation takes them, the gradient, and what it costs.
@@ -120,21 +116,20 @@ def command(
     Of a batch the gradient is summed over the examples; --example takes one.
     """
     numeric = {"--inner": inner, "--dense": dense, "--order": order, "--step": step}
-    form = _form(form, as_json, standalone, width, [name for name, value in numeric.items() if value], symbolic)
+    form = _form(form, session.as_json, standalone, width, [name for name, value in numeric.items() if value], symbolic)
     line = LINE if width is None else width
     common.check_outputs(output)
     with about(model_file):
         model = common.load_model(model_file)
-        inputs = gather(session, model, data_file, settings, None)
+        inputs = gather(session, model, given, whole=True)
         if symbolic:
             if wrt is None or len(wrt) != 1:
                 raise DataError("a derivation in symbols is with respect to one name; say which with --wrt")
-            written = _symbolic(derive(model, of=of, wrt=wrt[0], example=example, data=inputs), form, line)
+            written = _symbolic(derive(model, of=of, wrt=wrt[0], example=given.example, data=inputs), form, line)
             _give(session, latex.document(written) if standalone else written, form, output)
             return
-        explanation = explain(
-            model, of=of, wrt=wrt, example=example, inner=inner, order=order, dense=dense, data=inputs
-        )
+        options: dict[str, Any] = {"example": given.example, "inner": inner, "order": order, "dense": dense}
+        explanation = explain(model, of=of, wrt=wrt, data=inputs, **options)
         if form == "json":
             written = dump(document(explanation, dense=dense)) + "\n"
         elif form == "latex":
@@ -146,7 +141,7 @@ def command(
         else:
             with lines_within(line_width() if output is None else sys.maxsize):
                 written = text(explanation)
-    if form == "text" and step and output is None and not quiet:
+    if form == "text" and step and output is None and not session.quiet:
         _walk(session, explanation)
         return
     if form == "text" and output is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 from dataflow.autodiff.derivatives import MOST_ORDERS
 from dataflow.cli import common
 from dataflow.cli.command import Command, example_text
-from dataflow.cli.common import about, gather, targets
+from dataflow.cli.common import Given, about, gather, targets
 from dataflow.cli.group import Session
 from dataflow.cli.parameters_option import parameters_option
 from dataflow.cli.terminal_text import array_text, matrix_text, room, table
@@ -35,16 +34,13 @@ MODES = ("vjp", "jvp", "hvp", "hessian", "per-example")
 )
 @common.model_argument
 @click.option("--mode", type=click.Choice(MODES), default="vjp", help="The mode; vjp unless given.")
-@click.option("--of", metavar="NODE", help="What is differentiated: any node; the loss unless given.")
+@common.of_any_option
 @common.wrt_option("With respect to these inputs, parameters or nodes; every parameter unless given")
-@click.option(
+@common.settings_option(
     "--tangent",
     "tangents",
-    multiple=True,
-    metavar="NAME=JSON",
-    callback=common.parse_settings,
-    help="A direction: of a wrt for jvp and hvp, of --of for vjp (its cotangent). Ones unless given; where some are "
-    "given, the others are 0.",
+    "A direction: of a wrt for jvp and hvp, of --of for vjp (its cotangent). Ones unless given; where some are given, "
+    "the others are 0.",
 )
 @click.option(
     "--order",
@@ -66,11 +62,7 @@ def command(
     wrt: list[str] | None,
     tangents: dict[str, Any],
     order: int,
-    data_file: Path | None,
-    settings: Mapping[str, Any],
-    example: int | None,
-    as_json: bool,
-    quiet: bool,
+    given: Given,
 ) -> None:
     """Differentiate a node of MODEL in any mode.
 
@@ -80,7 +72,7 @@ def command(
     """
     with about(model_file):
         model = common.load_model(model_file)
-        inputs = gather(session, model, data_file, settings, example)
+        inputs = gather(session, model, given)
         target, names = targets(model, of, wrt)
         if target is None:
             raise DataError("the model has no loss and no parameters to differentiate; say --of and --wrt")
@@ -108,7 +100,7 @@ def command(
             derivatives = model.per_example_gradients(of=target, wrt=names, data=inputs)
         else:
             derivatives = {"hessian": model.hessian(of=target, wrt=names, data=inputs)}
-    if as_json:
+    if session.as_json:
         document: dict[str, Any] = {"mode": mode, "of": target, "wrt": names}
         if mode == "hessian":
             document |= {"shape": list(derivatives["hessian"].shape), "hessian": plain_numbers(derivatives["hessian"])}
@@ -117,7 +109,7 @@ def command(
             document["tangent"] = plain_numbers(derivatives[target])
         else:
             document["gradients"] = {name: plain_numbers(array) for name, array in derivatives.items()}
-        common.print_json({**document, "warnings": session.take()})
+        session.print_json({**document, "warnings": session.take()})
         return
     title = _title(mode) if order == 1 else f"Derivative of order {order} along the tangent"
     session.say(f"{title} of {target} with respect to {', '.join(names)}\n")

@@ -11,7 +11,7 @@ import click
 
 from dataflow.cli import common
 from dataflow.cli.command import Command, example_text
-from dataflow.cli.common import FILE, about, gather
+from dataflow.cli.common import FILE, Given, about, gather
 from dataflow.cli.group import Session
 from dataflow.cli.parameters_option import parameters_option
 from dataflow.cli.terminal_text import clean, matrix_text
@@ -50,13 +50,9 @@ def command(
     model_file: Path,
     of: str,
     wrt: list[str],
-    data_file: Path | None,
-    settings: Mapping[str, Any],
-    example: int | None,
+    given: Given,
     output: Path | None,
     backend: str | None,
-    as_json: bool,
-    quiet: bool,
 ) -> None:
     """Print the Jacobian of a node of MODEL: a row for each of its entries, a column for each entry of --wrt.
 
@@ -71,7 +67,7 @@ def command(
         model = common.load_model(model_file)
         for name in (of, *wrt):
             model.graph.value(name)
-        inputs = gather(session, model, data_file, settings, example)
+        inputs = gather(session, model, given)
         shapes = _shapes(model, inputs, (of, *wrt))
         rows, columns = math.prod(shapes[of]), sum(math.prod(shapes[name]) for name in wrt)
         size = rows * columns * model.graph.node_of(of).dtype.itemsize
@@ -86,8 +82,8 @@ def command(
     if output is not None:
         across = [label for name in wrt for label in labels(name, shapes[name])]
         write_matrix(output, matrix, labels(of, shapes[of]), across, document)
-    if as_json:
-        common.print_json({**document, "jacobian": plain_numbers(matrix)})
+    if session.as_json:
+        session.print_json({**document, "jacobian": plain_numbers(matrix)})
         return
     session.say(f"Jacobian of {of} with respect to {', '.join(wrt)}: {rows} x {columns}")
     if matrix.size <= PRINTED:

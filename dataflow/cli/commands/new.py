@@ -41,8 +41,6 @@ def command(
     data_file: Path,
     target: str | None,
     force: bool,
-    as_json: bool,
-    quiet: bool,
 ) -> None:
     """Write a model that predicts one column of a table from the others, and trains as it is.
 
@@ -69,8 +67,8 @@ def command(
     trained = str(model_file.with_suffix(".msgpack"))
     home = ["--data-root", os.path.normpath(model_file.parent / root)] if root else []
     words = ["dataflow", "train", str(model_file), *home, "-o", trained]
-    if as_json:
-        common.print_json(_document(draft, model_file, words, session.take()))
+    if session.as_json:
+        session.print_json(_document(draft, model_file, words, session.take()))
     else:
         session.say(_summary(draft, model_file, shlex.join(words)))
 

@@ -22,7 +22,7 @@ from dataflow.support.atomic import replace_file
 @click.option("--output-dir", type=FILE, metavar="DIR", default=Path(), help="Where the package's folder is made.")
 @common.output_options
 @click.pass_obj
-def command(session: Session, name: str, output_dir: Path, as_json: bool, quiet: bool) -> None:
+def command(session: Session, name: str, output_dir: Path) -> None:
     """Write a plugin: a package with an op called NAME, its derivative and its test, an optimizer, the entry point by
     which dataflow finds it, and a README.
 
@@ -42,10 +42,10 @@ def command(session: Session, name: str, output_dir: Path, as_json: bool, quiet:
         "dataflow train example.toml",
         "pip install pytest && pytest",
     ]
-    if as_json:
+    if session.as_json:
         files = [str(folder / path) for path in plugin.files]
         names = {"op": plugin.op, "optimizer": plugin.optimizer, "module": plugin.module}
-        common.print_json({"folder": str(folder), **names, "files": files, "next": steps})
+        session.print_json({"folder": str(folder), **names, "files": files, "next": steps})
         return
     session.say(f"Wrote a plugin to {clean(folder)}: the op '{plugin.op}' stands in {plugin.module}.py.")
     session.say("\n".join(["Next:", *(f"  {step}" for step in steps)]))

@@ -41,7 +41,7 @@ SIGNATURE = 30
 @click.option("--check", "checked", is_flag=True, help="Check that the op (that each) is what it says.")
 @common.output_options
 @click.pass_obj
-def command(session: Session, name: str | None, checked: bool, as_json: bool, quiet: bool) -> None:
+def command(session: Session, name: str | None, checked: bool) -> None:
     """List the registered ops and blocks by plugin, or show all about the op or the block NAME.
 
     Attributes go by keyword: sum(x, axis=0). With --check, every op runs the checks of dataflow.testing (shapes,
@@ -54,15 +54,15 @@ def command(session: Session, name: str | None, checked: bool, as_json: bool, qu
         if checked:
             raise OpError(f"'{name}' is a block; --check is for ops")
         block = block_document(str(name))
-        if as_json:
-            common.print_json(block)
+        if session.as_json:
+            session.print_json(block)
         else:
             session.say(all_about_block(block))
         return
     ops = {name: registry.lookup(name)} if name is not None else registry.all_ops()
-    findings = _findings(ops, as_json or quiet) if checked else {}
+    findings = _findings(ops, session.as_json or session.quiet) if checked else {}
     parts = _part_faults() if checked and name is None else {}
-    if as_json:
+    if session.as_json:
         documents = [
             _document(op) | ({"findings": list(map(_finding, findings[op.name]))} if checked else {})
             for op in ops.values()
@@ -71,7 +71,7 @@ def command(session: Session, name: str | None, checked: bool, as_json: bool, qu
             {"name": part, "kind": kind, "plugin": _owner_of(kind, part), "findings": [{"message": x} for x in faults]}
             for (kind, part), faults in parts.items()
         ]
-        common.print_json(documents[0] if name is not None else documents)
+        session.print_json(documents[0] if name is not None else documents)
     elif checked:
         session.say(_results(findings))
         if parts:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 
 from dataflow.cli import common
 from dataflow.cli.command import Command, example_text
-from dataflow.cli.common import FILE, about, gather
+from dataflow.cli.common import FILE, Given, about, gather
 from dataflow.cli.group import Session
 from dataflow.cli.progress import show_progress
 from dataflow.cli.terminal_text import clean
@@ -53,10 +50,7 @@ def command(
     output: Path,
     checkpoint: Path | None,
     asked: bool,
-    data_file: Path | None,
-    settings: Mapping[str, Any],
-    as_json: bool,
-    quiet: bool,
+    given: Given,
 ) -> None:
     """Draw the loss of MODEL over the epochs, or its decision boundary. MODEL is a trained file, or a folder of
     checkpoints.
@@ -78,7 +72,7 @@ def command(
         if model is not None:
             model.parameters = {**model.parameters, **state.parameters(model)}
     if asked and model is not None:
-        history = _train(session, model_file, model, history, data_file, settings, quiet)
+        history = _train(session, model_file, model, history, given)
     with about(model_file):
         if loss:
             if not history.loss:
@@ -88,11 +82,11 @@ def command(
                 )
             history.plot(output, title=model_file.stem if model is None else model.name)
         elif model is not None:
-            _draw_boundary(session, model, history, data_file, settings, output)
-    if as_json:
+            _draw_boundary(session, model, history, given, output)
+    if session.as_json:
         drawn = "loss" if loss else "boundary"
         document = {"file": str(output), "drawn": drawn, "epochs": history.epochs, "warnings": session.take()}
-        common.print_json(document)
+        session.print_json(document)
     else:
         what = f"the loss of {counted(history.epochs, 'epoch')}" if loss else "the decision boundary"
         session.say(f"Drew {what} to {clean(output)}.")
@@ -122,14 +116,12 @@ def _train(
     model_file: Path,
     model: Model,
     history: History,
-    data_file: Path | None,
-    settings: Mapping[str, Any],
-    quiet: bool,
+    given: Given,
 ) -> History:
     if history.loss:
         raise click.UsageError(f"'{model_file}' has been trained, and keeps its losses; leave out --train")
-    with about(model_file), show_progress(quiet or not sys.stderr.isatty()) as progress:
-        inputs, source, notes = gather_for_training(model, data_file, settings, None)
+    with about(model_file), show_progress(session) as progress:
+        inputs, source, notes = gather_for_training(model, *given)
         session.warn(*notes)
         return train(model, inputs or source, on_epoch=progress.epoch, on_batch=progress.batch)
 
@@ -138,11 +130,10 @@ def _draw_boundary(
     session: Session,
     model: Model,
     history: History,
-    data_file: Path | None,
-    settings: Mapping[str, Any],
+    given: Given,
     output: Path,
 ) -> None:
-    known = model.feed(gather(session, model, data_file, settings, None))[0]
+    known = model.feed(gather(session, model, given))[0]
     boundary_plot.plot_boundary(model, known, output, title=model.name)
     if not history.epochs and not model.training:
         session.warn("the model has not been trained: this is what its first parameters make of the plane")

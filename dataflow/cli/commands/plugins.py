@@ -19,7 +19,7 @@ from dataflow.registry.owners import Owner, distribution_of
 @click.command("plugins", cls=Command, epilog=example_text("dataflow plugins", "dataflow plugins --json"))
 @common.output_options
 @click.pass_obj
-def command(session: Session, as_json: bool, quiet: bool) -> None:
+def command(session: Session) -> None:
     """List the plugins that are installed: the distribution and the entry point of each, what it registered, what
     failed and why.
 
@@ -29,8 +29,8 @@ def command(session: Session, as_json: bool, quiet: bool) -> None:
     session.take()  # what was warned of stands in the list
     documents = [_document(plugins, owner) for owner in plugins.plugins]
     others = [text for owner, text in plugins.notes if owner is None]
-    if as_json:
-        common.print_json({"plugins": documents, "warnings": others})
+    if session.as_json:
+        session.print_json({"plugins": documents, "warnings": others})
         return
     blocks: dict[str, list[str]] = {}
     for document in documents:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from dataflow.cli import common
 from dataflow.cli.command import Command, example_text
-from dataflow.cli.common import FILE, about
+from dataflow.cli.common import FILE, Given, about
 from dataflow.cli.group import Session
 from dataflow.cli.parameters_option import parameters_option
 from dataflow.cli.terminal_text import clean, table
@@ -56,13 +55,10 @@ def _split_columns(ctx: click.Context, option: click.Parameter, values: tuple[st
 def command(
     session: Session,
     model_file: Path,
-    data_file: Path | None,
-    settings: Mapping[str, Any],
+    given: Given,
     output: Path | None,
     columns: list[str],
     backend: str | None,
-    as_json: bool,
-    quiet: bool,
 ) -> None:
     """Predict with MODEL: its outputs for each row of the table, in the table's units.
 
@@ -75,12 +71,12 @@ def command(
         common.check_outputs(output)
     with about(model_file):
         model = common.load_model(model_file)
-        predictions = model.predict(data_file, columns=columns, backend=backend or "numpy", **settings)
+        predictions = model.predict(given.file, columns=columns, backend=backend or "numpy", **given.settings)
         cells = predictions.columns()
     if output is not None:
         write_table(output, cells)
-    if as_json:
-        common.print_json({"count": predictions.count, "rows": table_rows(cells), "warnings": session.take()})
+    if session.as_json:
+        session.print_json({"count": predictions.count, "rows": table_rows(cells), "warnings": session.take()})
         return
     if output is None:
         columns_of_text = [_texts(column) for column in cells.values()]

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import click
 
 from dataflow.cli import common
 from dataflow.cli.command import Command, example_text
-from dataflow.cli.common import FILE, about, gather
+from dataflow.cli.common import FILE, Given, about, gather
 from dataflow.cli.group import Session
 from dataflow.cli.terminal_text import clean
 from dataflow.cli.train_options import declared_option
@@ -79,11 +77,7 @@ def command(
     backend: str | None,
     memory_limit: str | None,
     threads: int | None,
-    data_file: Path | None,
-    settings: Mapping[str, Any],
-    example: int | None,
-    as_json: bool,
-    quiet: bool,
+    given: Given,
 ) -> None:
     """Measure what one step of training MODEL costs: forward pass, backward pass, update; or what the gradient of --of
     with respect to --wrt costs.
@@ -97,8 +91,8 @@ def command(
         common.check_outputs(plot)
     with about(model_file):
         model = common.load_model(model_file)
-        inputs = gather(session, model, data_file, settings, example)
-        with _bar(quiet or no_run or not sys.stderr.isatty()) as progress:
+        inputs = gather(session, model, given)
+        with _bar(no_run or not session.shows_progress) as progress:
             costs = profile(
                 model,
                 data=inputs if inputs or model.data is not None else None,
@@ -117,8 +111,8 @@ def command(
             )
     if plot is not None:
         costs.plot(plot)
-    if as_json:
-        common.print_json(costs.plain() | {"warnings": session.take()})
+    if session.as_json:
+        session.print_json(costs.plain() | {"warnings": session.take()})
         return
     session.say(profile_text(costs, by))
     if passes:

@@ -11,7 +11,7 @@ import numpy as np
 
 from dataflow.cli import common
 from dataflow.cli.command import Command, example_text
-from dataflow.cli.common import FILE, about, gather, targets
+from dataflow.cli.common import FILE, Given, about, gather, targets
 from dataflow.cli.group import Session
 from dataflow.cli.parameters_option import parameters_option
 from dataflow.cli.terminal_text import array_text, clean, missing_text, room, table
@@ -48,15 +48,11 @@ ROWS = 300
 def command(
     session: Session,
     model_file: Path,
-    data_file: Path | None,
-    settings: Mapping[str, Any],
-    example: int | None,
+    given: Given,
     of: str | None,
     wrt: list[str] | None,
     output: Path | None,
     backend: str | None,
-    as_json: bool,
-    quiet: bool,
 ) -> None:
     """Run MODEL: print the value of every node whose inputs are given, and the gradients.
 
@@ -68,7 +64,7 @@ def command(
         common.check_outputs(output)
     with about(model_file):
         model = common.load_model(model_file)
-        inputs = gather(session, model, data_file, settings, example)
+        inputs = gather(session, model, given)
         result = evaluate(model, inputs, of, wrt, backend)
         session.warn(*result.warnings)
         loss = None if model.loss is None else result.values.get(model.loss)
@@ -77,9 +73,9 @@ def command(
             session.warn(f"the loss '{model.loss}' and its gradients are {missing_text(missing[model.loss])}")
         if output is not None:
             rows = _write(model, result, output)
-    if as_json:
+    if session.as_json:
         order = [name for name in _order_nodes(model) if name in result.values]
-        common.print_json(
+        session.print_json(
             {
                 "values": {name: plain_numbers(result.values[name]) for name in order},
                 "gradients": {name: plain_numbers(gradient) for name, gradient in result.gradients.items()},

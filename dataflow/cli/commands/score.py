@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
 
 from dataflow.cli import common
 from dataflow.cli.command import Command, example_text
-from dataflow.cli.common import FILE, about
+from dataflow.cli.common import FILE, Given, about
 from dataflow.cli.group import Session
 from dataflow.cli.parameters_option import parameters_option
 from dataflow.cli.terminal_text import clean, table
@@ -55,13 +53,10 @@ CLASSES = 20
 def command(
     session: Session,
     model_file: Path,
-    data_file: Path | None,
-    settings: Mapping[str, Any],
+    given: Given,
     metrics: list[str] | None,
     plot: Path | None,
     backend: str | None,
-    as_json: bool,
-    quiet: bool,
 ) -> None:
     """Score MODEL: its loss and metrics over a table with what is to be predicted.
 
@@ -74,11 +69,11 @@ def command(
         common.check_outputs(plot)
     with about(model_file):
         model = common.load_model(model_file)
-        scores = model.score(data_file, metrics=metrics, backend=backend or "numpy", **settings)
+        scores = model.score(given.file, metrics=metrics, backend=backend or "numpy", **given.settings)
         if plot is not None:
             plot_scores(scores, plot, title=model.name)
-    if as_json:
-        common.print_json(
+    if session.as_json:
+        session.print_json(
             {
                 "examples": scores.examples,
                 "loss": plain_numbers(scores["loss"]) if "loss" in scores else None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,7 +14,7 @@ import click
 from dataflow.backends.cluster import join, open_workers
 from dataflow.cli import common, sweeping
 from dataflow.cli.command import example_text
-from dataflow.cli.common import FILE, about
+from dataflow.cli.common import FILE, Given, about
 from dataflow.cli.going_on import explain_how_to_go_on
 from dataflow.cli.group import Session
 from dataflow.cli.parameters_option import parameters_option
@@ -94,9 +93,7 @@ def command(
     session: Session,
     /,
     model_file: Path,
-    data_file: Path | None,
-    settings: Mapping[str, Any],
-    example: int | None,
+    given: Given,
     weights: str | None,
     checkpoint: Path | None,
     checkpoint_every: int | None,
@@ -107,8 +104,6 @@ def command(
     plot: Path | None,
     over: Mapping[str, Any],
     jobs: int | None,
-    as_json: bool,
-    quiet: bool,
     **options: Any,
 ) -> None:
     """Train MODEL on its data by gradient descent. Options override what the file declares; --clip none is as if it
@@ -136,29 +131,26 @@ def command(
         model = common.load_model(model_file)
         if weights is not None:
             model.data = replace(model.data or DataSource(), weights=None if weights == NONE else weights)
-        given, source, notes = gather_for_training(model, data_file, settings, example)
+        inputs, source, notes = gather_for_training(model, *given)
         if source is None and weights not in (None, NONE):
             raise DataError("--weights names a column of the data; leave out --set of inputs, --example")
         session.warn(*notes)
-        inputs = _set_parameters(model, given)
+        inputs = _set_parameters(model, inputs)
     rescue = Rescue(model, model_file, output, checkpoint)
     session.flush()
     session.live = True
-    silent = quiet or not sys.stderr.isatty()
     if over:
         options |= {"checkpoint_every": checkpoint_every, "keep": keep, "resume": resume}
-        sweeping.run_sweep(
-            session, rescue, inputs or source, over, jobs, plot, as_json, checkpoint=checkpoint, **options
-        )
+        sweeping.run_sweep(session, rescue, inputs or source, over, jobs, plot, checkpoint=checkpoint, **options)
         return
     try:
         with (
             about(model_file),
             deferred(terminate=True, resend=False) as interrupt,
             open_workers(cluster) as workers,
-            show_progress(silent) as progress,
+            show_progress(session) as progress,
         ):
-            if workers is not None and not quiet:
+            if workers is not None and not session.quiet:
                 where = "" if workers.link is None else f"; dashboard: {clean(workers.link)}"
                 click.echo(f"workers: {workers.count}{where}", err=True)
             history = train(
@@ -170,7 +162,7 @@ def command(
                 resume=resume,
                 cluster=workers,
                 on_epoch=progress.epoch,
-                on_batch=None if silent else progress.batch,
+                on_batch=progress.batch if session.shows_progress else None,
                 **options,
             )
     except KeyboardInterrupt:
@@ -201,8 +193,8 @@ def command(
     with _naming_the_output(rescue, history):
         if plot is not None and history.loss:
             history.plot(plot, title=model.name)
-        if as_json:
-            common.print_json(_document(model, history))
+        if session.as_json:
+            session.print_json(_document(model, history))
         elif not history.interrupted:
             _tell(session, model, history, output, plot)
     if history.interrupted:

@@ -12,7 +12,7 @@ import click
 
 from dataflow.cli import common
 from dataflow.cli.command import Command, example_text
-from dataflow.cli.common import FILE, about, gather
+from dataflow.cli.common import FILE, Given, about, gather
 from dataflow.cli.group import Session
 from dataflow.cli.layout_options import layout_options
 from dataflow.cli.progress import show_progress
@@ -81,10 +81,7 @@ def command(
     output: Path | None,
     serve: bool,
     port: int,
-    data_file: Path | None,
-    settings: Mapping[str, Any],
-    as_json: bool,
-    quiet: bool,
+    given: Given,
     **options: Any,
 ) -> None:
     """Make a self-contained HTML page to step through MODEL: forward node by node, then back factor by factor, with
@@ -106,22 +103,22 @@ def command(
         common.check_outputs(output)
 
     def build() -> tuple[View, list[Path]]:
-        return _build(session, model_file, data_file, settings, quiet, options)
+        return _build(session, model_file, given, options)
 
     if output is None:
         here = copy_context()  # a server's threads have contexts of their own, without the options of this command
-        _serve(session, Live(lambda: here.copy().run(lambda: _content_and_files(*build()))), port, as_json)
+        _serve(session, Live(lambda: here.copy().run(lambda: _content_and_files(*build()))), port)
     else:
-        _write(session, build()[0], output, as_json)
+        _write(session, build()[0], output)
 
 
-def _write(session: Session, page: View, output: Path, as_json: bool) -> None:
+def _write(session: Session, page: View, output: Path) -> None:
     session.warn(*page.save(output))
     content = page.content
     steps, passes = len(content["forward"]) + len(content["factors"]), len(content["passes"])
-    if as_json:
+    if session.as_json:
         sizes = {"bytes": len(page.html.encode()), "steps": steps, "passes": passes}
-        common.print_json({"file": str(output), **sizes, "warnings": session.take()})
+        session.print_json({"file": str(output), **sizes, "warnings": session.take()})
     else:
         session.say(f"Wrote a page of {counted(steps, 'step')} through '{content['title']}' to {clean(output)}.")
 
@@ -133,23 +130,21 @@ def _content_and_files(page: View, files: list[Path]) -> tuple[dict[str, Any], l
 def _build(
     session: Session,
     model_file: Path,
-    data_file: Path | None,
-    settings: Mapping[str, Any],
-    quiet: bool,
+    given: Given,
     options: Mapping[str, Any],
 ) -> tuple[View, list[Path]]:
     """Make the page of the file as it is now; return it with the files that it was made from."""
-    files = [model_file, *([] if data_file is None else [data_file])]
-    with allowance("view"), about(model_file), show_progress(quiet or not sys.stderr.isatty()) as progress:
+    files = [model_file, *([] if given.file is None else [given.file])]
+    with allowance("view"), about(model_file), show_progress(session) as progress:
         model = common.load_model(model_file)
         declared = None if model.data is None else model.data.path()
         files += [] if declared is None else [declared]
-        inputs = gather(session, model, data_file, settings, None)
-        options = {**options, "direction": options["direction"] or "down"}
+        inputs = gather(session, model, given, whole=True)
+        options = {**options, "example": given.example, "direction": options["direction"] or "down"}
         return view(model, data=inputs, observer=Observer(progress.batch, progress.epoch), **options), files
 
 
-def _serve(session: Session, live: Live, port: int, as_json: bool) -> None:
+def _serve(session: Session, live: Live, port: int) -> None:
     """Serve the page until Ctrl-C."""
     try:
         server = Server(live, port)
@@ -157,8 +152,8 @@ def _serve(session: Session, live: Live, port: int, as_json: bool) -> None:
         raise DataflowError(f"port {port} cannot be had ({error.strerror}); choose another with --port") from None
     session.flush()
     with server:
-        if as_json:
-            common.print_json({"address": server.address})
+        if session.as_json:
+            session.print_json({"address": server.address})
         else:
             click.echo(f"The page is at {clean(server.address)} and follows the file. Ctrl-C ends it.")
         sys.stdout.flush()
