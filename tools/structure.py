@@ -33,7 +33,6 @@ REASONS = {
     "dataflow/analysis/gradient_check.py": "one check, from the points to the words for what it found",
     "dataflow/data/readers/csv.py": "one reader: lines, blocks in threads, rows with quotes, and their faults",
     "dataflow/data/source.py": "what [data] declares, and each step from a table to the inputs",
-    "dataflow/draw/lecture/build_lecture.py": "one picture: its nodes, the arrows of both passes, what stands below",
     "dataflow/draw/writers/dot.py": "one writer: nodes, edges, and a legend with samples",
     "dataflow/expressions/parser.py": "the grammar, read from top to bottom",
     "dataflow/files/msgpack/container.py": "one layout: its description, its writer and its reader",

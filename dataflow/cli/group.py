@@ -55,7 +55,7 @@ called for."""
 
 @dataclass
 class Session:
-    """The state of one call of a command: what it prints, and the warnings not printed yet."""
+    """The state of one call of a command: what it prints, tracebacks or not, and the warnings not printed yet."""
 
     debug: bool = False
     quiet: bool = False

@@ -19,7 +19,7 @@ from dataflow.data.write_results import check_table_ending, write_table
 from dataflow.errors import DataError, DataflowError, counted
 from dataflow.faults import Diagnosis, Marker, read_answer
 from dataflow.faults.diagnosis import MOST_EXAMPLES
-from dataflow.faults.learner import Learner
+from dataflow.faults.learner import Learner, Task
 from dataflow.model.model import Model
 
 MOST_ANSWERS = 10_000
@@ -93,7 +93,7 @@ def _marker(model: Model, inputs: Mapping[str, Any], example: int | None) -> Mar
     if example is None:
         return Marker(model, inputs)
     chosen = model.one_example(inputs, example)
-    count = Learner(model, {}, Marker(model, chosen).settings.rule).examples(inputs)[0]
+    count = Learner(Task(model, {}, Marker(model, chosen).settings.rule)).examples(inputs)[0]
     others = {k: model.one_example(inputs, k) for k in range(min(count, MOST_EXAMPLES)) if k != example}
     return Marker(model, chosen, others)
 

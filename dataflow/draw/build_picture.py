@@ -25,11 +25,14 @@ from dataflow.draw.picture.subject import (
     default_wrt,
     find_marks,
     forward_subject,
+    kind_of,
+    no_path_note,
     target_of,
+    title_of,
 )
 from dataflow.errors import GraphError, listed
 from dataflow.execution.forward import forward
-from dataflow.graph.node import CONSTANT, INPUT, OP, PARAMETER
+from dataflow.graph.node import CONSTANT, PARAMETER
 from dataflow.limits import spend
 from dataflow.model.model import Model
 from dataflow.notation.letters import plain
@@ -38,7 +41,6 @@ from dataflow.notation.names import Names
 FORWARD, BACKWARD = "forward pass", "backward pass"
 MOST_NODES = 999
 """A picture of more nodes than this is folded before it is laid out."""
-KINDS = {INPUT: Kind.INPUT, PARAMETER: Kind.PARAMETER, CONSTANT: Kind.CONSTANT, OP: Kind.OP}
 
 
 @dataclass(frozen=True)
@@ -148,11 +150,8 @@ class _Builder:
             nodes, edges = only_marked(nodes, edges)
             beside = tuple(pair for pair in beside if {node.key for node in nodes}.issuperset(pair))
         view = "forward and backward pass" if self.options.both else BACKWARD if self.subject.backward else FORWARD
-        title = plain(f"{self.model.name or 'model'}: {view}")
-        no_path = [
-            f"no path leads from '{name}' to '{self.subject.of}': its gradient is zero and is not drawn"
-            for name in self.subject.no_path
-        ]
+        title = title_of(self.model, view)
+        no_path = [no_path_note(name, self.subject.of) for name in self.subject.no_path]
         picture = Picture(
             title,
             describe(title, nodes, edges, self.subject, self.marks),
@@ -206,10 +205,7 @@ class _Builder:
             return Kind.BLOCK
         if main in self.subject.belongs:
             return Kind.COTANGENT if main in self.subject.cotangent_of else Kind.OP
-        if main == self.model.loss:
-            return Kind.LOSS
-        kind = KINDS[self.subject.graph.node_of(main).kind]
-        return Kind.OUTPUT if main in self.model.outputs and kind == Kind.OP else kind
+        return kind_of(self.model, main)
 
     # -------------------------------------------------------------------------------------------- edges and clusters
 

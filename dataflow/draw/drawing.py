@@ -29,7 +29,7 @@ from dataflow.draw.writers.figure_tikz import figure_tikz
 from dataflow.draw.writers.mermaid import mermaid
 from dataflow.draw.writers.svg import accessible
 from dataflow.draw.writers.tikz import tikz
-from dataflow.errors import DataflowError, FileFormatError, GraphError, MissingExtraError, counted, listed
+from dataflow.errors import FileFormatError, GraphError, MissingExtraError, counted, listed
 from dataflow.support.arguments import checked
 from dataflow.support.atomic import replace_file
 from dataflow.support.mimebundle import bundle
@@ -165,11 +165,7 @@ class Drawing:
     ) -> Mapping[str, str]:
         """For Jupyter: the SVG; where it cannot be laid out, the text and the reason."""
         forms = {"text/plain": self.__repr__, "image/svg+xml": self.fitting_svg}
-        try:
-            return bundle(forms, include, exclude)
-        except DataflowError as error:
-            reason = f"{self!r}\n({error})"
-            return bundle({"text/plain": lambda: reason}, include, exclude)
+        return bundle(forms, include, exclude)
 
     def fitting_svg(self) -> str:
         """The SVG as a part of a page, no wider than what it stands in."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 
 from dataflow.draw.drawer import draw
-from dataflow.errors import DataflowError
 from dataflow.graph.graph import Graph
 from dataflow.model.model import Model
 from dataflow.support.mimebundle import bundle
@@ -24,8 +23,4 @@ def mimebundle(
         "text/plain": shown.__repr__,
         "image/svg+xml": lambda: draw(shown, max_nodes=MOST_NODES, time_limit=TIME_LIMIT).fitting_svg(),
     }
-    try:
-        return bundle(forms, include, exclude)
-    except DataflowError as error:
-        words = f"{shown!r}\n(no picture: {error})"
-        return bundle({"text/plain": lambda: words}, include, exclude)
+    return bundle(forms, include, exclude)

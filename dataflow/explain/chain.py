@@ -18,6 +18,7 @@ from dataflow.graph.graph import Graph
 from dataflow.graph.node import OP, concrete_attributes
 from dataflow.graph.node_graph import reachable
 from dataflow.limits import spend
+from dataflow.notation.names import is_inner
 from dataflow.operations.jacobians import Jacobian
 from dataflow.shapes import Size, substitute
 
@@ -206,11 +207,7 @@ class Chain:
     def _is_visible(self, name: str) -> bool:
         if self.visible is not None:
             return name in self.visible
-        if self.inner:
-            return True
-        block = self.graph.node_of(name).block
-        own = name if block is None else name.removeprefix(block).removeprefix(".")
-        return "." not in own
+        return self.inner or not is_inner(self.graph, name)
 
     def inside(self, name: str) -> list[str]:
         """A node and those between it and the named nodes that it is computed from, in topological order."""

@@ -12,7 +12,7 @@ from dataflow.explain.chain import Factor
 from dataflow.explain.explanation import Explanation, PathExplanation, WrtExplanation
 from dataflow.explain.factor_texts import formula_of, structure_of
 from dataflow.explain.latex_lines import LINE, Equation, Written, aligned_lines, set_width
-from dataflow.explain.text import at_place
+from dataflow.explain.text import at_place, shortened
 from dataflow.support.number_texts import NOTE, number_text, watched_numbers, without_negligible
 
 MOST_ROWS = 12
@@ -93,11 +93,6 @@ def _matrix(rows: np.ndarray, down: Sequence[int | None], across: Sequence[int |
 
     lines = r" \\ ".join(" & ".join(entry(i, j) for j in across) for i in down)
     return rf"\begin{{pmatrix}} {lines} \end{{pmatrix}}"
-
-
-def shortened(count: int, most: int) -> list[int | None]:
-    """The places that are shown of so many: all, or the first, ``None`` for those that are left out, and the last."""
-    return list(range(count)) if count <= most else [*range(most - 2), None, count - 1]
 
 
 def number(value: float) -> str:

@@ -91,9 +91,9 @@ def escaped(text: str) -> str:
     return "".join(table.get(c) or known.get(c) or (c if c.isascii() else f"[{ord(c):X}]") for c in text)
 
 
-def terms(latex: str, sign: str = "=") -> list[tuple[str, str]]:
-    """The terms of a sum as pieces of an equation, the first behind ``sign``."""
-    pieces = []
+def terms(latex: str) -> list[tuple[str, str]]:
+    """The terms of a sum as pieces of an equation, the first behind ``=``."""
+    pieces, sign = [], "="
     depth, start = 0, 0
     for match in _TOKEN.finditer(latex):
         token = match[0]

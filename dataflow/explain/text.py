@@ -61,8 +61,13 @@ def matrix_lines(matrix: np.ndarray) -> list[str]:
 def cells(matrix: np.ndarray) -> list[list[str]]:
     """Format the entries; many are shortened in the middle."""
     rows = without_negligible(np.atleast_2d(matrix))
-    down, across = _shortened(len(rows), 2 * WIDEST), _shortened(rows.shape[1], WIDEST)
+    down, across = shortened(len(rows), 2 * WIDEST), shortened(rows.shape[1], WIDEST)
     return [["…" if i is None or j is None else number_text(rows[i, j]) for j in across] for i in down]
+
+
+def shortened(count: int, most: int) -> list[int | None]:
+    """The places that are shown of so many: all, or the first, ``None`` for those that are left out, and the last."""
+    return list(range(count)) if count <= most else [*range(most - 2), None, count - 1]
 
 
 def place(explanation: Explanation) -> str:
@@ -217,9 +222,3 @@ def _chosen(chosen: ChosenOrder, names: Names) -> str:
 
 def _indented(lines: Sequence[str], by: int = 2) -> list[str]:
     return [" " * by + line for line in lines]
-
-
-def _shortened(count: int, most: int) -> list[int | None]:
-    if count <= most:
-        return list(range(count))
-    return [*range(most - 2), None, count - 1]

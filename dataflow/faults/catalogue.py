@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from dataflow.backends.optimizer import Optimizer
 from dataflow.faults.chain_mistakes import (
     ForgottenBias,
     ForgottenDerivative,
@@ -26,9 +25,8 @@ from dataflow.faults.gradient_mistakes import (
     Transposed,
     WrongExample,
 )
-from dataflow.faults.learner import Learner, Mistaken
+from dataflow.faults.learner import Learner, Mistaken, Task
 from dataflow.faults.weight_mistakes import OtherWeights, TransposedWeights, UpdatedWeights
-from dataflow.model.model import Model
 
 Examples = Mapping[int, Mapping[str, np.ndarray]]
 """The inputs of single examples, by number."""
@@ -56,12 +54,10 @@ KINDS: tuple[type[Mistaken], ...] = (
 """All mistakes, in the order in which they are tried."""
 
 
-def catalogue(
-    model: Model, parameters: Mapping[str, np.ndarray], optimizer: Optimizer, others: Examples | None = None
-) -> Iterator[Learner]:
-    """Yield a learner for each mistake that can be made with this model; ``others`` are the examples that may be taken
+def catalogue(task: Task, others: Examples | None = None) -> Iterator[Learner]:
+    """Yield a learner for each mistake that can be made in this task; ``others`` are the examples that may be taken
     by mistake."""
     for kind in KINDS:
-        yield from kind.variants(model, parameters, optimizer)
+        yield from kind.variants(task)
     for number, example in (others or {}).items():
-        yield WrongExample(model, parameters, optimizer, number, example)
+        yield WrongExample(task, number, example)

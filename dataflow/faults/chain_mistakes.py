@@ -9,9 +9,8 @@ from typing import Any, cast
 import numpy as np
 
 from dataflow.autodiff.reverse import Applied
-from dataflow.backends.optimizer import Optimizer
 from dataflow.errors import DataflowError
-from dataflow.faults.learner import Arrays, Mistaken
+from dataflow.faults.learner import Arrays, Mistaken, Task
 from dataflow.faults.roles import is_activation, is_bias
 from dataflow.graph.node import OP
 from dataflow.model.model import Model
@@ -60,22 +59,20 @@ class ForgottenBias(Mistaken):
 
     def __init__(
         self,
-        model: Model,
-        parameters: Mapping[str, np.ndarray],
-        optimizer: Optimizer,
+        task: Task,
         biases: Sequence[str],
         forward: bool,
     ) -> None:
-        super().__init__(model, parameters, optimizer)
+        super().__init__(task)
         self.biases, self.left_out = list(biases), forward
 
     @classmethod
-    def variants(cls, model: Model, parameters: Mapping[str, np.ndarray], optimizer: Optimizer) -> Iterator[Mistaken]:
-        biases = [name for name in parameters if is_bias(model.graph, name)]
+    def variants(cls, task: Task) -> Iterator[Mistaken]:
+        biases = [name for name in task.parameters if is_bias(task.model.graph, name)]
         groups = [[name] for name in biases] + ([biases] if len(biases) > 1 else [])
         for group in groups:
             for left_out in (True, False):
-                yield cls(model, parameters, optimizer, group, left_out)
+                yield cls(task, group, left_out)
 
     @property
     def mistake(self) -> str:
@@ -94,19 +91,17 @@ class ForgottenDerivative(Mistaken):
     name = "forgotten derivative"
     remedy = "multiply by the activation's derivative, taken where the forward pass was"
 
-    def __init__(
-        self, model: Model, parameters: Mapping[str, np.ndarray], optimizer: Optimizer, op: Op, nodes: Sequence[str]
-    ) -> None:
-        super().__init__(model, parameters, optimizer)
+    def __init__(self, task: Task, op: Op, nodes: Sequence[str]) -> None:
+        super().__init__(task)
         self.op, self.nodes = op, nodes
 
     @classmethod
-    def variants(cls, model: Model, parameters: Mapping[str, np.ndarray], optimizer: Optimizer) -> Iterator[Mistaken]:
-        for op, nodes in activations(model).items():
-            yield cls(model, parameters, optimizer, op, nodes)
+    def variants(cls, task: Task) -> Iterator[Mistaken]:
+        for op, nodes in activations(task.model).items():
+            yield cls(task, op, nodes)
             if len(nodes) > 1:
                 for node in nodes[:MOST_VARIANTS]:
-                    yield cls(model, parameters, optimizer, op, [node])
+                    yield cls(task, op, [node])
 
     @property
     def mistake(self) -> str:
@@ -126,23 +121,21 @@ class WrongSlope(Mistaken):
 
     def __init__(
         self,
-        model: Model,
-        parameters: Mapping[str, np.ndarray],
-        optimizer: Optimizer,
+        task: Task,
         op: Op,
         nodes: Sequence[str],
         formula: WrongFormula,
     ) -> None:
-        super().__init__(model, parameters, optimizer)
+        super().__init__(task)
         self.op, self.nodes, self.formula = op, nodes, formula
         self.name = formula.name
 
     @classmethod
-    def variants(cls, model: Model, parameters: Mapping[str, np.ndarray], optimizer: Optimizer) -> Iterator[Mistaken]:
-        for op, nodes in activations(model).items():
+    def variants(cls, task: Task) -> Iterator[Mistaken]:
+        for op, nodes in activations(task.model).items():
             for formula in FORMULAS:
-                if _computes(op, model.graph.node_of(nodes[0]).attributes, formula.function):
-                    yield cls(model, parameters, optimizer, op, nodes, formula)
+                if _computes(op, task.model.graph.node_of(nodes[0]).attributes, formula.function):
+                    yield cls(task, op, nodes, formula)
 
     @property
     def mistake(self) -> str:
@@ -164,15 +157,15 @@ class SlopeAtOutput(Mistaken):
 
     name = "derivative taken at a"
 
-    def __init__(self, model: Model, parameters: Mapping[str, np.ndarray], optimizer: Optimizer, op: Op) -> None:
-        super().__init__(model, parameters, optimizer)
+    def __init__(self, task: Task, op: Op) -> None:
+        super().__init__(task)
         self.op = op
 
     @classmethod
-    def variants(cls, model: Model, parameters: Mapping[str, np.ndarray], optimizer: Optimizer) -> Iterator[Mistaken]:
-        for op in activations(model):
+    def variants(cls, task: Task) -> Iterator[Mistaken]:
+        for op in activations(task.model):
             if op.kink_rule is None:  # relu has the same derivative at its result
-                yield cls(model, parameters, optimizer, op)
+                yield cls(task, op)
 
     @property
     def mistake(self) -> str:
@@ -191,21 +184,19 @@ class KinkFromTheOtherSide(Mistaken):
 
     name = "another derivative at a kink"
 
-    def __init__(
-        self, model: Model, parameters: Mapping[str, np.ndarray], optimizer: Optimizer, op: Op, side: int
-    ) -> None:
-        super().__init__(model, parameters, optimizer)
+    def __init__(self, task: Task, op: Op, side: int) -> None:
+        super().__init__(task)
         self.op, self.side = op, side
         self._kink = cast(Any, op.kink_rule)
         self.taken = float(self._kink.derivative)
 
     @classmethod
-    def variants(cls, model: Model, parameters: Mapping[str, np.ndarray], optimizer: Optimizer) -> Iterator[Mistaken]:
-        graph = model.graph
+    def variants(cls, task: Task) -> Iterator[Mistaken]:
+        graph = task.model.graph
         for op in dict.fromkeys(graph.op_of(name) for name in graph if graph.node_of(name).kind == OP):
             if op.kink_rule is not None and op.kink_rule.derivative is not None:
                 for side in (1, -1):
-                    yield cls(model, parameters, optimizer, op, side)
+                    yield cls(task, op, side)
 
     @property
     def mistake(self) -> str:

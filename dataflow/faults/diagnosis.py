@@ -12,7 +12,7 @@ from dataflow.autodiff.training_graph import training_graph
 from dataflow.errors import TrainingError, listed
 from dataflow.faults.answers import Answer
 from dataflow.faults.catalogue import Examples, catalogue
-from dataflow.faults.learner import Arrays, Learner
+from dataflow.faults.learner import Arrays, Learner, Task
 from dataflow.graph.node import INPUT
 from dataflow.model.model import Model
 from dataflow.training.minibatches.examples import checked_arrays, minibatches, split_inputs
@@ -148,10 +148,11 @@ class Marker:
         if epochs not in self._worked_out:
             if epochs is not None:
                 _check_plain(self.model, self.settings)
-            learner = Learner(self.model, self.parameters, self.settings.rule)
+            task = Task(self.model, self.parameters, self.settings.rule)
+            learner = Learner(task)
             others = self.others if self.others is not None else self._single_examples(learner)
             alone = others if epochs is None else None
-            learners = catalogue(self.model, self.parameters, self.settings.rule, alone)
+            learners = catalogue(task, alone)
             right = self._work_out(learner, epochs)
             tried = [
                 (each, each.handed_in(right if each.only_hands_in_wrong else self._work_out(each, epochs)))

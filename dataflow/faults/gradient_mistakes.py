@@ -6,10 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from dataflow.backends.optimizer import Optimizer
-from dataflow.faults.learner import Arrays, Mistaken
+from dataflow.faults.learner import Arrays, Mistaken, Task
 from dataflow.graph.node import OP
-from dataflow.model.model import Model
 
 MOST_VARIANTS = 30
 """So many matrices are tried one by one."""
@@ -31,18 +29,20 @@ class ForgottenHalf(Mistaken):
 
     name = "forgotten ½"
 
-    def __init__(self, model: Model, parameters: Mapping[str, np.ndarray], optimizer: Optimizer, factor: float) -> None:
-        super().__init__(model, parameters, optimizer)
+    def __init__(self, task: Task, factor: float) -> None:
+        super().__init__(task)
         self.factor = factor
         self.name = "forgotten ½" if factor > 1 else "forgotten 2"
 
     @classmethod
-    def variants(cls, model: Model, parameters: Mapping[str, np.ndarray], optimizer: Optimizer) -> Iterator[Mistaken]:
-        order = model.graph.schedule([str(model.loss)])
-        compared = {model.graph.op_of(name).compares for name in order if model.graph.node_of(name).kind == OP}
+    def variants(cls, task: Task) -> Iterator[Mistaken]:
+        order = task.model.graph.schedule([str(task.model.loss)])
+        compared = {
+            task.model.graph.op_of(name).compares for name in order if task.model.graph.node_of(name).kind == OP
+        }
         if compared.isdisjoint({"classes", "binary"}):  # else there is no square
             for factor in (2.0, 0.5):
-                yield cls(model, parameters, optimizer, factor)
+                yield cls(task, factor)
 
     @property
     def mistake(self) -> str:
@@ -63,9 +63,9 @@ class MeanForSum(Mistaken):
     other = "mean"
 
     @classmethod
-    def variants(cls, model: Model, parameters: Mapping[str, np.ndarray], optimizer: Optimizer) -> Iterator[Mistaken]:
-        if model.graph.node_of(str(model.loss)).attributes.get("reduction") != cls.other:
-            yield cls(model, parameters, optimizer)
+    def variants(cls, task: Task) -> Iterator[Mistaken]:
+        if task.model.graph.node_of(str(task.model.loss)).attributes.get("reduction") != cls.other:
+            yield cls(task)
 
     mistake = "the gradients of the examples were averaged, but this loss adds them up"
     remedy = 'add them up, or declare the loss with reduction="mean"'
@@ -107,18 +107,16 @@ class Transposed(Mistaken):
     mistake = "rows and columns are exchanged: the gradient's transpose was given, as by xᵀδ in place of δᵀx"
     remedy = "the gradient has the shape of its matrix: a row for each output, a column for each input"
 
-    def __init__(
-        self, model: Model, parameters: Mapping[str, np.ndarray], optimizer: Optimizer, names: Sequence[str]
-    ) -> None:
-        super().__init__(model, parameters, optimizer)
+    def __init__(self, task: Task, names: Sequence[str]) -> None:
+        super().__init__(task)
         self.names = names
 
     @classmethod
-    def variants(cls, model: Model, parameters: Mapping[str, np.ndarray], optimizer: Optimizer) -> Iterator[Mistaken]:
-        matrices = [name for name, value in parameters.items() if value.ndim == 2]
+    def variants(cls, task: Task) -> Iterator[Mistaken]:
+        matrices = [name for name, value in task.parameters.items() if value.ndim == 2]
         for names in [matrices, *([name] for name in matrices[:MOST_VARIANTS] if len(matrices) > 1)]:
             if names:
-                yield cls(model, parameters, optimizer, names)
+                yield cls(task, names)
 
     def handed_in(self, results: Arrays) -> Arrays:
         return {name: array.T if name in self.names else array for name, array in results.items()}
@@ -142,8 +140,8 @@ class NotReset(Mistaken):
     mistake = "each update used the gradients of all minibatches so far, because they were not set to 0 between updates"
     remedy = "set the gradients to 0 after each update"
 
-    def __init__(self, model: Model, parameters: Mapping[str, np.ndarray], optimizer: Optimizer) -> None:
-        super().__init__(model, parameters, optimizer)
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
         self.total: Arrays = {}
 
     def select(self, gradients: Arrays) -> Arrays:
@@ -173,17 +171,15 @@ class WrongExample(Mistaken):
 
     def __init__(
         self,
-        model: Model,
-        parameters: Mapping[str, np.ndarray],
-        optimizer: Optimizer,
+        task: Task,
         number: int,
         example: Mapping[str, np.ndarray],
     ) -> None:
-        super().__init__(model, parameters, optimizer)
+        super().__init__(task)
         self.number, self.example = number, example
 
     @classmethod
-    def variants(cls, model: Model, parameters: Mapping[str, np.ndarray], optimizer: Optimizer) -> Iterator[Mistaken]:
+    def variants(cls, task: Task) -> Iterator[Mistaken]:
         yield from ()  # the examples are the marker's to know
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,22 +18,30 @@ from dataflow.model.model import Model
 Arrays = dict[str, np.ndarray]
 
 
+class Task(NamedTuple):
+    """A model, the parameters from which it is trained, and the optimizer."""
+
+    model: Model
+    parameters: Mapping[str, np.ndarray]
+    optimizer: Optimizer
+
+
 class Learner:
-    """Train a model correctly from given parameters; subclasses make a mistake. ``parameters`` are the current ones."""
+    """Do a task correctly; subclasses make a mistake. ``parameters`` are the current ones."""
 
     name: str = ""
     """What the mistake is called."""
     only_hands_in_wrong: bool = False
     """Whether everything is worked out as it should be, up to what is handed in."""
 
-    def __init__(self, model: Model, parameters: Mapping[str, np.ndarray], optimizer: Optimizer) -> None:
-        self.model, self.graph, self.loss = model, model.graph, str(model.loss)
+    def __init__(self, task: Task) -> None:
+        self.model, parameters, self.optimizer = task
+        self.graph, self.loss = self.model.graph, str(self.model.loss)
         self.order = self.graph.schedule([self.loss])
-        self.optimizer = optimizer
         self.parameters: Arrays = {name: value.copy() for name, value in parameters.items()}
         self.steps = 0
         self._state = {
-            name: {key: np.zeros(value.size, value.dtype) for key in optimizer.state_names}
+            name: {key: np.zeros(value.size, value.dtype) for key in self.optimizer.state_names}
             for name, value in parameters.items()
         }
 
@@ -118,6 +126,6 @@ class Mistaken(Learner):
     """A learner who makes a mistake."""
 
     @classmethod
-    def variants(cls, model: Model, parameters: Mapping[str, np.ndarray], optimizer: Optimizer) -> Iterator[Mistaken]:
-        """Yield a learner for each way to make the mistake with this model."""
-        yield cls(model, parameters, optimizer)
+    def variants(cls, task: Task) -> Iterator[Mistaken]:
+        """Yield a learner for each way to make the mistake in this task."""
+        yield cls(task)

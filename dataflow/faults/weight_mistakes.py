@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from dataflow.autodiff.reverse import Applied
-from dataflow.backends.optimizer import Optimizer
 from dataflow.execution.forward import forward
 from dataflow.faults.eager import EagerPass
-from dataflow.faults.learner import Arrays, Mistaken
+from dataflow.faults.learner import Arrays, Mistaken, Task
 from dataflow.graph.node import INPUT
 from dataflow.model.model import Model
 
@@ -39,26 +38,24 @@ class OtherWeights(Mistaken):
 
     def __init__(
         self,
-        model: Model,
-        parameters: Mapping[str, np.ndarray],
-        optimizer: Optimizer,
+        task: Task,
         place: str,
         taken: str,
         transposed: bool,
     ) -> None:
-        super().__init__(model, parameters, optimizer)
+        super().__init__(task)
         self.place, self.taken, self.transposed = place, taken, transposed
         self.weights = self.graph.depending_on(self.parameters) - self.graph.depending_on(self.graph.names(INPUT))
         self.values_taken: Arrays = {}
 
     @classmethod
-    def variants(cls, model: Model, parameters: Mapping[str, np.ndarray], optimizer: Optimizer) -> Iterator[Mistaken]:
+    def variants(cls, task: Task) -> Iterator[Mistaken]:
         count = 0
-        for place in _weights_on_the_way(model):
-            for taken, transposed in cls.others(parameters, place):
+        for place in _weights_on_the_way(task.model):
+            for taken, transposed in cls.others(task.parameters, place):
                 if count < MOST_VARIANTS:
                     count += 1
-                    yield cls(model, parameters, optimizer, place, taken, transposed)
+                    yield cls(task, place, taken, transposed)
 
     @classmethod
     def others(cls, parameters: Mapping[str, np.ndarray], place: str) -> Iterator[tuple[str, bool]]:

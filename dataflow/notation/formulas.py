@@ -15,7 +15,7 @@ from dataflow.graph.graph import Graph
 from dataflow.graph.node import CONSTANT, OP
 from dataflow.graph.value import Value
 from dataflow.notation.local_jacobians import Factor, jacobian_of
-from dataflow.notation.names import Names
+from dataflow.notation.names import Names, is_inner
 from dataflow.notation.rewrite_rules import simplify
 from dataflow.notation.terms import Leaf, Term, apply
 from dataflow.notation.write_formula import Writer
@@ -65,9 +65,7 @@ def local_factor(graph: Graph, of: str, wrt: str, names: Names) -> Factor | None
 
 def is_named(graph: Graph, name: str) -> bool:
     """Whether the file names a node, or it is no op; the others are inside an expression."""
-    node = graph.node_of(name)
-    own = name if node.block is None else name.removeprefix(node.block).removeprefix(".")
-    return node.kind != OP or "." not in own
+    return graph.node_of(name).kind != OP or not is_inner(graph, name)
 
 
 def inner_nodes(graph: Graph, node: str) -> list[str]:

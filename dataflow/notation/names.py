@@ -74,6 +74,19 @@ class Symbol:
         return Symbol(self.text, self.latex, below, below_latex)
 
 
+@lru_cache(maxsize=4096)
+def own_name(name: str, path: str | None) -> str:
+    """A node's name within the call of a block at ``path``; empty for the call's output."""
+    if path is None:
+        return name
+    return name.removeprefix(path).removeprefix(".") if name == path or name.startswith(path + ".") else name
+
+
+def is_inner(graph: Graph, name: str) -> bool:
+    """Whether the name is one that the graph gave a node inside an expression: with a dot, in its block."""
+    return "." in own_name(name, graph.node_of(name).block)
+
+
 class Names:
     """The names of one graph, decided once. ``notation`` is "math", or "plain": the names as the file has them."""
 
@@ -106,10 +119,9 @@ class Names:
         """Several, with commas between them."""
         return ", ".join(map(self.text, names))
 
-    def entry(self, name: str, place: Sequence[int], *, latex: bool = False) -> str:
+    def entry(self, name: str, place: Sequence[int]) -> str:
         """The symbol of an entry: W⁽¹⁾₁₂. ``place`` counts from 0."""
-        symbol = self.symbol(name).at(place)
-        return symbol.as_latex if latex else symbol.as_text
+        return self.symbol(name).at(place).as_text
 
     def partial(self, of: str, wrt: str, *, latex: bool = False, total: bool = False, inline: bool = False) -> str:
         """∂of/∂wrt. ``total`` says that ``of`` is no scalar and that its sum is meant: ∂(Σf)/∂x. In LaTeX it is a

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from dataflow.notation.pieces import (
     number_piece,
 )
 from dataflow.notation.terms import Leaf, Term, is_number
+from dataflow.operations.attributes import changed
 from dataflow.operations.engine_ops import (
     abs_,
     add,
@@ -313,15 +314,9 @@ def _unslashed(piece: Piece) -> str:
     return f"({piece.text})" if "/" in piece.text and piece.binds < ATOM else piece.text
 
 
-def _own_attributes(term: Term) -> list[tuple[str, Any]]:
-    """The attributes that differ from their defaults."""
+def _own_attributes(term: Term) -> Iterable[tuple[str, Any]]:
     assert term.op is not None
-    declared = term.op.attributes
-    return [
-        (key, value)
-        for key, value in term.attributes
-        if declared[key].required or repr(_plain(value)) != repr(_plain(declared[key].default))
-    ]
+    return changed(term.op.attributes, dict(term.attributes)).items()
 
 
 def _plain(value: Any) -> Any:

@@ -144,6 +144,15 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, Size) else value
 
 
+def changed(attributes: Mapping[str, Attribute], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the values that are not what holds unless they are given."""
+    return {
+        key: value
+        for key, value in values.items()
+        if attributes[key].required or repr(plain(value)) != repr(plain(attributes[key].default))
+    }
+
+
 def describe(annotation: Any) -> str:
     """``int or list of int or none`` for ``int | tuple[int, ...] | None``."""
     texts = []

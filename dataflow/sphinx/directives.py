@@ -143,7 +143,7 @@ class PictureDirective(_ModelDirective):
         options, model = self.options, sources.model()
         inputs = None
         if {"values", "data", "set"} & options.keys() or options.get("labels") == VALUES:
-            inputs, notes = sources.given(model, None)
+            inputs, notes = sources.given(model)
             self.say(notes)
         flags = {name: True for name in ("backward", "both", "values", "inner", "only") if name in options}
         chosen: dict[str, Any] = {**flags, **settings_of(options, SETTINGS)}
@@ -177,7 +177,7 @@ class ExplanationDirective(_ModelDirective):
 
     def build(self, sources: Sources) -> Sequence[nodes.Node]:
         options, model = self.options, sources.model()
-        inputs, notes = sources.given(model, None)
+        inputs, notes = sources.given(model)
         self.say(notes)
         node: nodes.Element
         if "symbolic" in options:

@@ -40,14 +40,14 @@ class Sources:
             take_parameters(model, self.path(directive.options["parameters"]))
         return model
 
-    def given(self, model: Model, example: int | None) -> tuple[dict[str, Any], list[str]]:
+    def given(self, model: Model) -> tuple[dict[str, Any], list[str]]:
         """Collect the model's inputs from the options ``data`` and ``set``, else from what it declares; and notes."""
         options = self.directive.options
         file = self.path(options["data"]) if "data" in options else None
         # no value has a semicolon, and an option of Markdown has but one line
         lines = options.get("set", "").replace(";", "\n").splitlines()
         settings = dict(parse_setting(line.strip()) for line in lines if line.strip())
-        return gather(model, file, settings, example)
+        return gather(model, file, settings, None)
 
     def path(self, text: str) -> Path:
         """Find a file, relative to the document or, with a slash in front, to the source folder, and note it."""

@@ -19,7 +19,7 @@ from dataflow.data.source import DataSource
 from dataflow.execution.inputs import as_input
 from dataflow.faults import KINDS, Answer, catalogue, diagnose, read_answer
 from dataflow.faults.diagnosis import _train
-from dataflow.faults.learner import Learner
+from dataflow.faults.learner import Learner, Task
 from dataflow.ops import linear, mse, sigmoid
 from dataflow.ops import sum as sum_
 from dataflow.training import train
@@ -209,8 +209,8 @@ def test_a_model_in_float32(mistake: str) -> None:
     model.parameters["b1"] = [0.25, -0.25]  # so that the kink at (1,0) is touched in float32, too
     model.parameters["W1"] = [[0.5, -0.25], [0.25, 0.75]]
     data = {name: array.astype(np.float32) for name, array in DATA.items()}
-    parameters, optimizer = dict(model.parameters), resolve_declared(model).rule
-    learners = [Learner(model, parameters, optimizer), *catalogue(model, parameters, optimizer)]
+    task = Task(model, dict(model.parameters), resolve_declared(model).rule)
+    learners = [Learner(task), *catalogue(task)]
     worked_out = [(one.select(one.gradient(data)), one.name) for one in learners]  # some have their name by then
     gradients = next(gradients for gradients, name in worked_out if name == mistake)
     found = diagnose(model, Answer({name: value.astype(float) + 1e-7 for name, value in gradients.items()}), data)
@@ -267,7 +267,7 @@ def test_a_learner_without_a_mistake_trains_as_dataflow_does(optimizer: dict[str
     settings = TrainSettings(optimizer, epochs=3, batch_size=8, shuffle=True, validation=0.1, seed=3)
     model = classifier(train=settings)
     resolved = resolve_declared(model)
-    learner = Learner(model, dict(model.parameters), resolved.rule)
+    learner = Learner(Task(model, dict(model.parameters), resolved.rule))
     found = _train(learner, resolved, model.data.load(model.graph), 3)
     train(model)
     for name, (_, shape, _) in bits(model).items():
@@ -294,7 +294,7 @@ def test_every_mistake_has_words() -> None:
     names = set()
     for model in (xor("S1"), xor("S1", reduction="mean"), deep_net()):
         data = {name: as_input(model.graph, name, value) for name, value in DATA.items()}
-        learners = list(catalogue(model, dict(model.parameters), resolve_declared(model).rule, {0: data}))
+        learners = list(catalogue(Task(model, dict(model.parameters), resolve_declared(model).rule), {0: data}))
         names |= {type(one).name for one in learners}
         for one in learners:
             one.gradient(data)

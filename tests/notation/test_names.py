@@ -46,7 +46,7 @@ def test_a_number_is_a_layer_s_where_the_value_has_axes_besides_the_batch_s():
     shown = {name: names.text(name) for name in ("W1", "b2", "h1", "y1", "w1", "c12")}
     assert shown == {"W1": "W⁽¹⁾", "b2": "b⁽²⁾", "h1": "h⁽¹⁾", "y1": "y₁", "w1": "w₁", "c12": "c₁₂"}
     assert names.latex("w1") == "w_{1}"
-    assert (names.entry("W1", (0, 1)), names.entry("W1", (0, 1), latex=True)) == ("W⁽¹⁾₁₂", "W^{(1)}_{12}")
+    assert (names.entry("W1", (0, 1)), names.symbol("W1").at((0, 1)).as_latex) == ("W⁽¹⁾₁₂", "W^{(1)}_{12}")
     assert names.entry("W1", (0, 9)) == "W⁽¹⁾₁,₁₀"
 
 

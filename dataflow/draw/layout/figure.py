@@ -108,41 +108,33 @@ class Figure:
 
     def moved(self, dx: float, dy: float, width: float, height: float) -> Figure:
         """The same elsewhere, in a frame of another size."""
-        groups = tuple(
-            replace(group, items=tuple(shift(item, dx, dy) for item in group.items)) for group in self.groups
-        )
-        return Figure(width, height, groups)
+        return Figure(width, height, tuple(_mapped(group, 1.0, dx, dy) for group in self.groups))
 
     def scaled(self, factor: float) -> Figure:
         """The same in another size."""
-        groups = tuple(
-            replace(group, items=tuple(scale(item, factor) for item in group.items)) for group in self.groups
-        )
+        groups = tuple(_mapped(group, factor, 0.0, 0.0) for group in self.groups)
         return Figure(self.width * factor, self.height * factor, groups)
 
 
-def shift(item: Item, dx: float, dy: float) -> Item:
-    """An item elsewhere."""
-    if isinstance(item, Outline):
-        place = item.place
-        return replace(item, place=Place(place.x + dx, place.y + dy, place.width, place.height))
-    if isinstance(item, Curve):
-        tip = None if item.tip is None else (item.tip[0] + dx, item.tip[1] + dy)
-        return replace(item, points=tuple((x + dx, y + dy) for x, y in item.points), tip=tip)
-    return replace(item, x=item.x + dx, y=item.y + dy)
+def _mapped(group: Group, factor: float, dx: float, dy: float) -> Group:
+    """The same in another size, and then elsewhere."""
 
+    def point(x: float, y: float) -> Point:
+        return factor * x + dx, factor * y + dy
 
-def scale(item: Item, factor: float) -> Item:
-    """An item in another size."""
-    if isinstance(item, Outline):
-        place = item.place
-        sizes = (place.x, place.y, place.width, place.height)
-        return replace(item, place=Place(*(factor * size for size in sizes)), width=item.width * factor)
-    if isinstance(item, Curve):
-        tip = None if item.tip is None else (item.tip[0] * factor, item.tip[1] * factor)
-        points = tuple((x * factor, y * factor) for x, y in item.points)
-        return replace(item, points=points, tip=tip, width=item.width * factor)
-    return replace(item, x=item.x * factor, y=item.y * factor, size=item.size * factor)
+    def mapped(item: Item) -> Item:
+        if isinstance(item, Outline):
+            place = item.place
+            moved = Place(*point(place.x, place.y), factor * place.width, factor * place.height)
+            return replace(item, place=moved, width=item.width * factor)
+        if isinstance(item, Curve):
+            points = tuple(point(*control) for control in item.points)
+            tip = None if item.tip is None else point(*item.tip)
+            return replace(item, points=points, tip=tip, width=item.width * factor)
+        x, y = point(item.x, item.y)
+        return replace(item, x=x, y=y, size=item.size * factor)
+
+    return replace(group, items=tuple(map(mapped, group.items)))
 
 
 def head(base: Point, tip: Point) -> list[Point]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dataflow.draw.layout.layout import Layout, Place, Point
+from dataflow.draw.layout.straight_lines import straight
 from dataflow.draw.layout.text_metrics import formula_width
 from dataflow.draw.picture.picture import Picture, Sample
 from dataflow.draw.picture.styles import SMALL
@@ -49,8 +50,7 @@ def sample_and_word(entry: Sample, place: Place) -> tuple[Place, Point]:
 def arrow_in(sample: Place, head: float) -> tuple[list[Point], Point]:
     """The points of a sample of a line, and its tip; ``head`` is the length of the arrow's head."""
     start, end = sample.x - sample.width / 2, sample.x + sample.width / 2
-    step = (end - head - start) / 3
-    return [(start + i * step, sample.y) for i in range(4)], (end, sample.y)
+    return straight((start, sample.y), (end - head, sample.y)), (end, sample.y)
 
 
 def place_below(picture: Picture, layout: Layout) -> Layout:

@@ -13,6 +13,7 @@ from itertools import count
 
 from dataflow.draw.layout.boxes import Box, Grid
 from dataflow.draw.layout.layout import Layout, Place, Point, Spline
+from dataflow.draw.layout.straight_lines import straight, toward
 from dataflow.draw.picture.picture import Flow, Kind, Picture
 
 BETWEEN = (80.0, 20.0)
@@ -157,24 +158,14 @@ def _within(u: float, v: float, kind: Kind) -> bool:
 def _smooth(path: Sequence[Point]) -> Spline:
     """Cubic Bézier curves along a way, bent at its corners."""
     tip = path[-1]
-    path = [*path[:-1], _towards(tip, path[-2], ARROW)]
+    path = [*path[:-1], toward(tip, path[-2], ARROW)]
     points = [path[0]]
     for i in range(1, len(path) - 1):
         corner = path[i]
-        into = _towards(corner, path[i - 1], min(BEND, math.dist(corner, path[i - 1]) / 2))
-        out = _towards(corner, path[i + 1], min(BEND, math.dist(corner, path[i + 1]) / 2))
-        points += _straight(points[-1], into)
-        points += [_towards(into, corner, math.dist(into, corner) * 0.6)]
-        points += [_towards(out, corner, math.dist(out, corner) * 0.6), out]
-    points += _straight(points[-1], path[-1])
+        into = toward(corner, path[i - 1], min(BEND, math.dist(corner, path[i - 1]) / 2))
+        out = toward(corner, path[i + 1], min(BEND, math.dist(corner, path[i + 1]) / 2))
+        points += straight(points[-1], into)[1:]
+        points += [toward(into, corner, math.dist(into, corner) * 0.6)]
+        points += [toward(out, corner, math.dist(out, corner) * 0.6), out]
+    points += straight(points[-1], path[-1])[1:]
     return Spline(points, tip, None)
-
-
-def _straight(a: Point, b: Point) -> list[Point]:
-    return [_towards(a, b, math.dist(a, b) / 3), _towards(a, b, math.dist(a, b) * 2 / 3), b]
-
-
-def _towards(a: Point, b: Point, distance: float) -> Point:
-    whole = math.dist(a, b)
-    part = distance / whole if whole else 0.0
-    return a[0] + part * (b[0] - a[0]), a[1] + part * (b[1] - a[1])

@@ -14,6 +14,7 @@ from typing import Any
 
 from dataflow.draw.layout.figure import HEAD, Curve, Span, Text
 from dataflow.draw.layout.layout import Point
+from dataflow.draw.layout.straight_lines import straight, toward
 from dataflow.draw.layout.text_metrics import LINE, formula_width
 
 Lines = Sequence[tuple[Span, ...]]
@@ -104,13 +105,7 @@ def _reach(ahead: float, half: float, offset: float, is_box: bool) -> float:
     return ahead if over <= 0 else ahead - radius + sqrt(max(0.0, radius**2 - over**2))
 
 
-def straight(start: Point, end: Point) -> list[Point]:
-    """A straight line as a Bézier curve."""
-    thirds = [(start[0] + (end[0] - start[0]) * t, start[1] + (end[1] - start[1]) * t) for t in (1 / 3, 2 / 3)]
-    return [start, *thirds, end]
-
-
-def rounded(corners: Sequence[Point], radius: float = RADIUS) -> list[Point]:
+def rounded(corners: Sequence[Point]) -> list[Point]:
     """A line along the axes with round corners, as Bézier curves."""
     stops = [corner for i, corner in enumerate(corners) if i == 0 or corner != corners[i - 1]]
     points = [stops[0]]
@@ -118,13 +113,8 @@ def rounded(corners: Sequence[Point], radius: float = RADIUS) -> list[Point]:
     for i in range(1, len(stops) - 1):
         before, corner, after = stops[i - 1], stops[i], stops[i + 1]
         room = min(lengths[i - 1] * (1 if i == 1 else 0.5), lengths[i] * (1 if i == len(stops) - 2 else 0.5))
-        cut = min(radius, 0.9 * room)
-        enter, leave = _toward(corner, before, cut), _toward(corner, after, cut)
+        cut = min(RADIUS, 0.9 * room)
+        enter, leave = toward(corner, before, cut), toward(corner, after, cut)
         points += straight(points[-1], enter)[1:]
-        points += [_toward(enter, corner, 0.55 * cut), _toward(leave, corner, 0.55 * cut), leave]
+        points += [toward(enter, corner, 0.55 * cut), toward(leave, corner, 0.55 * cut), leave]
     return points + straight(points[-1], stops[-1])[1:]
-
-
-def _toward(start: Point, end: Point, distance: float) -> Point:
-    length = hypot(end[0] - start[0], end[1] - start[1]) or 1.0
-    return (start[0] + (end[0] - start[0]) * distance / length, start[1] + (end[1] - start[1]) * distance / length)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dataflow.draw.build_picture import KINDS, Options
+from dataflow.draw.build_picture import Options
 from dataflow.draw.lecture.board_numbers import jacobian_lines, latex_of_numbers, value_lines
 from dataflow.draw.lecture.products import captions
 from dataflow.draw.picture.aligned import without_spaces
@@ -32,7 +32,7 @@ from dataflow.draw.picture.picture import (
 )
 from dataflow.draw.picture.picture_steps import number_steps
 from dataflow.draw.picture.specs import DTYPES, SHAPES, spec_text
-from dataflow.draw.picture.subject import default_wrt, no_way_back, target_of
+from dataflow.draw.picture.subject import default_wrt, kind_of, no_path_note, no_way_back, target_of, title_of
 from dataflow.execution.forward import forward
 from dataflow.execution.inputs import batch_symbol
 from dataflow.explain.chain import Chain, Edge
@@ -40,8 +40,7 @@ from dataflow.graph.graph import Graph
 from dataflow.graph.node import CONSTANT, OP
 from dataflow.model.model import Model
 from dataflow.notation.formulas import forward_formula
-from dataflow.notation.letters import plain
-from dataflow.notation.names import Names
+from dataflow.notation.names import Names, is_inner
 from dataflow.operations.jacobians import Jacobian
 
 LONGEST = 120
@@ -121,9 +120,7 @@ class _Builder:
             if not nodes:
                 raise no_way_back(self.options.wrt, str(self.of))
         view = "forward pass" if self.of is None else "backward pass" if self.options.backward else "both passes"
-        title = plain(f"{self.model.name or 'model'}: {view}")
-        if self.example is not None and self.options.values:
-            title += f", example {self.example}"
+        title = title_of(self.model, view, self.example if self.options.values else None)
         lines = captions(self.chain, self.edges_of, self.options.wrt, self.names, numbers=self.has_numbers)
         picture = Picture(
             title,
@@ -134,11 +131,7 @@ class _Builder:
             down=self.options.down,
             dark=self.options.dark,
             auto=self.options.auto,
-            notes=tuple(
-                f"no path leads from '{name}' to '{self.of}': its gradient is zero and is not drawn"
-                for name in self.wrts
-                if name not in self.edges_of
-            ),
+            notes=tuple(no_path_note(name, self.of) for name in self.wrts if name not in self.edges_of),
             style="lecture",
             only_backward=self.options.backward,
             captions=lines,
@@ -149,12 +142,9 @@ class _Builder:
 
     def is_shown(self, name: str) -> bool:
         """What the file names, and what is asked for."""
-        node = self.graph.node_of(name)
-        block = node.block
-        own = name if block is None else name.removeprefix(block).removeprefix(".")
-        if name in self.graph.unnamed and node.kind == CONSTANT:
+        if name in self.graph.unnamed and self.graph.node_of(name).kind == CONSTANT:
             return False
-        return "." not in own or name == self.of or name in self.wrts
+        return not is_inner(self.graph, name) or name == self.of or name in self.wrts
 
     def node(self, name: str) -> PictureNode:
         lines = [Line(Role.NAME, self.names.text(name), latex=self.names.latex(name))]
@@ -172,14 +162,8 @@ class _Builder:
         if name in self.options.wrt and name in self.edges_of:
             mark = Mark.PATH
         return PictureNode(
-            name, self.kind(name), tuple(lines), (name, *self.inside(name)), computed=computed, mark=mark
+            name, kind_of(self.model, name), tuple(lines), (name, *self.inside(name)), computed=computed, mark=mark
         )
-
-    def kind(self, name: str) -> Kind:
-        if name == self.model.loss:
-            return Kind.LOSS
-        kind = KINDS[self.graph.node_of(name).kind]
-        return Kind.OUTPUT if name in self.model.outputs and kind == Kind.OP else kind
 
     def inside(self, name: str) -> list[str]:
         """The nodes within the node's expression, in topological order."""

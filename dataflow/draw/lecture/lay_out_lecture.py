@@ -11,9 +11,10 @@ from dataflow.draw.layout.clearance import curve_points, flaws
 from dataflow.draw.layout.figure import HEAD, Curve, Figure, Group, Item, Outline, Span, Text, bounds
 from dataflow.draw.layout.layout import Place, Point
 from dataflow.draw.layout.legend_places import arrow_in
+from dataflow.draw.layout.straight_lines import straight
 from dataflow.draw.lecture.arrow_labels import best, candidates
 from dataflow.draw.lecture.arrow_routes import Route, Trunk
-from dataflow.draw.lecture.axes import rounded, straight
+from dataflow.draw.lecture.axes import rounded
 from dataflow.draw.lecture.below import with_texts_below
 from dataflow.draw.lecture.fan import LABEL, Slot
 from dataflow.draw.lecture.members import TRACK, LineNode

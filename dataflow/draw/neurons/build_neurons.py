@@ -21,11 +21,10 @@ from dataflow.draw.neurons.lay_out_neurons import gaps_without_room
 from dataflow.draw.neurons.layers import Column, Weights
 from dataflow.draw.neurons.words import LONGEST_LOSS, Words, entry_key
 from dataflow.draw.picture.picture import Cluster, Flow, Kind, Line, Picture, PictureEdge, PictureNode, Role, Sample
-from dataflow.draw.picture.subject import target_of
+from dataflow.draw.picture.subject import target_of, title_of
 from dataflow.execution.forward import forward
 from dataflow.execution.inputs import batch_symbol
 from dataflow.model.model import Model
-from dataflow.notation.letters import plain
 from dataflow.shapes import format_shape
 
 
@@ -61,9 +60,7 @@ class _Builder(Words):
         if self.chain.loss is not None:
             self.add_loss(self.chain.loss)
         view = "forward pass" if self.of is None else "backward pass" if self.options.backward else "both passes"
-        title = plain(f"{self.model.name or 'model'}: {view}")
-        if self.example is not None and self.options.values:
-            title += f", example {self.example}"
+        title = title_of(self.model, view, self.example if self.options.values else None)
         picture = Picture(
             title,
             self.describe(title),

@@ -7,6 +7,7 @@ from math import hypot, sqrt
 
 from dataflow.draw.layout.figure import HEAD, Curve, Figure, Group, Item, Outline, Span, Text
 from dataflow.draw.layout.layout import Place, Point
+from dataflow.draw.layout.straight_lines import straight
 from dataflow.draw.layout.text_metrics import LINE, formula_width
 from dataflow.draw.lecture.below import with_texts_below
 from dataflow.draw.neurons.room import Wire, crosses, label_places
@@ -200,14 +201,12 @@ class _Layout(Sizes):
 
 
 def _wire(edge: PictureEdge, start: Point, end: Point) -> Curve:
-    thirds = [(start[0] + (end[0] - start[0]) * t, start[1] + (end[1] - start[1]) * t) for t in (0, 1 / 3, 2 / 3, 1)]
+    points = tuple(straight(start, end))
     if edge.strength is None:
-        return Curve(tuple(thirds), width=USUAL)
+        return Curve(points, width=USUAL)
     negative = edge.strength < 0
     width = THIN + (THICK - THIN) * abs(edge.strength)
-    return Curve(
-        tuple(thirds), color="negative" if negative else "value", width=width, dash="dashed" if negative else ""
-    )
+    return Curve(points, color="negative" if negative else "value", width=width, dash="dashed" if negative else "")
 
 
 def _sample_wire(edge: PictureEdge, place: Place) -> Curve:
@@ -215,9 +214,7 @@ def _sample_wire(edge: PictureEdge, place: Place) -> Curve:
 
 
 def _arrow(start: Point, end: Point) -> Curve:
-    base = (end[0], end[1] + HEAD)
-    middle = [(start[0], start[1] + (base[1] - start[1]) * t) for t in (0, 1 / 3, 2 / 3, 1)]
-    return Curve(tuple(middle), end, width=USUAL)
+    return Curve(tuple(straight(start, (end[0], end[1] + HEAD))), end, width=USUAL)
 
 
 def _span(text: str, color: str, hidden: bool, latex: str = "") -> Span:

@@ -6,12 +6,12 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
-from typing import Any
 
 import numpy as np
 
 from dataflow.autodiff.reverse import gradient_graph
 from dataflow.draw.build_picture import Options
+from dataflow.draw.lecture.board_numbers import number
 from dataflow.draw.neurons.layers import Chain, Column, Width
 from dataflow.draw.picture.labels import broken
 from dataflow.draw.picture.picture import Flow, Kind, Line, Role, Sample, sample_of_line, sample_of_node
@@ -19,14 +19,13 @@ from dataflow.execution.forward import forward
 from dataflow.model.model import Model
 from dataflow.notation.formulas import forward_formula
 from dataflow.notation.letters import plain
-from dataflow.notation.names import Names
+from dataflow.notation.names import Names, is_inner
 from dataflow.shapes import format_shape
-from dataflow.support.number_texts import number_text, without_negligible
+from dataflow.support.number_texts import without_negligible
 
 MOST_UNITS = 12
 """A column of more units is shown by its first and its last ones."""
 FIRST, LAST = 3, 2
-DIGITS = 4
 LONGEST = 26
 """The longest formula below a column."""
 LONGEST_LOSS = 100
@@ -60,10 +59,7 @@ class Words:
 
     def is_named(self, name: str) -> bool:
         graph = self.model.graph
-        if name not in graph or name in graph.unnamed:
-            return False
-        block = graph.node_of(name).block
-        return "." not in (name if block is None else name.removeprefix(block).removeprefix("."))
+        return name in graph and name not in graph.unnamed and not is_inner(graph, name)
 
     def backward_step(self, number: int) -> int:
         """The step in which a column, or the loss after the last, hands its gradient on."""
@@ -142,13 +138,13 @@ class Words:
     def value_line(self, array: np.ndarray | None, entry: int) -> Line:
         if array is None:
             return Line(Role.VALUE, "?")
-        return Line(Role.VALUE, _number(without_negligible(array).reshape(-1)[entry]))
+        return Line(Role.VALUE, number(without_negligible(array).reshape(-1)[entry]))
 
     def vector(self, array: np.ndarray | None) -> str:
         if array is None:
             return "?"
         entries = without_negligible(array).reshape(-1)
-        shown = ", ".join(map(_number, entries[:FIRST])) + (", …" if len(entries) > FIRST else "")
+        shown = ", ".join(map(number, entries[:FIRST])) + (", …" if len(entries) > FIRST else "")
         return f"({shown})" if len(entries) > 1 else shown
 
     def heading(self, column: Column) -> list[str]:
@@ -202,8 +198,3 @@ class Words:
 def entry_key(name: str, unit: int) -> str:
     """What a unit is called in the picture."""
     return f"{name}[{unit}]"
-
-
-def _number(value: Any) -> str:
-    """A number with a minus sign that is as long as a plus sign."""
-    return number_text(value, DIGITS).replace("-", "−").replace("e−0", "e−").replace("e+", "e")

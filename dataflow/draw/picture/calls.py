@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 from dataflow.errors import GraphError, nearest
@@ -162,14 +161,6 @@ class Calls:
 
 def _fits(before: Any, after: Any, path: str) -> bool:
     return bool(after == path or (type(after) is type(before) and after == before))
-
-
-@lru_cache(maxsize=4096)
-def own_name(name: str, path: str | None) -> str:
-    """A node's name within its call; empty for the call's output."""
-    if path is None:
-        return name
-    return name.removeprefix(path).removeprefix(".") if name == path or name.startswith(path + ".") else name
 
 
 def summary(ops: Sequence[str], longest: int = 4) -> str:

@@ -10,12 +10,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from dataflow.draw.picture.calls import Calls, own_name
+from dataflow.draw.picture.calls import Calls
 from dataflow.draw.picture.fans import Fan, find_fans, note_of
 from dataflow.draw.picture.subject import Subject
 from dataflow.errors import GraphError
 from dataflow.graph.graph import Graph
 from dataflow.graph.node import CONSTANT, INPUT, OP, PARAMETER
+from dataflow.notation.names import is_inner
 
 BANDS = 16
 """The number of nodes of a pass that is folded by layers."""
@@ -145,8 +146,7 @@ def _saved_views(subject: Subject) -> Iterator[tuple[str, str]]:
 
 
 def _is_named(graph: Graph, name: str) -> bool:
-    node = graph.node_of(name)
-    return name not in graph.unnamed and "." not in own_name(name, node.block)
+    return name not in graph.unnamed and not is_inner(graph, name)
 
 
 def _same_call(graph: Graph, name: str, other: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from dataflow.draw.picture.aligned import SPACE, align_rows
-from dataflow.draw.picture.calls import own_name, summary
+from dataflow.draw.picture.calls import summary
 from dataflow.draw.picture.picture import Line, Picture, Role
 from dataflow.errors import DataflowError
 from dataflow.expressions.parser import POSTFIX, PRODUCT
@@ -19,8 +19,8 @@ from dataflow.expressions.render import Piece, piece_of_number, piece_of_op
 from dataflow.graph.graph import Graph
 from dataflow.graph.node import CONSTANT, OP
 from dataflow.notation.letters import plain
-from dataflow.notation.names import Names
-from dataflow.operations.attributes import plain as plain_value
+from dataflow.notation.names import Names, own_name
+from dataflow.operations.attributes import changed
 from dataflow.support.number_texts import number_text, without_negligible
 
 WIDTH = 34
@@ -155,7 +155,8 @@ def _piece(
         arguments = [piece(argument) for argument in graph.arguments(name)]
         while arguments and arguments[-1].text == "None":
             arguments.pop()
-        rendered = piece_of_op(graph.node_of(name).op, arguments, _attributes(graph, name))
+        attributes = changed(graph.op_of(name).attributes, graph.node_of(name).attributes)
+        rendered = piece_of_op(graph.node_of(name).op, arguments, attributes)
         twice = rendered.text.endswith(".T.T")  # transposed and back
         pieces[name] = Piece(rendered.text[:-4], POSTFIX, rendered.depth) if twice else rendered
     return pieces[main]
@@ -203,13 +204,3 @@ def _constant(value: np.ndarray) -> Piece:
         return piece_of_number(int(number) if isinstance(number, float) and number.is_integer() else number)
     text = _row(value) if value.ndim == 1 else f"[{'×'.join(map(str, value.shape))} numbers]"
     return Piece(text, POSTFIX)
-
-
-def _attributes(graph: Graph, name: str) -> dict[str, Any]:
-    op = graph.op_of(name)
-    attributes = {}
-    for key, value in graph.node_of(name).attributes.items():
-        attribute = op.attributes[key]
-        if attribute.required or repr(plain_value(value)) != repr(plain_value(attribute.default)):
-            attributes[key] = value
-    return attributes

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dataflow.draw.picture.calls import Calls, own_name
+from dataflow.draw.picture.calls import Calls
 from dataflow.draw.picture.fans import Fan
 from dataflow.draw.picture.grouping import Grouping, layers_text
 from dataflow.draw.picture.labels import (
@@ -35,7 +35,7 @@ from dataflow.graph.node import CONSTANT, INPUT, OP
 from dataflow.limits import spend
 from dataflow.notation.formulas import MOST_NODES, Formula, name_leaf, partial_leaf, term_of, written
 from dataflow.notation.letters import plain
-from dataflow.notation.names import Names
+from dataflow.notation.names import Names, is_inner, own_name
 from dataflow.shapes import TensorSpec
 
 MOST_NAMES = 3
@@ -180,7 +180,7 @@ class Texts:
 
     def partials(self, main: str, path: str | None) -> list[Line]:
         names = self.subject.cotangent_of[main]
-        named = [name for name in names if "." not in own_name(name, self.subject.graph.node_of(name).block)]
+        named = [name for name in names if not is_inner(self.subject.graph, name)]
         owner = self.subject.belongs[main]
         ordered = sorted(dict.fromkeys(named or names), key=lambda name: name != owner)
         return self.partial_lines(list(dict.fromkeys(self.title(name, path) for name in ordered)))

@@ -6,11 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dataflow.autodiff.reverse import gradient_graph
-from dataflow.draw.picture.picture import GraphEdge, Mark
+from dataflow.draw.picture.picture import GraphEdge, Kind, Mark
 from dataflow.errors import GraphError, listed
 from dataflow.graph.graph import Graph
-from dataflow.graph.node import INPUT
+from dataflow.graph.node import CONSTANT, INPUT, OP, PARAMETER
 from dataflow.model.model import Model
+from dataflow.notation.letters import plain
+
+KINDS = {INPUT: Kind.INPUT, PARAMETER: Kind.PARAMETER, CONSTANT: Kind.CONSTANT, OP: Kind.OP}
 
 
 @dataclass
@@ -92,6 +95,24 @@ def target_of(model: Model, of: str | None) -> str:
             return model.outputs[0]
         raise GraphError("the model has no loss; say of which node the gradient is drawn, with --of NODE")
     return model.graph.value(of or str(model.loss)).name
+
+
+def kind_of(model: Model, name: str) -> Kind:
+    """What a node of the forward pass is."""
+    if name == model.loss:
+        return Kind.LOSS
+    kind = KINDS[model.graph.node_of(name).kind]
+    return Kind.OUTPUT if name in model.outputs and kind == Kind.OP else kind
+
+
+def title_of(model: Model, view: str, example: int | None = None) -> str:
+    """The title of a picture, of one example or of all."""
+    return plain(f"{model.name or 'model'}: {view}") + ("" if example is None else f", example {example}")
+
+
+def no_path_note(name: str, of: str | None) -> str:
+    """What is said of a gradient to which no path leads."""
+    return f"no path leads from '{name}' to '{of}': its gradient is zero and is not drawn"
 
 
 def default_wrt(model: Model, extra: Sequence[str]) -> list[str]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from dataflow.draw.layout.figure import Curve, Figure, Group, Item, Outline, Span, Text, head
 from dataflow.draw.picture.picture import Picture
-from dataflow.draw.picture.styles import PALE, theme
-from dataflow.draw.writers.tikz import LARGEST, comment, definitions, text
+from dataflow.draw.picture.styles import PALE
+from dataflow.draw.writers.tikz import LARGEST, curve, document, text
 
 ANCHORS = {"start": "mid west", "middle": "mid", "end": "mid east"}
 
@@ -16,23 +16,14 @@ def figure_tikz(picture: Picture, figure: Figure) -> str:
     """A document with one picture; smaller where LaTeX has no page of that size."""
     scale = min(1.0, LARGEST / max(figure.width, figure.height, 1.0))
     figure = figure.scaled(scale) if scale < 1 else figure
-    size = f"paperwidth={figure.width:.0f}bp,paperheight={figure.height:.0f}bp"
+    size = f"paperwidth={figure.width:.0f}bp,paperheight={figure.height:.0f}bp,margin=0bp"
     lines = [
-        r"\documentclass{article}",
-        rf"\usepackage[{size},margin=0bp]{{geometry}}",
-        r"\usepackage{tikz}",
-        r"\usepackage{amsmath}",
-        *definitions(theme(picture.dark)),
-        r"\pagestyle{empty}\setlength{\parindent}{0pt}",
-        r"\begin{document}",
-        f"% {comment(picture.title)}",
-        r"\pagecolor{paper}" if picture.dark else "% the paper is white",
         r"\begin{tikzpicture}[remember picture,overlay,shift={(current page.south west)},x=1bp,y=1bp,",
         r"  every node/.style={inner sep=0pt,outer sep=0pt,font=\sffamily}]",
     ]
     for group in figure.groups:
         lines += _write_group(group)
-    return "\n".join([*lines, r"\end{tikzpicture}", r"\end{document}", ""])
+    return document(picture, size, lines)
 
 
 def _write_group(group: Group) -> Iterator[str]:
@@ -80,14 +71,10 @@ def _outline(item: Outline) -> Iterator[str]:
 
 
 def _curve(item: Curve) -> Iterator[str]:
-    points = [f"({x:.2f},{y:.2f})" for x, y in item.points]
-    path = points[0]
-    for i in range(1, len(points) - 2, 3):
-        path += f" .. controls {points[i]} and {points[i + 1]} .. {points[i + 2]}"
     color = _color(item.color)
     style = f"draw={color},line width={item.width:g}bp" + (f",{item.dash}" if item.dash else "")
     style += ",double=paper,double distance=1.4bp" if item.double else ""
-    yield rf"\draw[{style}] {path};"
+    yield rf"\draw[{style}] {curve(item.points)};"
     if item.tip is not None:
         corners = " -- ".join(f"({x:.2f},{y:.2f})" for x, y in head(item.points[-1], item.tip))
         yield rf"\fill[fill={color}] {corners} -- cycle;"

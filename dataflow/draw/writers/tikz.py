@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-from dataflow.draw.layout.layout import Layout, Place, Spline
+from dataflow.draw.layout.layout import Layout, Place, Point, Spline
 from dataflow.draw.layout.legend_places import arrow_in, entries, sample_and_word
 from dataflow.draw.picture.picture import Flow, Kind, Line, Mark, Picture, PictureEdge, PictureNode, Sample
 from dataflow.draw.picture.styles import PALE as PALE_SHARE
@@ -40,21 +40,12 @@ _ACCENTS = {mark: accent for accent, mark in ACCENTS.items()}
 
 def tikz(picture: Picture, layout: Layout, scale: float = 1.0) -> str:
     """A document with one picture, laid out as ``found``; smaller where LaTeX has no page of that size."""
-    colors = theme(picture.dark)
     scale = min(scale, LARGEST / max(layout.width, layout.height - layout.bottom, 1.0))
     layout = layout.scaled(scale) if scale < 1 else layout
     width = max(layout.width, 120.0) + 24
     height = layout.height - layout.bottom + 24
+    size = f"paperwidth={width:.0f}bp,paperheight={height:.0f}bp,margin=10bp"
     lines = [
-        r"\documentclass{article}",
-        rf"\usepackage[paperwidth={width:.0f}bp,paperheight={height:.0f}bp,margin=10bp]{{geometry}}",
-        r"\usepackage{tikz}",
-        r"\usepackage{amsmath}",
-        *definitions(colors),
-        r"\pagestyle{empty}\setlength{\parindent}{0pt}",
-        r"\begin{document}",
-        f"% {comment(picture.title)}",
-        r"\pagecolor{paper}" if picture.dark else "% the paper is white",
         r"\begin{tikzpicture}[x=1bp,y=1bp,>=latex,draw=line,text=ink,align=center,inner sep=1pt,",
         rf"  label/.style={{font=\sffamily\fontsize{{{10 * scale:.3g}}}{{{12 * scale:.3g}}}\selectfont}},",
         rf"  small/.style={{font=\sffamily\fontsize{{{7 * scale:.3g}}}{{{8.5 * scale:.3g}}}\selectfont,text=faint,",
@@ -75,7 +66,31 @@ def tikz(picture: Picture, layout: Layout, scale: float = 1.0) -> str:
             lines += _node(node, place)
     for entry, place in zip(entries(picture), layout.below, strict=True) if picture.legend else ():
         lines += _entry(entry, place)
+    return document(picture, size, lines)
+
+
+def document(picture: Picture, size: str, drawn: Iterable[str]) -> str:
+    """A document with a picture, whose lines are ``drawn``, on a page of this size."""
+    lines = [
+        r"\documentclass{article}",
+        rf"\usepackage[{size}]{{geometry}}",
+        r"\usepackage{tikz}",
+        r"\usepackage{amsmath}",
+        *definitions(theme(picture.dark)),
+        r"\pagestyle{empty}\setlength{\parindent}{0pt}",
+        r"\begin{document}",
+        f"% {comment(picture.title)}",
+        r"\pagecolor{paper}" if picture.dark else "% the paper is white",
+        *drawn,
+    ]
     return "\n".join([*lines, r"\end{tikzpicture}", r"\end{document}", ""])
+
+
+def curve(points: Sequence[Point]) -> str:
+    """A line of cubic Bézier curves."""
+    texts = [f"({x:.2f},{y:.2f})" for x, y in points]
+    parts = (texts[i : i + 3] for i in range(1, len(texts) - 2, 3))
+    return texts[0] + "".join(f" .. controls {a} and {b} .. {end}" for a, b, end in parts)
 
 
 def _entry(entry: Sample, place: Place) -> Iterator[str]:
@@ -198,12 +213,8 @@ def _edge(edge: PictureEdge, drawn: Spline) -> Iterator[str]:
         Mark.SHARED: f",draw=shared{pale},double=paper,line width=1pt",
     }
     style = f"->{DASHES[edge.flow]}{width[edge.mark]}"
-    points = [f"({x:.2f},{y:.2f})" for x, y in drawn.points]
-    curve = points[0]
-    for i in range(1, len(points) - 2, 3):
-        curve += f" .. controls {points[i]} and {points[i + 1]} .. {points[i + 2]}"
     ends = f" -- ({drawn.end[0]:.2f},{drawn.end[1]:.2f})" if drawn.end else ""
-    yield rf"\draw[{style}] {curve}{ends};"
+    yield rf"\draw[{style}] {curve(drawn.points)}{ends};"
     if drawn.label is not None and not edge.pending:
         yield rf"\node[small] at ({drawn.label[0]:.2f},{drawn.label[1]:.2f}) {{{text(edge.label)}}};"
 

@@ -21,7 +21,7 @@ from dataflow.files.toml.nodes import MAX_OPERATIONS
 from dataflow.files.toml.toml_values import narrow
 from dataflow.graph.graph import Graph
 from dataflow.graph.node import CONSTANT, INPUT, OP
-from dataflow.operations.attributes import plain
+from dataflow.operations.attributes import changed
 from dataflow.support.topological import topological_order
 
 Argument: TypeAlias = "str | int | float | bool | None"
@@ -278,12 +278,7 @@ class _Folding:
 
 def _op_term(graph: Graph, name: str) -> Term:
     op, node = graph.op_of(name), graph.node_of(name)
-    given = {}
-    for key, value in node.attributes.items():
-        attribute = op.attributes[key]
-        if attribute.required or not _same(plain(value), plain(attribute.default)):
-            given[key] = value
-    return Term(op.name, tuple(graph.arguments(name)), given)
+    return Term(op.name, tuple(graph.arguments(name)), changed(op.attributes, node.attributes))
 
 
 def _call_term(call: Mapping[str, Any], repeat: int = 0) -> Term:
@@ -293,7 +288,3 @@ def _call_term(call: Mapping[str, Any], repeat: int = 0) -> Term:
     if repeat:
         attributes["repeat"] = repeat
     return Term(call["block"], tuple(call["inputs"]), attributes, is_call=True)
-
-
-def _same(a: Any, b: Any) -> bool:
-    return bool(type(a) is type(b) and a == b)
