@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from dataflow.autodiff.dead_ends import derivative_ends
 from dataflow.autodiff.derivatives import Derivatives, Point, zeros
 from dataflow.autodiff.per_example import per_example_gradients
 from dataflow.autodiff.reverse import backward, check_differentiable, gradient_graph
@@ -207,7 +208,11 @@ class Model:
                 gradients[name] = np.array(cotangents.get(name, np.zeros_like(values[name])))
             if no_path:
                 names = listed(no_path)
-                notes.append(f"the gradient of '{of}' with respect to {names} is zero: there is no path between them")
+                ends = derivative_ends(self.graph, needed, no_path)
+                why = "".join(f"; '{end}' ({self.graph.node_of(end).op}) has no derivative" for end in ends[:3])
+                notes.append(
+                    f"the gradient of '{of}' with respect to {names} is zero: there is no path between them{why}"
+                )
             if kinks:
                 on_path = [name for name in needed if name in cotangents]
                 notes += kink_warnings(self.graph, on_path, values)

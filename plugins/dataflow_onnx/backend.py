@@ -13,6 +13,7 @@ from dataflow.model.model import Model
 from dataflow_onnx.call import UnknownValueError
 from dataflow_onnx.load import build_model
 from dataflow_onnx.tensors import array_of
+from dataflow_onnx.texts import numbered
 
 
 class Prepared(BackendRep):  # type: ignore[misc]
@@ -21,11 +22,14 @@ class Prepared(BackendRep):  # type: ignore[misc]
 
     def __init__(self, proto: onnx.ModelProto) -> None:
         self._proto = proto
+        self._vocabulary: list[str] = []
 
     def run(self, inputs: Any, **_: Any) -> tuple[Any, ...]:
         """The outputs for inputs in the order of the model's; a sequence is a list of arrays."""
         model, given = self.with_inputs(inputs)
         values: dict[str, Any] = {**(model.run(data=given) if given else model.run())}
+        for name in model.graph.graph["onnx_texts"].keys() & set(model.outputs):
+            values[name] = np.array(self._vocabulary, object)[values[name]]
         sequences = model.graph.graph["onnx_sequences"]
         for name, parts in sequences.items():
             values[name] = [values[part] for part in parts]
@@ -42,7 +46,12 @@ class Prepared(BackendRep):  # type: ignore[misc]
         arrays = {name: _array(entry) for name, entry in zip(names, inputs, strict=False)}
         model = _build(self._proto, arrays)
         originals = model.graph.graph["onnx_names"]
-        return model, {node: arrays[originals[node]] for node in model.graph.names("input")}
+        given = {node: arrays[originals[node]] for node in model.graph.names("input")}
+        texts = model.graph.graph["onnx_texts"]
+        places, self._vocabulary = numbered(
+            {name: array for name, array in given.items() if name in texts}, next(iter(texts.values()), [])
+        )
+        return model, given | places
 
 
 def _array(entry: Any) -> Any:

@@ -81,6 +81,12 @@ class Call:
     outputs: tuple[bool, ...]
     """Which outputs are used."""
     identify: Callable[[str], str]
+    places: Callable[[Sequence[str]], np.ndarray] = field(default=lambda texts: np.arange(len(texts)))
+    """The numbers that stand for texts."""
+    label: str = ""
+    """What the node is called in messages."""
+    folds: bool = False
+    """Whether it is computed now, from arrays that are known."""
     made: list[str] = field(default_factory=list)
 
     def has(self, i: int) -> bool:
@@ -142,6 +148,21 @@ class Call:
     def constant(self, array: Any, dtype: Any) -> Value:
         """An array as a node of its own."""
         return self.graph.constant(None, np.asarray(array, dtype), dtype)
+
+    def parameter(self, what: str, array: np.ndarray) -> Value:
+        """Numbers of an attribute as a parameter, which training changes."""
+        if self.folds or array.dtype.name not in TRAINED:
+            return self.constant(array, array.dtype)
+        return self.graph.parameter(self.identify(f"{self.label}/{what}"), value=array, dtype=array.dtype)
+
+    def classes(self, *names: str) -> Value | None:
+        """Classes, as numbers: an attribute of whole numbers, or of texts; nothing where there are none."""
+        for name in names:
+            given = self.attribute(name)
+            if given:
+                texts = isinstance(given[0], str)
+                return self.constant(self.places(given) if texts else given, "int64")
+        return None
 
     def slices(self) -> tuple[Sequence[Any], Sequence[Any], Sequence[int], Sequence[Any]]:
         """The starts, ends, axes and steps of a Slice: attributes in older opsets, inputs in newer ones."""

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dataflow.errors import DataError, DataflowError, FileFormatError, MissingExtraError, ShapeError, nearest
 from dataflow.files.msgpack.container import reading
 from dataflow.graph.graph import Graph
@@ -24,8 +26,9 @@ from dataflow_onnx.call import Operand
 from dataflow_onnx.names import Names
 from dataflow_onnx.saving.kept_model import kept_model
 from dataflow_onnx.scan import check_parts
-from dataflow_onnx.supported import check_supported
+from dataflow_onnx.supported import ML, check_supported
 from dataflow_onnx.tensors import array_of, dtype_of
+from dataflow_onnx.texts import Texts
 from dataflow_onnx.translate import Scope, Translator
 
 OLDEST = 7
@@ -65,14 +68,16 @@ def build_model(
         raise FileFormatError("the file is no ONNX model: it has no graph")
     opsets = {entry.domain if entry.domain != "ai.onnx" else "": entry.version for entry in proto.opset_import}
     newest = onnx.defs.onnx_opset_version()
-    opset = opsets.get("", 1 if not proto.functions else newest)
+    of_onnx = any(node.domain in ("", "ai.onnx") for node in proto.graph.node)
+    opset = opsets.get("", 1 if of_onnx and not proto.functions else newest)
     if not OLDEST <= opset <= newest:
         what = "old" if opset < OLDEST else "new"
         raise FileFormatError(
             f"the model is of opset {opset}, which is too {what}; opsets {OLDEST} to {newest} are read"
         )
     check_supported(proto, opset)
-    names = Names()
+    texts, names = Texts(proto), Names()
+    rows = "n" if any(node.domain == ML for node in proto.graph.node) else None
     graph = Graph(re.sub(r"[^\w.-]+", "_", proto.graph.name)[:100] or "model", _main_dtype(proto.graph))
     graph.graph["onnx_names"] = names.originals
     known = known or {}
@@ -83,7 +88,7 @@ def build_model(
         if tensor.name in known:
             continue
         try:
-            array = array_of(tensor, folder)
+            array = texts.array(tensor) if tensor.name in texts.names else array_of(tensor, folder)
         except DataflowError as error:
             raise error.at(node=tensor.name) from None
         trained = array.dtype.name in ("float32", "float64") and array.ndim > 0
@@ -96,13 +101,14 @@ def build_model(
     open_shapes = dict(shapes or {})
     for entry in proto.graph.input:
         if entry.name not in scope:
-            scope[entry.name] = _input(graph, names, entry, open_shapes)
+            scope[entry.name] = _input(graph, names, entry, open_shapes, texts, rows)
     if open_shapes:
         unknown = next(iter(open_shapes))
         known_names = [name for name, node in graph.node_items() if node.kind == "input"]
         raise DataError(f"a shape is given for '{unknown}', which is no input{nearest(unknown, known_names)}")
-    Translator(graph, names, opset, proto, folder).run(nodes, scope)
+    Translator(graph, names, opset, proto, folder, texts).run(nodes, scope)
     outputs: list[str] = []
+    text_names = [scope[entry.name].value.name for entry in proto.graph.input if entry.name in texts.names]
     sequences: dict[str, list[str]] = {}
     graph.graph["onnx_sequences"] = sequences
     for entry in proto.graph.output:
@@ -113,6 +119,7 @@ def build_model(
             raise FileFormatError(f"the output '{entry.name}' is an optional value, which is empty")
         if operand.items is None:
             outputs.append(_output(graph, names, entry.name, operand))
+            text_names += [outputs[-1]] if entry.name in texts.names else []
             continue
         sequences[entry.name] = [
             _output(graph, names, f"{entry.name}/{i}", item) for i, item in enumerate(operand.items)
@@ -120,6 +127,7 @@ def build_model(
         outputs += sequences[entry.name]
     if not outputs:
         raise FileFormatError("the model has no outputs")
+    graph.graph["onnx_texts"] = dict.fromkeys(text_names, texts.vocabulary)
     return Model(graph, outputs, doc=proto.doc_string[:10_000])
 
 
@@ -168,13 +176,21 @@ def _main_dtype(graph: onnx.GraphProto) -> str:
     return "float64" if onnx.TensorProto.DOUBLE in kinds and onnx.TensorProto.FLOAT not in kinds else "float32"
 
 
-def _input(graph: Graph, names: Names, entry: onnx.ValueInfoProto, shapes: dict[str, Sequence[int | str]]) -> Operand:
-    """An input, with its shape of ``shapes``, which is taken out there. Sizes that have no name get one."""
+def _input(
+    graph: Graph,
+    names: Names,
+    entry: onnx.ValueInfoProto,
+    shapes: dict[str, Sequence[int | str]],
+    texts: Texts,
+    rows: str | None,
+) -> Operand:
+    """An input, with its shape of ``shapes``, which is taken out there. Sizes that have no name get one: the first of
+    all inputs ``rows``, if given, as columns of a table have one number of rows."""
     try:
         if entry.type.WhichOneof("value") != "tensor_type":
             raise FileFormatError(f"the input '{entry.name}' is no tensor, but a sequence, a map or optional")
         tensor = entry.type.tensor_type
-        dtype = dtype_of(tensor.elem_type)
+        dtype = np.dtype("int64") if entry.name in texts.names else dtype_of(tensor.elem_type)
         if not tensor.HasField("shape"):
             raise FileFormatError(f"the input '{entry.name}' has no shape; how many axes it has must be known")
         shape: list[int | str] = []
@@ -185,8 +201,8 @@ def _input(graph: Graph, names: Names, entry: onnx.ValueInfoProto, shapes: dict[
                 shape.append(size.dim_value)
             else:
                 plain = re.sub(r"\W+", "_", size.dim_param, flags=re.ASCII).strip("_")[:60]
-                named = plain if plain.isidentifier() else f"{names.identifier(entry.name)}_{axis}"
-                shape.append(named)
+                unnamed = rows if rows and axis == 0 else f"{names.identifier(entry.name)}_{axis}"
+                shape.append(plain if plain.isidentifier() else unnamed)
         name = names.identifier(entry.name)
         given = shapes.pop(entry.name, None) or shapes.pop(name, None)
         if given is not None:

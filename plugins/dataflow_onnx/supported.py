@@ -41,10 +41,7 @@ def check_supported(proto: onnx.ModelProto, opset: int) -> None:
             bodies += [attribute.g.node for attribute in node.attribute if attribute.HasField("g")]
     if missing:
         listed = ", ".join(f"{name} ({number}×)" for name, number in missing.most_common())
-        trees = "; trees have no derivative" if any(name.startswith(f"{ML}.Tree") for name in missing) else ""
-        raise FileFormatError(
-            f"of the ops of opset {opset} that the model uses, these are not supported: {listed}{trees}"
-        )
+        raise FileFormatError(f"of the ops of opset {opset} that the model uses, these are not supported: {listed}")
     count += sum(_inside(own_functions, node, 0, {}) for node in proto.graph.node)
     if count > limits.current().nodes:
         most = limits.current().nodes

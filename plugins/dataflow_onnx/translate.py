@@ -24,6 +24,7 @@ from dataflow_onnx.sequences import sequence_call
 from dataflow_onnx.size_arithmetic import SIZES
 from dataflow_onnx.supported import DEEPEST, ML, ml_opset, schema_of
 from dataflow_onnx.tensors import TYPES, array_of
+from dataflow_onnx.texts import Texts
 
 Scope = dict[str, Operand | None]
 """What each name stands for; nothing for an optional value that is empty."""
@@ -35,7 +36,10 @@ class Translator:
     depth = 0
     """How deep in graphs of attributes it is."""
 
-    def __init__(self, graph: Graph, names: Names, opset: int, proto: onnx.ModelProto, folder: Path | None) -> None:
+    def __init__(
+        self, graph: Graph, names: Names, opset: int, proto: onnx.ModelProto, folder: Path | None, texts: Texts
+    ) -> None:
+        self._texts = texts
         self._graph, self._names, self._opset, self._folder = graph, names, opset, folder
         self._ml_opset = ml_opset(proto)
         self._functions = {(function.domain, function.name): function for function in proto.functions}
@@ -112,6 +116,9 @@ class Translator:
         if moved is not None:
             self._take(node, moved, scope)
             return
+        if node.op_type == "Cast" and node.input[0] in self._texts.names:  # to texts, as it has been checked
+            self._take(node, operands, scope)
+            return
         if node.op_type in CONTROL:
             if node.op_type == "If" and operands and operands[0] is not None and operands[0].folds:
                 self._branch(node, operands, attributes, scope)
@@ -131,6 +138,8 @@ class Translator:
                     attributes,
                     outputs,
                     self._names.identifier,
+                    self._texts.places,
+                    node.name or next(iter(node.output), node.op_type),
                 )
                 self._bind(node, self._results(call, translation, operands), scope)
                 return
@@ -159,7 +168,7 @@ class Translator:
         """What is computed from arrays that are known, computed now; how much it takes is known before."""
         scratch = Graph("folded", self._graph.dtype)
         count = iter(range(10**9))
-        call.graph, call.identify = scratch, lambda _: f"known_{next(count)}"
+        call.folds, call.graph, call.identify = True, scratch, lambda _: f"known_{next(count)}"
         call.operands = [
             None if operand is None else Operand(operand.name, array=operand.array) for operand in call.operands
         ]
@@ -277,7 +286,9 @@ class Translator:
                 if attribute.ref_attr_name in given:
                     attributes[attribute.name] = given[attribute.ref_attr_name]
             elif attribute.type == onnx.AttributeProto.TENSOR:
-                attributes[attribute.name] = array_of(attribute.t, self._folder)
+                texts = attribute.t.data_type == onnx.TensorProto.STRING
+                tensor = attribute.t
+                attributes[attribute.name] = self._texts.array(tensor) if texts else array_of(tensor, self._folder)
             else:
                 attributes[attribute.name] = _plain(attribute)
         return attributes
@@ -355,6 +366,8 @@ def _plain(attribute: onnx.AttributeProto) -> Any:
         return tuple(map(float, attribute.floats))
     if attribute.type == kinds.INTS:
         return tuple(map(int, attribute.ints))
+    if attribute.type == kinds.STRINGS:
+        return tuple(text.decode("utf-8", "replace") for text in attribute.strings)
     if attribute.type == kinds.GRAPH:
         return attribute.g
     if attribute.type == kinds.TENSOR:

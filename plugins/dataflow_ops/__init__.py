@@ -20,6 +20,7 @@ from dataflow_ops import (
     shaping,
     sorting,
     statistics,
+    trees,
     value_dependent,
 )
 
@@ -27,7 +28,7 @@ MODULES = (
     *(arithmetic, functions, rounding, logic),
     *(reductions, statistics, cumulative, sorting, contraction),
     *(joining, shaping, gathering, selecting),
-    *(control, value_dependent),
+    *(control, value_dependent, trees),
 )
 
 

@@ -1,6 +1,7 @@
 """How each op of ONNX is said with ops of dataflow. Importing this package fills the table."""
 
 from dataflow_onnx.translations import (
+    categories,
     classical,
     elementwise,
     indexing,
@@ -12,10 +13,12 @@ from dataflow_onnx.translations import (
     sampling,
     shaping,
     signals,
+    trees,
     value_dependent,
 )
 
 __all__ = [
+    "categories",
     "classical",
     "elementwise",
     "indexing",
@@ -27,5 +30,6 @@ __all__ = [
     "sampling",
     "shaping",
     "signals",
+    "trees",
     "value_dependent",
 ]

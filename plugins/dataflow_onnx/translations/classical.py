@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -37,39 +38,148 @@ def _normalizer(call: Call) -> Any:
     return x / ops.where(size == 0, 1, size)
 
 
+@translates("Binarizer", until=1)
+def _binarizer(call: Call) -> Any:
+    x = call.value(0)
+    return ops.cast(x > call.constant(call.attribute("threshold", 0.0), x.dtype), dtype=x.dtype.name)
+
+
+@translates("Imputer", until=1)
+def _imputer(call: Call) -> Any:
+    """What is missing: NaN, or a number."""
+    x = call.value(0)
+    kind = "float" if x.dtype.kind == "f" else "int64"
+    missing = call.attribute(f"replaced_value_{kind}", 0)
+    values = np.array(call.attribute(f"imputed_value_{kind}s", ()))
+    if values.size not in (1, x.shape[-1]):
+        raise FileFormatError(f"Imputer has {values.size} values for {x.shape[-1]} columns")
+    place = ops.isnan(x) if math.isnan(missing) else x == call.constant(missing, x.dtype)
+    return ops.where(place, call.constant(values, x.dtype), x)
+
+
+@translates("FeatureVectorizer", until=1)
+def _feature_vectorizer(call: Call) -> Any:
+    columns = [ops.cast(x, dtype="float32") for x in call.values()]
+    return ops.concatenate(*(x if x.ndim == 2 else ops.reshape(x, shape=(1, -1)) for x in columns), axis=1)
+
+
+# ---------------------------------------------------------------------------------------------------- linear
+
+
 def _scores(call: Call, outputs: int) -> Any:
+    """Coefficients and intercepts are parameters."""
     x = _floats(call)
-    weights = np.array(call.attribute("coefficients", ())).reshape(outputs, -1)
-    scores = x @ call.constant(weights.T, x.dtype)
+    coefficients = np.array(call.attribute("coefficients", ()), x.dtype)
+    if outputs < 1 or not coefficients.size or coefficients.size % outputs:
+        raise FileFormatError(f"{call.op} has {coefficients.size} coefficients for {outputs} results")
+    scores = x @ ops.transpose(call.parameter("coefficients", coefficients.reshape(outputs, -1)))
     bias = call.attribute("intercepts")
-    return scores if not bias else scores + call.constant(bias, x.dtype)
+    return scores + call.parameter("intercepts", np.array(bias, x.dtype)) if bias else scores
 
 
-_TRANSFORMS = {"NONE": lambda x: x, "LOGISTIC": ops.sigmoid, "SOFTMAX": ops.softmax}
+def _softmax_zero(x: Any) -> Any:
+    """Softmax over the scores that are not 0; the others stay 0."""
+    weights = ops.where(ops.abs(x) > 1e-7, ops.exp(x - ops.max(x, axis=-1, keepdims=True)), 0)
+    return weights / ops.sum(weights, axis=-1, keepdims=True)
 
 
-def _transformed(call: Call, x: Any) -> Any:
+_TRANSFORMS = {"NONE": lambda x: x, "LOGISTIC": ops.sigmoid, "SOFTMAX": ops.softmax, "SOFTMAX_ZERO": _softmax_zero}
+
+
+def transformed(call: Call, x: Any) -> Any:
+    """Scores as the attribute ``post_transform`` says."""
     name = call.attribute("post_transform", "NONE")
     if name not in _TRANSFORMS:
         raise DeclinedError(f"{call.op} with the transform {name} is not supported; {', '.join(_TRANSFORMS)} are")
     return _TRANSFORMS[name](x)
 
 
+def of_two(call: Call, score: Any, other: Any) -> Any:
+    """The scores of two classes, of which the second has one, a column; ``other`` is that of the first as it is."""
+    name = call.attribute("post_transform", "NONE")
+    if name not in ("NONE", "LOGISTIC"):
+        raise DeclinedError(f"{call.op} with one score for two classes and the transform {name} is not supported")
+    both = [ops.sigmoid(-score), ops.sigmoid(score)] if name == "LOGISTIC" else [other, score]
+    return ops.concatenate(*both, axis=1)
+
+
 @translates("LinearRegressor", until=1)
 def _linear_regressor(call: Call) -> Any:
-    return _transformed(call, _scores(call, call.attribute("targets", 1)))
+    return transformed(call, _scores(call, call.attribute("targets", 1)))
 
 
 @translates("LinearClassifier", until=1)
 def _linear_classifier(call: Call) -> Any:
     """The class of each row, and the scores of all classes."""
-    labels = call.attribute("classlabels_ints")
-    if not labels:
-        raise FileFormatError("LinearClassifier with texts as classes is not supported; number the classes from 0")
-    scores = _scores(call, len(labels))
-    if scores.shape[-1] != len(labels) or len(labels) < 2:
-        raise DeclinedError("LinearClassifier with one score for two classes is not supported")
-    return ops.gather(call.constant(labels, "int64"), ops.argmax(scores, axis=-1)), _transformed(call, scores)
+    labels = call.classes("classlabels_ints", "classlabels_strings")
+    count = 0 if labels is None else labels.shape[0]
+    if labels is None or count < 2:
+        raise FileFormatError("LinearClassifier needs the names or numbers of two classes at least")
+    results = len(call.attribute("intercepts", ())) or count
+    scores = _scores(call, results)
+    if results == 1 and count == 2:
+        chosen = ops.reshape(ops.cast(scores > 0, dtype="int64"), shape=(-1,))
+        return ops.gather(labels, chosen), of_two(call, scores, 1 - scores)
+    if results != count:
+        raise FileFormatError(f"LinearClassifier has {results} intercepts for {count} classes")
+    return ops.gather(labels, ops.argmax(scores, axis=-1)), transformed(call, scores)
+
+
+# ---------------------------------------------------------------------------------------------------- kernels
+
+
+def _kernel(call: Call, x: Any, vectors: np.ndarray) -> Any:
+    """The kernel of each row of x with each support vector: (rows, vectors)."""
+    kind, (gamma, constant, degree) = (
+        call.attribute("kernel_type", "LINEAR"),
+        call.attribute("kernel_params", (0, 0, 0)),
+    )
+    products = x @ call.constant(vectors.T, x.dtype)
+    if kind == "LINEAR":
+        return products
+    if kind == "POLY":
+        return (gamma * products + constant) ** degree
+    if kind == "SIGMOID":
+        return ops.tanh(gamma * products + constant)
+    if kind != "RBF":
+        raise DeclinedError(f"{call.op} with the kernel {kind} is not supported; LINEAR, POLY, RBF, SIGMOID are")
+    squares = ops.sum(x * x, axis=1, keepdims=True) + call.constant((vectors**2).sum(axis=1), x.dtype)
+    return ops.exp(-gamma * ops.maximum(squares - 2 * products, 0))
+
+
+@translates("SVMRegressor", until=1)
+def _svm_regressor(call: Call) -> Any:
+    if call.attribute("one_class", 0):
+        raise DeclinedError("SVMRegressor with one class is not supported")
+    x, count = _floats(call), call.attribute("n_supports", 0)
+    coefficients = call.parameter("coefficients", np.array(call.attribute("coefficients"), x.dtype).reshape(-1, 1))
+    if count:
+        x = _kernel(call, x, np.array(call.attribute("support_vectors")).reshape(count, -1))
+    return transformed(call, x @ coefficients + call.parameter("rho", np.array(call.attribute("rho"), x.dtype)))
+
+
+@translates("SVMClassifier", until=1)
+def _svm_classifier(call: Call) -> Any:
+    """Each pair of classes has a score, and gives a vote to one of them (LIBSVM's one against one)."""
+    labels, sizes = call.classes("classlabels_ints", "classlabels_strings"), call.attribute("vectors_per_class")
+    if labels is None or not sizes or call.attribute("prob_a") or call.attribute("post_transform", "NONE") != "NONE":
+        raise DeclinedError("SVMClassifier is supported with support vectors and without probabilities only")
+    x, count, total = _floats(call), len(sizes), sum(sizes)
+    coefficients = np.array(call.attribute("coefficients")).reshape(count - 1, total)
+    starts, pairs = np.cumsum([0, *sizes]), [(i, j) for i in range(count) for j in range(i + 1, count)]
+    weights, votes = np.zeros((total, len(pairs))), np.zeros((2, len(pairs), count))
+    for k, (i, j) in enumerate(pairs):
+        for one, other in ((i, j - 1), (j, i)):
+            rows = slice(starts[one], starts[one + 1])
+            weights[rows, k] = coefficients[other, rows]
+        votes[0, k, j] = votes[1, k, i] = 1
+    vectors = np.array(call.attribute("support_vectors")).reshape(total, -1)
+    weight, rho = call.parameter("coefficients", weights.astype(x.dtype)), np.array(call.attribute("rho"), x.dtype)
+    scores = _kernel(call, x, vectors) @ weight + call.parameter("rho", rho)
+    won = ops.cast(scores > 0, dtype=x.dtype.name)
+    counts = won @ call.constant(votes[1], x.dtype) + (1 - won) @ call.constant(votes[0], x.dtype)
+    label = ops.gather(labels, ops.argmax(counts, axis=1))
+    return label, ops.concatenate(-scores, scores, axis=1) if count == 2 else scores
 
 
 @translates("ArrayFeatureExtractor", until=1)

@@ -1,6 +1,7 @@
 """Saving ``.onnx``: onnx's checker takes it (saving asks it), other programs compute the same, and it comes back."""
 
 import itertools
+import re
 import json
 import warnings
 
@@ -239,7 +240,7 @@ def test_random_graphs_in_onnxruntime():
         try:
             results = _run_elsewhere(proto, call.inputs)
         except Exception as error:
-            if "Mod::Mod" not in str(error):  # onnxruntime takes no constant 0 as the divisor of whole numbers
+            if not re.search("Mod::Mod|Integer modulo by zero", str(error)):  # onnxruntime's whole numbers have none
                 raise
             continue
         for name, array in zip(model.outputs, results, strict=True):

@@ -10,16 +10,29 @@ from dataflow.errors import DataflowError
 
 onnx, runtime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
 skl2onnx = pytest.importorskip("skl2onnx")
-from sklearn import linear_model, neural_network, pipeline, preprocessing, tree  # noqa: E402
+from sklearn import (  # noqa: E402
+    compose,
+    ensemble,
+    impute,
+    linear_model,
+    naive_bayes,
+    neighbors,
+    neural_network,
+    pipeline,
+    preprocessing,
+    svm,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 RNG = np.random.default_rng(0)
 X = (3 * RNG.normal(size=(60, 4)) + 1).astype(np.float32)
 CLASSES = X[:, :3].argmax(axis=1)
+NAMES = np.array(["setosa", "versicolor", "virginica"])[CLASSES]
+NUMBERS = X @ [1.0, 2, 3, 4]
 CASES = {
     "logistic": (pipeline.make_pipeline(preprocessing.StandardScaler(), linear_model.LogisticRegression()), CLASSES),
     "two": (pipeline.make_pipeline(preprocessing.Normalizer(), linear_model.LogisticRegression()), CLASSES == 0),
-    "linear": (pipeline.make_pipeline(preprocessing.MinMaxScaler(), linear_model.Ridge()), X @ [1.0, 2, 3, 4]),
+    "linear": (pipeline.make_pipeline(preprocessing.MinMaxScaler(), linear_model.Ridge()), NUMBERS),
     "mlp": (
         pipeline.make_pipeline(
             preprocessing.StandardScaler(), neural_network.MLPClassifier((8,), max_iter=50, random_state=0)
@@ -28,8 +41,35 @@ CASES = {
     ),
     "mlp of numbers": (
         neural_network.MLPRegressor(hidden_layer_sizes=(8,), max_iter=50, random_state=0),
-        X @ [1.0, 2, 3, 4],
+        NUMBERS,
     ),
+}
+
+OTHERS = {
+    "forest": (ensemble.RandomForestClassifier(10, random_state=0), CLASSES),
+    "forest of two": (ensemble.RandomForestClassifier(10, random_state=0), CLASSES == 0),
+    "forest of names": (ensemble.ExtraTreesClassifier(5, random_state=0), NAMES),
+    "forest of numbers": (ensemble.RandomForestRegressor(10, random_state=0), X[:, :2]),
+    "boosting": (ensemble.GradientBoostingClassifier(n_estimators=10, random_state=0), CLASSES),
+    "boosting of two": (ensemble.GradientBoostingClassifier(n_estimators=10, random_state=0), CLASSES == 0),
+    "boosting of numbers": (ensemble.GradientBoostingRegressor(n_estimators=10, random_state=0), NUMBERS),
+    "adaboost": (ensemble.AdaBoostClassifier(n_estimators=3, random_state=0), CLASSES),
+    "bagging": (ensemble.BaggingClassifier(n_estimators=3, random_state=0), CLASSES),
+    "logistic of names": (linear_model.LogisticRegression(), NAMES),
+    "logistic of two names": (linear_model.LogisticRegression(), np.where(CLASSES == 0, "yes", "no")),
+    "linear SVM": (svm.LinearSVC(), CLASSES),
+    "SVM": (svm.SVC(), CLASSES),
+    "SVM of two": (svm.SVC(), CLASSES == 0),
+    "SVM of names": (svm.SVC(kernel="poly"), NAMES),
+    **{f"SVM of numbers, {kind}": (svm.SVR(kernel=kind), NUMBERS / 10) for kind in ("rbf", "linear", "poly")},
+    "SVM of numbers, sigmoid": (
+        pipeline.make_pipeline(preprocessing.StandardScaler(), svm.SVR(kernel="sigmoid")),
+        X[:, 0],
+    ),
+    "imputed": (pipeline.make_pipeline(impute.SimpleImputer(), linear_model.Ridge()), NUMBERS),
+    "neighbours": (neighbors.KNeighborsClassifier(), NAMES),
+    "naive Bayes": (naive_bayes.GaussianNB(), NAMES),
+    "mlp of names": (neural_network.MLPClassifier((8,), max_iter=50, random_state=0), NAMES),
 }
 
 
@@ -64,7 +104,109 @@ def test_the_probabilities_of_a_zip_map_are_one_array(tmp_path):
     np.testing.assert_allclose(model.run(X=X)[model.outputs[1]], expected, rtol=1e-4, atol=1e-6)
 
 
+def as_theirs(model, found, output):
+    """An output as onnxruntime gives it: texts in place of their numbers."""
+    texts = model.graph.graph["onnx_texts"].get(output)
+    return found[output] if texts is None else np.array(texts, object)[found[output]]
+
+
+def check(path, feed, given=None):
+    """All outputs of a file against onnxruntime's; ``given`` is the feed as dataflow takes it."""
+    options = runtime.SessionOptions()
+    options.log_severity_level = 4
+    expected = runtime.InferenceSession(str(path), options).run(None, feed)
+    model = dataflow.load(path)
+    found = model.run(data=given or feed)
+    assert len(expected) == len(model.outputs)
+    for output, array in zip(model.outputs, expected, strict=True):
+        theirs = [list(row.values()) for row in array] if isinstance(array, list) else array
+        ours = as_theirs(model, found, output)
+        if ours.dtype.kind == "f":
+            np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+        else:
+            np.testing.assert_array_equal(ours, theirs)
+    return model
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_pipelines_give_what_onnxruntime_gives(name, tmp_path):
+    check(exported(tmp_path, *OTHERS[name]), {"X": X})
+
+
+def test_what_is_missing_is_put_in(tmp_path):
+    path = exported(tmp_path, *OTHERS["imputed"])
+    holes = X.copy()
+    holes[::7, 1] = np.nan
+    check(path, {"X": holes})
+
+
+COLUMNS = {"size": X[:, :1], "kind": NAMES.astype(object)[:, None], "side": np.where(X[:, 3:] > 0, "left", "right")}
+
+
+@pytest.mark.parametrize("encoder", ["one-hot", "ordinal"])
+def test_columns_of_texts_are_numbers(encoder, tmp_path):
+    """Each text is its place in the model's list; a number behind the last is a text that the model does not know."""
+    pandas = pytest.importorskip("pandas")
+    types = skl2onnx.common.data_types
+    one_hot = encoder == "one-hot"
+    encode = preprocessing.OneHotEncoder(handle_unknown="ignore") if one_hot else preprocessing.OrdinalEncoder()
+    columns = compose.make_column_transformer(
+        (encode, ["kind", "side"]), (preprocessing.StandardScaler(), ["size"]), verbose_feature_names_out=False
+    )
+    table = pandas.DataFrame({name: column[:, 0] for name, column in COLUMNS.items()})
+    last = linear_model.LogisticRegression() if one_hot else ensemble.RandomForestClassifier(5, random_state=0)
+    pipe = pipeline.make_pipeline(columns, last).fit(table, np.where(X[:, 1] > 0, "up", "down"))
+    kinds = [types.FloatTensorType([None, 1])] + [types.StringTensorType([None, 1])] * 2
+    proto = skl2onnx.to_onnx(pipe, initial_types=list(zip(COLUMNS, kinds, strict=True)), options={"zipmap": False})
+    path = tmp_path / "p.onnx"
+    onnx.save(proto, path)
+    feed = {name: column.astype(object) if column.dtype.kind == "U" else column for name, column in COLUMNS.items()}
+    if one_hot:
+        feed["kind"] = feed["kind"].copy()
+        feed["kind"][3] = "unheard of"
+    texts = dataflow.load(path).graph.graph["onnx_texts"]
+    assert set(texts) == {"kind", "side", "label"}
+    number = {text: i for i, text in enumerate(texts["kind"])}
+    given = dict(feed)
+    for name in ("kind", "side"):
+        given[name] = np.array([[number.get(text, len(number))] for text in feed[name][:, 0]])
+    check(path, feed, given)
+
+
+def test_coefficients_and_leaves_are_trained_further(tmp_path):
+    """Their names are those of the nodes; what is saved runs in onnxruntime."""
+    path = exported(tmp_path, linear_model.LogisticRegression(C=0.001), CLASSES, options={"zipmap": False})
+    improved(path, tmp_path, ["LinearClassifier_coefficients", "LinearClassifier_intercepts"])
+    forest = ensemble.RandomForestClassifier(3, max_depth=2, random_state=0)
+    improved(
+        exported(tmp_path, forest, CLASSES, options={"zipmap": False}), tmp_path, ["TreeEnsembleClassifier_weights"]
+    )
+
+
+def improved(path, folder, names):
+    model = dataflow.load(path)
+    assert list(model.parameters) == names
+    graph = model.graph
+    y = graph.input("y", ("n",), "int64")
+    chances = dataflow.ops.maximum(graph.value("probabilities"), 1e-6)
+    graph.node("loss", dataflow.ops.nll(dataflow.ops.log(chances), y, reduction="mean"))
+    model = dataflow.Model(graph, ["probabilities"], "loss")
+    history = dataflow.train(
+        model, data={"X": X, "y": CLASSES}, epochs=30, optimizer={"name": "adam", "learning_rate": 0.05}
+    )
+    assert history.loss[-1] < 0.9 * history.loss[0]
+    dataflow.save(model, folder / "better.onnx")
+    (theirs,) = runtime.InferenceSession(str(folder / "better.onnx")).run(["probabilities"], {"X": X})
+    np.testing.assert_allclose(theirs, model.run(X=X)["probabilities"], rtol=1e-4, atol=1e-6)
+
+
 def test_trees_say_that_they_have_no_derivative(tmp_path):
-    path = exported(tmp_path, tree.DecisionTreeRegressor(max_depth=2), X[:, 0])
-    with pytest.raises(DataflowError, match=r"ai.onnx.ml.TreeEnsembleRegressor \(1×\); trees have no derivative"):
-        dataflow.load(path)
+    model = dataflow.load(exported(tmp_path, *OTHERS["forest of numbers"]))
+    with pytest.warns(dataflow.DataflowWarning, match=r"'variable.tree_leaves' \(tree_leaves\) has no derivative"):
+        slope = model.gradients(of="variable", wrt=["X"], X=X)["X"]
+    assert not slope.any()
+
+
+def test_an_svm_with_probabilities_is_refused(tmp_path):
+    with pytest.raises(DataflowError, match="'SVMc': SVMClassifier is supported .* without probabilities only"):
+        dataflow.load(exported(tmp_path, svm.SVC(probability=True), CLASSES))

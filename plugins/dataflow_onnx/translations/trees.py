@@ -1,0 +1,283 @@
+"""Ensembles of decision trees: which leaf a row reaches is the op ``tree_leaves``, what stands there a parameter."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from dataflow import ops
+from dataflow.errors import FileFormatError
+from dataflow_onnx.call import Call, DeclinedError, translates
+from dataflow_onnx.translations.classical import of_two, transformed
+
+_DEEPEST = 500
+"""How many steps a tree takes at most."""
+_MODES = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ", "BRANCH_MEMBER")
+
+
+@dataclass
+class _Forest:
+    """Nodes of all trees, the leaves first. Each other node asks whether an entry is at most a threshold."""
+
+    dtype: np.dtype[Any]
+    leaves: int
+    feature: list[int] = field(default_factory=list)
+    threshold: list[float] = field(default_factory=list)
+    below: list[int] = field(default_factory=list)
+    above: list[int] = field(default_factory=list)
+    missing: list[bool] = field(default_factory=list)
+    """Whether NaN goes below."""
+
+    def __post_init__(self) -> None:
+        for leaf in range(self.leaves):
+            self._put(0, 0.0, leaf, leaf, False)
+
+    def add(self, count: int) -> None:
+        """Make room for so many nodes that ``set`` will fill."""
+        for _ in range(count):
+            self._put(0, 0.0, -1, -1, False)
+
+    def set(
+        self, node: int, mode: str, feature: int, values: list[float], true: int, false: int, nan_is_true: bool
+    ) -> None:
+        """A question of ONNX: where it is true, a row goes on to one node, otherwise to the other."""
+        if mode in ("BRANCH_LEQ", "BRANCH_LT"):
+            self._set(node, feature, values[0], true, false, nan_is_true, strict=mode == "BRANCH_LT")
+        elif mode in ("BRANCH_GT", "BRANCH_GTE"):
+            self._set(node, feature, values[0], false, true, not nan_is_true, strict=mode == "BRANCH_GTE")
+        elif mode == "BRANCH_NEQ":
+            self._equal(node, feature, values[0], false, true, False)
+        elif mode in ("BRANCH_EQ", "BRANCH_MEMBER"):
+            for i, value in enumerate(values):
+                following = false
+                if i < len(values) - 1:
+                    following = len(self.feature)
+                    self.add(1)
+                self._equal(node, feature, value, true, following, nan_is_true and i == 0)
+                node = following
+        else:
+            raise FileFormatError(f"a node of a tree has the mode '{mode}'; {', '.join(_MODES)} are known")
+
+    def depth(self, roots: list[int]) -> int:
+        """How many steps lead to the farthest leaf."""
+        reached, steps = {root for root in roots if root >= self.leaves}, 0
+        while reached:
+            steps += 1
+            if steps > _DEEPEST:
+                raise FileFormatError(f"a tree is more than {_DEEPEST} steps deep, or has a circle")
+            reached = {after for node in reached for after in (self.below[node], self.above[node])}
+            reached = {node for node in reached if node >= self.leaves}
+        return steps
+
+    def _equal(self, node: int, feature: int, value: float, same: int, other: int, nan_is_same: bool) -> None:
+        less = len(self.feature)
+        self.add(1)
+        self._set(node, feature, value, less, other, nan_is_same, strict=False)
+        self._set(less, feature, value, other, same, False, strict=True)
+
+    def _set(
+        self, node: int, feature: int, value: float, below: int, above: int, missing: bool, *, strict: bool
+    ) -> None:
+        threshold = np.array(value, self.dtype)
+        if strict:  # below a number is at most the one before it
+            threshold = np.nextafter(threshold, np.array(-np.inf, self.dtype))
+        self.feature[node], self.threshold[node] = feature, float(threshold)
+        self.below[node], self.above[node], self.missing[node] = below, above, missing
+
+    def _put(self, feature: int, threshold: float, below: int, above: int, missing: bool) -> None:
+        self.feature.append(feature)
+        self.threshold.append(threshold)
+        self.below.append(below)
+        self.above.append(above)
+        self.missing.append(missing)
+
+
+def _leaves(call: Call, x: Any, forest: _Forest, roots: list[int]) -> Any:
+    """The leaf that each row reaches in each tree."""
+    features = x.shape[1]
+    if isinstance(features, int) and not all(0 <= feature < features for feature in forest.feature):
+        raise FileFormatError(f"a node of a tree asks for feature {max(forest.feature)} of {features}")
+    nodes = [np.array(numbers, np.int64) for numbers in (roots, forest.feature, forest.below, forest.above)]
+    starts, feature, below, above = (call.constant(numbers, "int64") for numbers in nodes)
+    threshold = call.constant(forest.threshold, x.dtype)
+    missing = call.constant(forest.missing, "bool") if any(forest.missing) else None
+    return ops.tree_leaves(x, starts, feature, threshold, below, above, missing, depth=forest.depth(roots))
+
+
+def _rows(call: Call) -> Any:
+    """The first input: (rows, features), float64 as it is and all else in float32."""
+    x = call.value(0)
+    x = ops.expand_dims(x, axis=0) if x.ndim == 1 else x
+    return x if x.dtype.name == "float64" else ops.cast(x, dtype="float32")
+
+
+def _numbers(call: Call, name: str) -> np.ndarray:
+    """Numbers in an attribute, or in its twin for tensors."""
+    tensor = call.attribute(f"{name}_as_tensor")
+    return np.ravel(tensor) if tensor is not None else np.array(call.attribute(name, ()), np.float32)
+
+
+# -------------------------------------------------------------------------------- trees by their nodes' numbers
+
+
+def _by_numbers(call: Call, x: Any, prefix: str, results: int) -> tuple[Any, np.ndarray, np.ndarray]:
+    """The leaves reached, the weight of each leaf for each result, and which of these it has at all."""
+    keys = list(zip(call.attribute("nodes_treeids", ()), call.attribute("nodes_nodeids", ()), strict=True))
+    modes, values = call.attribute("nodes_modes", ()), _numbers(call, "nodes_values")
+    truths, lies = call.attribute("nodes_truenodeids", ()), call.attribute("nodes_falsenodeids", ())
+    features = call.attribute("nodes_featureids", ())
+    tracks = call.attribute("nodes_missing_value_tracks_true") or (0,) * len(keys)
+    if len({len(keys), len(modes), len(values), len(truths), len(lies), len(features), len(tracks)}) > 1 or not keys:
+        raise FileFormatError(f"{call.op} has nodes whose attributes are of several lengths, or none")
+    if len(set(keys)) < len(keys):
+        raise FileFormatError(f"{call.op} has two nodes of one number in a tree")
+    leaves = [key for key, mode in zip(keys, modes, strict=True) if mode == "LEAF"]
+    inner = [i for i, mode in enumerate(modes) if mode != "LEAF"]
+    places = {key: place for place, key in enumerate([*leaves, *(keys[i] for i in inner)])}
+    forest = _Forest(x.dtype, len(leaves))
+    forest.add(len(inner))
+    led_to: Counter[int] = Counter()
+    for i in inner:
+        tree = keys[i][0]
+        after = [places.get((tree, number), -1) for number in (truths[i], lies[i])]
+        if -1 in after:
+            raise FileFormatError(f"{call.op}: node {keys[i][1]} of tree {tree} leads to a node that is not there")
+        led_to.update(set(after))
+        forest.set(places[keys[i]], modes[i], features[i], [values[i]], *after, bool(tracks[i]))
+    roots = [place for key, place in sorted(places.items(), key=lambda entry: entry[0][0]) if not led_to[place]]
+    if len(roots) != len({tree for tree, _ in keys}) or max(led_to.values(), default=1) > 1:
+        raise FileFormatError(f"{call.op} has a tree that is none: each node but one is led to by one other")
+    weights, has = np.zeros((len(leaves), results), x.dtype), np.zeros((len(leaves), results), bool)
+    entries = [call.attribute(f"{prefix}_{what}", ()) for what in ("treeids", "nodeids", "ids")]
+    for tree, number, result, weight in zip(*entries, _numbers(call, f"{prefix}_weights"), strict=True):
+        place = places.get((tree, number), len(leaves))
+        if place >= len(leaves) or not 0 <= result < results:
+            raise FileFormatError(f"{call.op} has a weight of result {result} in node {number} of tree {tree}")
+        weights[place, result] += weight
+        has[place, result] = True
+    return _leaves(call, x, forest, roots), weights, has
+
+
+def _base(call: Call, dtype: np.dtype[Any]) -> np.ndarray | None:
+    base = _numbers(call, "base_values").astype(dtype)
+    return base if base.size else None
+
+
+_AGGREGATES = ("AVERAGE", "SUM", "MIN", "MAX")
+
+
+def _aggregated(call: Call, leaves: Any, weights: np.ndarray, has: np.ndarray, how: str) -> Any:
+    """Of the weights in the leaves reached the sum over all trees, or another number."""
+    if how in ("SUM", "AVERAGE"):
+        total = ops.sum(ops.gather(call.parameter("weights", weights), leaves), axis=1)
+        return total / leaves.shape[1] if how == "AVERAGE" else total
+    if how not in _AGGREGATES:
+        raise FileFormatError(f"{call.op} aggregates by '{how}'; {', '.join(_AGGREGATES)} are known")
+    never = np.inf if how == "MIN" else -np.inf
+    table = call.constant(np.where(has, weights, never), weights.dtype)
+    best = (ops.min if how == "MIN" else ops.max)(ops.gather(table, leaves), axis=1)
+    return ops.where(best == never, 0, best)
+
+
+def _spoken(call: Call, leaves: Any, has: np.ndarray) -> Any:
+    """Of which results the leaves reached have weights at all; onnxruntime leaves the others at 0."""
+    return ops.max(ops.gather(call.constant(has, "int64"), leaves), axis=1) > 0
+
+
+@translates("TreeEnsembleRegressor", until=3)
+def _tree_ensemble_regressor(call: Call) -> Any:
+    x = _rows(call)
+    leaves, weights, has = _by_numbers(call, x, "target", call.attribute("n_targets", 1))
+    total = _aggregated(call, leaves, weights, has, call.attribute("aggregate_function", "SUM"))
+    base = _base(call, x.dtype)
+    if base is not None:
+        shifted = total + call.parameter("base_values", base)
+        total = ops.where(_spoken(call, leaves, has), shifted, total) if weights.shape[1] > 1 else shifted
+    return ops.cast(transformed(call, total), dtype="float32")
+
+
+@translates("TreeEnsembleClassifier", until=3)
+def _tree_ensemble_classifier(call: Call) -> Any:
+    """The class of each row, and the scores of all classes."""
+    labels = call.classes("classlabels_int64s", "classlabels_strings")
+    count = 0 if labels is None else labels.shape[0]
+    if labels is None or count < 2:
+        raise DeclinedError("TreeEnsembleClassifier with less than two classes is not supported")
+    x = _rows(call)
+    leaves, weights, has = _by_numbers(call, x, "class", count)
+    base = _base(call, x.dtype)
+    if count == 2:
+        if has[:, 1].any() or (base is not None and base.size > 1):
+            raise DeclinedError("TreeEnsembleClassifier with a score for each of two classes is not supported")
+        score = _aggregated(call, leaves, weights[:, :1], has[:, :1], "SUM")
+        score = score if base is None else score + call.parameter("base_values", base)
+        positive = bool((weights >= 0).all())
+        chosen = ops.reshape(ops.cast(score > (0.5 if positive else 0), dtype="int64"), shape=(-1,))
+        scores = of_two(call, score, 1 - score if positive else -score)
+    else:
+        total = _aggregated(call, leaves, weights, has, "SUM")
+        total = total if base is None else total + call.parameter("base_values", base)
+        best = total
+        if base is None and (weights < 0).any():  # a class that no leaf speaks of is not chosen
+            best = ops.where(_spoken(call, leaves, has), total, -np.inf)
+        chosen, scores = ops.argmax(best, axis=1), transformed(call, total)
+    return ops.gather(labels, chosen), ops.cast(scores, dtype="float32")
+
+
+# ------------------------------------------------------------------------------------- trees by nodes' places
+
+
+@translates("TreeEnsemble", since=5, until=5)
+def _tree_ensemble(call: Call) -> Any:
+    x = _rows(call)
+    names = ("splits", "featureids", "modes", "truenodeids", "falsenodeids", "trueleafs", "falseleafs")
+    splits, features, modes, truths, lies, true_leaves, false_leaves = (
+        np.ravel(call.attribute(f"nodes_{name}", ())).tolist() for name in names
+    )
+    count, roots = len(splits), call.attribute("tree_roots", ())
+    targets = np.ravel(call.attribute("leaf_targetids", ())).astype(np.int64)
+    leaf_weights = np.ravel(call.attribute("leaf_weights", ()))
+    tracks = call.attribute("nodes_missing_value_tracks_true") or (0,) * count
+    lengths = {count, *map(len, (features, modes, truths, lies, true_leaves, false_leaves, tracks))}
+    results = call.attribute("n_targets", 1)
+    if len(lengths) > 1 or len(targets) != len(leaf_weights) or not all(0 <= root < count for root in roots):
+        raise FileFormatError("TreeEnsemble has nodes or leaves whose attributes are of several lengths")
+    if not all(0 <= target < results for target in targets):
+        raise FileFormatError(f"TreeEnsemble has a leaf for a result that is none of {results}")
+    forest = _Forest(x.dtype, len(targets))
+    forest.add(count)
+    members = _members(call, modes.count(_MODES.index("BRANCH_MEMBER")))
+    for i in range(count):
+        after = []
+        for number, is_leaf in ((truths[i], true_leaves[i]), (lies[i], false_leaves[i])):
+            if not 0 <= number < (len(targets) if is_leaf else count):
+                raise FileFormatError(f"TreeEnsemble: node {i} leads to a node that is not there")
+            after.append(number if is_leaf else len(targets) + number)
+        mode = _MODES[modes[i]] if 0 <= modes[i] < len(_MODES) else str(modes[i])
+        values = members.pop(0) if mode == "BRANCH_MEMBER" else [splits[i]]
+        forest.set(len(targets) + i, mode, features[i], values, after[0], after[1], bool(tracks[i]))
+    weights, has = np.zeros((len(targets), results), x.dtype), np.zeros((len(targets), results), bool)
+    weights[np.arange(len(targets)), targets] = leaf_weights
+    has[np.arange(len(targets)), targets] = True
+    leaves = _leaves(call, x, forest, [len(targets) + root for root in roots])
+    how = call.attribute("aggregate_function", 1)
+    total = _aggregated(call, leaves, weights, has, _AGGREGATES[how] if 0 <= how < len(_AGGREGATES) else str(how))
+    if call.attribute("post_transform", 0):
+        raise DeclinedError("TreeEnsemble with a transform of its results is not supported")
+    return ops.cast(total, dtype=call.value(0).dtype.name)
+
+
+def _members(call: Call, count: int) -> list[list[float]]:
+    """The members of each set that a node asks for; NaN ends each."""
+    sets: list[list[float]] = [[]]
+    for value in np.ravel(call.attribute("membership_values", ())).tolist():
+        if np.isnan(value):
+            sets.append([])
+        else:
+            sets[-1].append(value)
+    if len(sets) - 1 != count or sets.pop() or not all(sets):
+        raise FileFormatError(f"TreeEnsemble has {count} nodes that ask for a set, and other sets for them")
+    return sets
