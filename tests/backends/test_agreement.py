@@ -459,10 +459,11 @@ NOT_IN_RANDOM_GRAPHS = {
     "random_uniform",
     "bitcast",
     "attention",
+    "tree_leaves",
     *(name for name, op in every_op().items() if op.graph_attributes),
     *(f"{op}:{output}" for op in ("rnn", "gru", "lstm") for output in "yhc"),
 }
-"""What training draws and what reads bits; attention, ops of graphs, recurrent layers, which have their own tests."""
+"""What training draws and what reads bits; attention, trees, ops of graphs, recurrent layers, which have their own tests."""
 
 
 @pytest.mark.slow

@@ -1,8 +1,8 @@
 """Saving ``.onnx``: onnx's checker takes it (saving asks it), other programs compute the same, and it comes back."""
 
 import itertools
-import re
 import json
+import re
 import warnings
 
 import numpy as np
