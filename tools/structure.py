@@ -53,7 +53,6 @@ REASONS = {
     "plugins/dataflow_llvm/kernels/interpreter.py": "one function: an instruction after the other",
     "plugins/dataflow_llvm/kernels/windows.py": "one layout of windows, which all its kernels read",
     "plugins/dataflow_onnx/translate.py": "one walk over an ONNX graph, node by node",
-    "plugins/dataflow_ops/control.py": "ops whose attributes are graphs, and the derivatives that they share",
     "plugins/dataflow_ops/gathering.py": "gathering and scattering, each the derivative of the other",
 }
 """Why a module is longer than that."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
-from functools import wraps
-from typing import Any
+from collections.abc import Callable, Iterator
+from functools import reduce, wraps
+from typing import Any, TypeVar
 
 import click
 
+F = TypeVar("F", bound=Callable[..., Any])
 LONGEST_EXAMPLE = 76
 
 
@@ -70,6 +71,18 @@ def _check_repeated(ctx: click.Context, given: list[click.Parameter]) -> None:
         if count > 1 and takes_one_value(option):
             name = "/".join([*option.opts[-1:], *option.secondary_opts[-1:]])
             raise click.UsageError(f"{name} is given {_times(count)}, and takes one value; give it once", ctx)
+
+
+def together(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """All these options, in this order, as one decorator."""
+    return lambda function: reduce(lambda decorated, option: option(decorated), reversed(options), function)
+
+
+def refuse(*faults: tuple[bool, str]) -> None:
+    """A ``UsageError`` for the first fault that holds."""
+    for holds, message in faults:
+        if holds:
+            raise click.UsageError(message)
 
 
 def example_text(*lines: str) -> str:

@@ -8,10 +8,11 @@ from contextlib import contextmanager, suppress
 from functools import wraps
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, cast
 
 import click
 
+from dataflow.cli.command import F, together
 from dataflow.cli.completing import complete_model_files
 from dataflow.cli.group import Session
 from dataflow.cli.parameters_option import take_given_parameters
@@ -27,47 +28,47 @@ from dataflow.notation.names import NOTATIONS
 from dataflow.support.atomic import check_target
 from dataflow.support.number_texts import MOST_DIGITS, NOTE, NumberFormat, number_format
 
-F = TypeVar("F", bound=Callable[..., Any])
 FILE = click.Path(path_type=Path)
 
 
-def model_argument(function: F) -> F:
-    """Add the argument MODEL."""
-    return click.argument("model_file", metavar="MODEL", type=FILE, shell_complete=complete_model_files)(function)
+model_argument = click.argument("model_file", metavar="MODEL", type=FILE, shell_complete=complete_model_files)
 
 
-def output_options(function: F) -> F:
-    """Add ``--json``, ``--debug`` and ``--quiet``, which the session has."""
-
-    def keep(ctx: click.Context, option: click.Parameter, as_json: bool) -> None:
-        ctx.ensure_object(Session).as_json = as_json
-
-    text = "Print nothing but errors and the document of --json."
-    function = debug_option(click.option("--quiet", is_flag=True, expose_value=False, help=text)(function))
-    text = "Print one JSON document, and nothing else."
-    return click.option("--json", "as_json", is_flag=True, expose_value=False, callback=keep, help=text)(function)
+def _keep_json(ctx: click.Context, option: click.Parameter, as_json: bool) -> None:
+    ctx.ensure_object(Session).as_json = as_json
 
 
-def debug_option(function: F) -> F:
-    """Add ``--debug``."""
-    text = "Show the traceback of an error, for a report."
-    return click.option("--debug", is_flag=True, expose_value=False, help=text)(function)
+def _allow_data(ctx: click.Context, option: click.Parameter, folder: Path | None) -> None:
+    ctx.with_resource(allow(folder))
 
 
-def data_root_option(function: F) -> F:
-    """Add ``--data-root``, which holds while the command runs."""
-
-    def grant(ctx: click.Context, option: click.Parameter, folder: Path | None) -> None:
-        ctx.with_resource(allow(folder))
-
-    return click.option(
-        OPTION,
-        metavar="DIR",
-        type=FILE,
+debug_option = click.option(
+    "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error, for a report."
+)
+output_options = together(
+    click.option(
+        "--json",
+        "as_json",
+        is_flag=True,
         expose_value=False,
-        callback=grant,
-        help="Allow the model's file to name data in this folder, outside its own.",
-    )(function)
+        callback=_keep_json,
+        help="Print one JSON document, and nothing else.",
+    ),
+    debug_option,
+    click.option(
+        "--quiet", is_flag=True, expose_value=False, help="Print nothing but errors and the document of --json."
+    ),
+)
+"""What the session then has."""
+data_root_option = click.option(
+    OPTION,
+    metavar="DIR",
+    type=FILE,
+    expose_value=False,
+    callback=_allow_data,
+    help="Allow the model's file to name data in this folder, outside its own.",
+)
+"""It holds while the command runs."""
 
 
 class Given(NamedTuple):
@@ -80,29 +81,32 @@ class Given(NamedTuple):
 
 def data_options(function: F) -> F:
     """Add ``--data``, ``--data-root``, ``--set`` and ``--example``, which the function gets as one ``Given``."""
-    example = click.option(
-        "--example",
-        type=click.IntRange(min=0),
-        metavar="K",
-        help="Take only example K of the batch, counted from 0; the batch size becomes 1.",
-    )
-    return _given_options(
-        "Inputs: .csv, .tsv (also .gz), .npy, .npz, .json, .jsonl, .parquet, .arrow, or - for standard input.",
-        "The value of an input, parameter or constant, as in 'x=[[0, 1]]'.",
-    )(example(_with_given(function)))
+    return together(
+        _data_option(
+            "Inputs: .csv, .tsv (also .gz), .npy, .npz, .json, .jsonl, .parquet, .arrow, or - for standard input."
+        ),
+        data_root_option,
+        settings_option("--set", "settings", "The value of an input, parameter or constant, as in 'x=[[0, 1]]'."),
+        click.option(
+            "--example",
+            type=click.IntRange(min=0),
+            metavar="K",
+            help="Take only example K of the batch, counted from 0; the batch size becomes 1.",
+        ),
+    )(_with_given(function))
 
 
 def table_options(function: F) -> F:
     """Add ``--data``, ``--data-root`` and ``--set``, as one ``Given``, for what goes through a whole table."""
-    return _given_options(
-        "The table, or arrays by input; - is standard input.",
-        "The value of an input, in the place of the table's, as in 'scale=2'.",
+    return together(
+        _data_option("The table, or arrays by input; - is standard input."),
+        data_root_option,
+        settings_option("--set", "settings", "The value of an input, in the place of the table's, as in 'scale=2'."),
     )(_with_given(function))
 
 
-def _given_options(data_help: str, set_help: str) -> Callable[[F], F]:
-    data = click.option("--data", "data_file", type=FILE, metavar="FILE", help=data_help)
-    return lambda function: data(data_root_option(settings_option("--set", "settings", set_help)(function)))
+def _data_option(text: str) -> Callable[[F], F]:
+    return click.option("--data", "data_file", type=FILE, metavar="FILE", help=text)
 
 
 def _with_given(function: F) -> F:
@@ -161,11 +165,6 @@ def _noted_format(session: Session | None) -> Iterator[NumberFormat]:
         session.note(NOTE)
 
 
-def resource_options(function: F) -> F:
-    """Add ``--memory-limit`` and ``--threads``."""
-    return declared_option("memory_limit")(declared_option("threads")(function))
-
-
 def split_names(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> list[str] | None:
     """Split the values of ``--wrt`` at their commas."""
     if not values:
@@ -192,6 +191,7 @@ names_option = wrt_option("Differentiate with respect to these inputs, parameter
 of_option = click.option("--of", metavar="NODE", help="The node to differentiate.")
 of_any_option = click.option("--of", metavar="NODE", help="What is differentiated: any node; the loss unless given.")
 backend_option = declared_option("backend")
+resource_options = together(declared_option("memory_limit"), declared_option("threads"))
 notation_option = click.option(
     "--notation",
     type=click.Choice(NOTATIONS),

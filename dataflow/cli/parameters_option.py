@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
 from dataflow.files.safetensors import take_parameters
 from dataflow.model.model import Model
 
-F = TypeVar("F", bound=Callable[..., Any])
 PARAMETERS = "dataflow.parameters"
 
 
-def parameters_option(function: F) -> F:
-    """Add ``--parameters``: what ``take_given_parameters`` then reads."""
+def _keep(ctx: click.Context, option: click.Parameter, path: Path | None) -> None:
+    ctx.meta[PARAMETERS] = path
 
-    def keep(ctx: click.Context, option: click.Parameter, path: Path | None) -> None:
-        ctx.meta[PARAMETERS] = path
 
-    return click.option(
-        "--parameters",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        expose_value=False,
-        callback=keep,
-        help="Take the parameters from this .safetensors file, by their names.",
-    )(function)
+parameters_option = click.option(
+    "--parameters",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    expose_value=False,
+    callback=_keep,
+    help="Take the parameters from this .safetensors file, by their names.",
+)
+"""What ``take_given_parameters`` then reads."""
 
 
 def take_given_parameters(model: Model) -> None:

@@ -8,42 +8,36 @@ from pathlib import Path
 import click
 
 from dataflow.cli import common
-from dataflow.cli.common import FILE, F
+from dataflow.cli.command import refuse, together
+from dataflow.cli.common import FILE
 from dataflow.draw.drawing import FORMATS
 from dataflow.errors import DataflowError, FileFormatError
 
 ENDINGS = tuple(ending.removeprefix(".") for ending in FORMATS)
 
 
-def file_options(function: F) -> F:
-    """Add ``-o``, ``--output-dir``, ``--format`` and ``--check``."""
-    for option in reversed(
-        (
-            click.option(
-                "-o",
-                "--output",
-                type=FILE,
-                metavar="FILE",
-                help="FILE.svg, .png, .pdf, .gif, .dot, .tex (TikZ) or .mmd.",
-            ),
-            click.option(
-                "--output-dir",
-                type=FILE,
-                metavar="DIR",
-                help="Write DIR/NAME.svg for each MODEL, which is called NAME. Folders that are missing are made.",
-            ),
-            click.option(
-                "--format", "ending", type=click.Choice(ENDINGS), help="What --output-dir writes; svg unless given."
-            ),
-            click.option(
-                "--check",
-                is_flag=True,
-                help="Write nothing; exit status 1 if a file differs from what would be written, and say which.",
-            ),
-        )
-    ):
-        function = option(function)
-    return function
+file_options = together(
+    click.option(
+        "-o",
+        "--output",
+        type=FILE,
+        metavar="FILE",
+        help="FILE.svg, .png, .pdf, .gif, .dot, .tex (TikZ) or .mmd.",
+    ),
+    click.option(
+        "--output-dir",
+        type=FILE,
+        metavar="DIR",
+        help="Write DIR/NAME.svg for each MODEL, which is called NAME. Folders that are missing are made.",
+    ),
+    click.option("--format", "ending", type=click.Choice(ENDINGS), help="What --output-dir writes; svg unless given."),
+    click.option(
+        "--check",
+        is_flag=True,
+        help="Write nothing; exit status 1 if a file differs from what would be written, and say which.",
+    ),
+)
+"""``-o``, ``--output-dir``, ``--format`` and ``--check``."""
 
 
 def find_targets(
@@ -56,7 +50,7 @@ def find_targets(
 ) -> dict[Path, Path | None]:
     """The file to write for each model; a ``UsageError`` for options that do not go with each other."""
     one = len(set(models)) == 1
-    for wrong, message in (
+    refuse(
         (
             output is None and output_dir is None and frames_to is None,
             "say where to write: -o FILE, --output-dir DIR or --frames-to DIR",
@@ -67,9 +61,7 @@ def find_targets(
         (frames_to is not None and output_dir is not None, "take either --frames-to or --output-dir"),
         (ending is not None and output_dir is None, "--format goes with --output-dir; -o has it in the file's name"),
         (check and frames_to is not None, "--check is for -o and --output-dir, not for --frames-to"),
-    ):
-        if wrong:
-            raise click.UsageError(message)
+    )
     if output_dir is None:
         return dict.fromkeys(models, output)
     targets: dict[Path, Path | None] = {model: output_dir / f"{model.stem}.{ending or 'svg'}" for model in models}

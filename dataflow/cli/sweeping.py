@@ -9,11 +9,12 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dataflow.backends.threads import thread_count
+from dataflow.cli.command import together
 from dataflow.cli.common import about
 from dataflow.cli.going_on import arguments_of_call, command_line
 from dataflow.cli.group import Session
@@ -39,28 +40,7 @@ ROWS = 40
 """So many runs are printed."""
 REASON = 60
 """So many characters of a reason."""
-F = TypeVar("F", bound=Callable[..., Any])
 _RANGE = re.compile(r"\s*(-?[0-9]{1,18})\.\.(-?[0-9]{1,18})\s*(,|$)")
-
-
-def sweep_options(function: F) -> F:
-    """Add ``--sweep`` and ``--jobs``."""
-    function = click.option(
-        "--jobs",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="How many runs of a sweep go on at once, each in a process of its own; as many as there are cores unless "
-        "given. The results do not depend on it.",
-    )(function)
-    return click.option(
-        "--sweep",
-        "over",
-        multiple=True,
-        metavar="KEY=V,V|KEY=A..B",
-        callback=_parse_sweeps,
-        help="Train once for each of these values of an option, such as learning_rate, seed or optimizer.momentum; "
-        "several give their product.",
-    )(function)
 
 
 def _parse_sweeps(ctx: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> dict[str, list[Any]]:
@@ -106,6 +86,26 @@ def _values(text: str) -> Iterator[Any]:
         if rest is None:
             return
         text = rest
+
+
+sweep_options = together(
+    click.option(
+        "--sweep",
+        "over",
+        multiple=True,
+        metavar="KEY=V,V|KEY=A..B",
+        callback=_parse_sweeps,
+        help="Train once for each of these values of an option, such as learning_rate, seed or optimizer.momentum; "
+        "several give their product.",
+    ),
+    click.option(
+        "--jobs",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="How many runs of a sweep go on at once, each in a process of its own; as many as there are cores unless "
+        "given. The results do not depend on it.",
+    ),
+)
 
 
 def run_sweep(

@@ -49,19 +49,18 @@ def message_text(text: str) -> str:
     return fit_lines(text, max(60, shutil.get_terminal_size().columns)) if sys.stderr.isatty() else text
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, indent: str = "") -> str:
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Align rows in columns. Only cells of the last column may have several lines."""
-    start = _last_column(headers, rows, indent)
+    start = _last_column(headers, rows)
     if start > line_width() + 2 and not any("\n" in cells[-1] for cells in rows):
         return columns_text([headers, *rows], len(headers))
     below = line_width() - start < NARROWEST and any(cells[-1] for cells in rows)
     texts = align([cells[:-1] for cells in (headers, *rows)], len(headers))
     lines = []
-    for cells, text in zip((headers, *rows), texts, strict=True):
-        left = indent + text
-        last = fit_lines(cells[-1], max(NARROWEST, line_width() - (len(indent) + 4 if below else start))).split("\n")
+    for cells, left in zip((headers, *rows), texts, strict=True):
+        last = fit_lines(cells[-1], max(NARROWEST, line_width() - (4 if below else start))).split("\n")
         if below and cells is not headers:
-            lines += [left.rstrip(), *(f"{indent}    {line}" for line in last if line)]
+            lines += [left.rstrip(), *(f"    {line}" for line in last if line)]
         else:
             lines += [(pad(left, start) + last[0]).rstrip(), *(" " * start + line for line in last[1:])]
     return "\n".join(lines)
@@ -73,25 +72,27 @@ def room(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
     return left if left >= NARROWEST else line_width() - 4
 
 
-def _last_column(headers: Sequence[str], rows: Sequence[Sequence[str]], indent: str = "") -> int:
+def _last_column(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
     """Where the last column begins."""
-    return len(indent) + sum(size + 2 for size in widths([cells[:-1] for cells in (headers, *rows)]))
+    return sum(size + 2 for size in widths([cells[:-1] for cells in (headers, *rows)]))
 
 
 SCALAR_DIGITS = 8
 """Of a number alone; what differs after these is mostly rounding."""
+ENTRIES = 40
+"""The most of an array that is written out."""
 
 
-def array_text(array: np.ndarray, columns: int, *, entries: int = 40) -> str:
+def array_text(array: np.ndarray, columns: int) -> str:
     """Format an array as numpy does, at most ``columns`` wide, a large one shortened. No small number makes all
     others have exponents."""
     if array.ndim == 0:
         return number_text(array.item(), SCALAR_DIGITS)
     shown = without_negligible(array)
-    layout: dict[str, Any] = {"max_line_width": columns, "threshold": entries, "edgeitems": 2}
+    layout: dict[str, Any] = {"max_line_width": columns, "threshold": ENTRIES, "edgeitems": 2}
     if current_format().is_plain and _is_tame(shown):
         return np.array2string(shown, precision=6, suppress_small=True, **layout)
-    size = max((len(number_text(entry)) for entry in _shown_entries(shown, entries)), default=0)
+    size = max((len(number_text(entry)) for entry in _shown_entries(shown)), default=0)
     return np.array2string(shown, formatter={"float_kind": lambda entry: number_text(entry).rjust(size)}, **layout)
 
 
@@ -116,9 +117,9 @@ def settings_text(settings: Mapping[str, object]) -> str:
     return ", ".join([str(settings["name"]), *shown])
 
 
-def _shown_entries(array: np.ndarray, most: int) -> Iterable[Any]:
+def _shown_entries(array: np.ndarray) -> Iterable[Any]:
     """The entries that numpy shows of an array: of a large one, two at each end of an axis."""
-    if array.size > most:
+    if array.size > ENTRIES:
         for axis, count in enumerate(array.shape):
             if count > 4:
                 array = array.take([0, 1, -2, -1], axis)

@@ -12,18 +12,17 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import wraps
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import click
 from click.core import ParameterSource
 
-from dataflow.cli.command import Command
+from dataflow.cli.command import Command, F
 from dataflow.errors import DataflowError
 from dataflow.model.option_kinds import Flag, Names, Number, OneOf, OptionKind, Share, Text, Whole
 from dataflow.model.table_kinds import Changes, Choice, Table, TableKind, ValueOrTable
 from dataflow.model.train_settings import TrainOption, options_of
 
-F = TypeVar("F", bound=Callable[..., Any])
 NONE = "none"
 """What is given for an option that the file may declare and the run does without."""
 _DOTTED = re.compile(r"--(?P<option>[a-z][a-z-]*)\.(?P<key>[a-z][a-z0-9_-]*)(?:=(?P<value>.*))?", re.DOTALL)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import Any
 
 from dataflow.cli.terminal_text import clean
 from dataflow.registry import registry
 from dataflow.registry.owners import distribution_of
-
-DISTRIBUTION = "dataflow-autodiff"
+from dataflow.support.version import installed_version
 
 
 def version_document() -> dict[str, Any]:
@@ -22,7 +20,7 @@ def version_document() -> dict[str, Any]:
             plugins.append(
                 {"name": owner.name, "distribution": name, "version": number, "broken": owner in found.broken}
             )
-    return {"dataflow": version(DISTRIBUTION), "plugins": plugins}
+    return {"dataflow": installed_version(), "plugins": plugins}
 
 
 def version_text(document: dict[str, Any]) -> str:

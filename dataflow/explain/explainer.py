@@ -31,6 +31,7 @@ from dataflow.support.arrays import read_only
 
 
 @checked
+@np.errstate(all="ignore")  # notes say what is not finite
 def explain(
     model: Model,
     *,
@@ -52,26 +53,12 @@ def explain(
     matrix of over 16 MiB is a ``ShapeError`` unless ``dense``. ``notation`` is "math", which sets names as symbols, or
     "plain", which leaves them as the file has them.
     """
-    with np.errstate(all="ignore"):  # notes say what is not finite
-        return _explain(model, of, wrt, example, inner, order, dense, notation, model.given(data, inputs))
-
-
-def _explain(
-    model: Model,
-    of: str | None,
-    wrt: Sequence[str] | str | None,
-    example: int | None,
-    inner: bool,
-    order: Sequence[str] | None,
-    dense: bool,
-    notation: str,
-    inputs: Mapping[str, object] | None,
-) -> Explanation:
+    known = model.given(data, inputs)
     target = model.target(of)
     names = list(model.parameters) if wrt is None else [wrt] if isinstance(wrt, str) else list(dict.fromkeys(wrt))
     if example is not None:
-        inputs = model.one_example(inputs, example)
-    chain = chain_of(model, target, names, inputs, inner=inner)
+        known = model.one_example(known, example)
+    chain = chain_of(model, target, names, known, inner=inner)
     notes = non_finite_warnings(model.graph, chain.order, chain.values)
     on_the_way = model.graph.depending_on(names)
     notes += kink_warnings(
@@ -99,7 +86,7 @@ def _explain(
         shared_with,
         sum(count.separate for count in counts),
         shared_count(chain, list(shared_with)),
-        model.sizes_of(inputs).get(chain.batch) if chain.batch else None,
+        model.sizes_of(known).get(chain.batch) if chain.batch else None,
         example,
         notes,
         Names(model.graph, notation),

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 
-from dataflow import Cost, DtypeError, OpError, ShapeError, format_shape, op, primitive, sample
+from dataflow import OpError, ShapeError, format_shape, op, primitive, sample
 from dataflow.autodiff.subgraph_gradient import floats_of, gradient_of
 from dataflow.errors import counted
 from dataflow.execution.run_subgraph import SubgraphRun, as_arrays
-from dataflow.graph.cost import cost_of
 from dataflow.graph.subgraph import Subgraph
 from dataflow.graph.value import Value
 from dataflow.limits import hold, spend
 from dataflow.operations.engine_ops import index, stack, where
-from dataflow.operations.operands import literals_of, specs_of, with_literals
-from dataflow.shapes import TensorSpec, made_names, made_size
+from dataflow.operations.operands import specs_of
+from dataflow.shapes import TensorSpec, made_size
+from dataflow_ops.control_parts import (
+    INDEX,
+    arrays_of,
+    body_cost,
+    check_single,
+    is_true,
+    joined_spec,
+    name_of_steps,
+    nothing_collected,
+    placed,
+    recording_of,
+    specs_with_literals,
+    stacked,
+    step_back,
+    step_specs,
+)
 
 # ------------------------------------------------------------------------------------------------ if
 
@@ -28,39 +41,39 @@ def if_(*inputs, then: Subgraph, orelse: Subgraph):
 
     Only the branch that is taken is computed, and its derivative is the op's.
     """
-    condition, *arguments = _arrays(inputs)
-    return SubgraphRun(then if _is_true("if", condition) else orelse)(arguments)
+    condition, *arguments = arrays_of(inputs)
+    return SubgraphRun(then if is_true("if", condition) else orelse)(arguments)
 
 
 @if_.shape
 def _(*specs, then, orelse):
-    _check_single("if", "condition", specs[0], "bool")
+    check_single("if", "condition", specs[0], "bool")
     results, others = then.on(specs[1:]).specs, orelse.on(specs[1:]).specs
     if len(results) != len(others):
         raise OpError(f"if: '{then.name}' has {counted(len(results), 'output')}, and '{orelse.name}' has {len(others)}")
     pairs = zip(then.outputs, results, others, strict=True)
-    return tuple([_joined("if", f"'{name}'", a, b, f"in '{orelse.name}'") for name, a, b in pairs])
+    return tuple([joined_spec("if", f"'{name}'", a, b, f"in '{orelse.name}'") for name, a, b in pairs])
 
 
 @if_.cost(exact=False)
 def _(y, *specs, then, orelse):
-    return max((_cost(branch, specs[1:]) for branch in (then, orelse)), key=lambda cost: cost.operations)
+    return max((body_cost(branch, specs[1:]) for branch in (then, orelse)), key=lambda cost: cost.operations)
 
 
 @if_.vjp
 def _(g, y, *inputs, then, orelse):
     condition, *arguments = inputs
     seeds = [share for share in g if share is not None]
-    specs = _specs(arguments)
+    specs = specs_with_literals(arguments)
     floats = floats_of(specs)
     shares = []
     if seeds and floats and isinstance(condition, Value):
         branches = {"then": gradient_of(then, specs), "orelse": gradient_of(orelse, specs)}
         shares = [*if_(condition, *arguments, *seeds, **branches)]
     elif seeds and floats:
-        branch = then if _is_true("if", condition) else orelse
+        branch = then if is_true("if", condition) else orelse
         shares = SubgraphRun(gradient_of(branch, specs))([*as_arrays(arguments, [s.dtype for s in specs]), *seeds])
-    return _placed([None, *arguments], [1 + i for i in floats], shares)
+    return placed([None, *arguments], [1 + i for i in floats], shares)
 
 
 # ------------------------------------------------------------------------------------------------ loop
@@ -75,23 +88,23 @@ def loop(*inputs, body: Subgraph, states: int = 1):
     and whatever else is collected: the outputs of the op are the last states, and what was collected, along a first
     axis. How long that is depends on values, as the number of steps does.
     """
-    limit, condition, *arguments = _arrays(inputs)
+    limit, condition, *arguments = arrays_of(inputs)
     carried, rest = arguments[:states], arguments[states:]
-    run, step, held, goes_on = SubgraphRun(body), 0, 0, _is_true("loop", condition)
+    run, step, held, goes_on = SubgraphRun(body), 0, 0, is_true("loop", condition)
     collected = [[] for _ in body.outputs[1 + states :]]
     while goes_on and step < limit:
         spend(3, body.name)
         condition, *results = run([np.asarray(step), *carried, *rest])
-        carried, goes_on, step = results[:states], _is_true("loop", condition), step + 1
+        carried, goes_on, step = results[:states], is_true("loop", condition), step + 1
         for entries, entry in zip(collected, results[states:], strict=True):
             hold(entry.nbytes, body.name)
             held += entry.nbytes
             entries.append(entry)
     hold(-held, "")
     if step:
-        return [*carried, *(_stacked(entries) for entries in collected)]
+        return [*carried, *(stacked(entries) for entries in collected)]
     specs = body.on(specs_of([np.asarray(0), *carried, *rest])).specs
-    return [*carried, *(_nothing(spec) for spec in specs[1 + states :])]
+    return [*carried, *(nothing_collected(spec) for spec in specs[1 + states :])]
 
 
 @loop.shape
@@ -102,31 +115,31 @@ def _(*specs, body, states):
             f"whether to go on and then the states; there are {counted(len(specs), 'input')} and "
             f"{counted(len(body.outputs), 'output')}"
         )
-    _check_single("loop", "number of steps", specs[0])
-    _check_single("loop", "condition", specs[1], "bool")
+    check_single("loop", "number of steps", specs[0])
+    check_single("loop", "condition", specs[1], "bool")
     carried, rest = list(specs[2 : 2 + states]), specs[2 + states :]
     while True:
-        condition, *results = body.on([_INDEX, *carried, *rest]).specs
-        _check_single("loop", "graph's first output", condition, "bool")
+        condition, *results = body.on([INDEX, *carried, *rest]).specs
+        check_single("loop", "graph's first output", condition, "bool")
         pairs = zip(body.outputs[1:], carried, results, strict=False)
-        joined = [_joined("loop", f"state '{name}'", a, b, "after a step") for name, a, b in pairs]
+        joined = [joined_spec("loop", f"state '{name}'", a, b, "after a step") for name, a, b in pairs]
         if joined == carried:
             break
         carried = joined
-    steps = made_size(_name_of_steps(body, states))
+    steps = made_size(name_of_steps(body, states))
     return (*carried, *(TensorSpec((steps, *spec.shape), spec.dtype) for spec in results[states:]))
 
 
 @loop.cost(exact=False)
 def _(y, *specs, body):
-    return _cost(body, [_INDEX, *specs[2:]])  # of one step: how many there are, nobody knows
+    return body_cost(body, [INDEX, *specs[2:]])  # of one step: how many there are, nobody knows
 
 
 @loop.vjp
 def _(g, y, *inputs, body, states):
     limit, condition, *arguments = inputs
-    specs = (_INDEX, *_specs(arguments))
-    recording = _recording(body, ("index",) + ("state",) * states)
+    specs = (INDEX, *specs_with_literals(arguments))
+    recording = recording_of(body, ("index",) + ("state",) * states)
     recorded = loop(limit, condition, *arguments, body=recording, states=states)
     shares = _backward(g, list(recorded)[len(body.outputs) - 1 :], arguments, specs, body, states, 0, True)
     return [None, None, *shares]
@@ -147,7 +160,7 @@ def scan(*inputs, body: Subgraph, states: int = 1, sequences: int = 1, reverse: 
     carried, rows, rest = list(inputs[:states]), inputs[states : states + sequences], inputs[states + sequences :]
     steps = rows[0].shape[0]
     if not any(isinstance(argument, Value) for argument in inputs):
-        carried, *others = _arrays(inputs, states)
+        carried, *others = arrays_of(inputs, states)
         return _scanned(body, carried, others[:sequences], others[sequences:], range(steps), reverse)
     if not isinstance(steps, int):
         raise ShapeError(f"scan goes through an axis of the size {steps}; to be taken apart it has to be a number")
@@ -158,8 +171,8 @@ def scan(*inputs, body: Subgraph, states: int = 1, sequences: int = 1, reverse: 
         for entries, entry in zip(collected, results[states:], strict=True):
             entries.append(entry)
     if not steps:
-        specs = body.on(_step_specs(_specs(inputs), states, sequences)).specs
-        return [*carried, *(_nothing(spec) for spec in specs[states:])]
+        specs = body.on(step_specs(specs_with_literals(inputs), states, sequences)).specs
+        return [*carried, *(nothing_collected(spec) for spec in specs[states:])]
     return [*carried, *(stack(*(entries[::-1] if reverse else entries)) for entries in collected)]
 
 
@@ -178,8 +191,8 @@ def _scanned(body, carried, rows, rest, steps, reverse):
     hold(-held, "")
     if collected and not steps:
         specs = body.on(specs_of([*carried, *(np.empty(row.shape[1:], row.dtype) for row in rows), *rest])).specs
-        return [*carried, *(_nothing(spec) for spec in specs[len(carried) :])]
-    return [*carried, *(_stacked(entries[::-1] if reverse else entries) for entries in collected)]
+        return [*carried, *(nothing_collected(spec) for spec in specs[len(carried) :])]
+    return [*carried, *(stacked(entries[::-1] if reverse else entries) for entries in collected)]
 
 
 @scan.shape
@@ -194,7 +207,7 @@ def _(*specs, body, states, sequences):
     if any(not row.shape or row.shape[0] != rows[0].shape[0] for row in rows):
         shapes = ", ".join(format_shape(row.shape) for row in rows)
         raise ShapeError(f"scan takes sequences with one number of entries along the first axis, not {shapes}")
-    results = body.on(_step_specs(specs, states, sequences)).specs
+    results = body.on(step_specs(specs, states, sequences)).specs
     for name, before, after in zip(body.outputs, specs, results[:states], strict=False):
         if before != after:
             raise ShapeError(f"scan: state '{name}' is {before} first, and {after} after a step")
@@ -206,38 +219,14 @@ def _(*specs, body, states, sequences):
 
 @scan.vjp
 def _(g, y, *inputs, body, states, sequences, reverse):
-    recording = _recording(body, ("state",) * states)
+    recording = recording_of(body, ("state",) * states)
     options = {"states": states, "sequences": sequences, "reverse": reverse}
     recorded = scan(*inputs, body=recording, **options)
-    specs = _step_specs(_specs(inputs), states, sequences)
+    specs = step_specs(specs_with_literals(inputs), states, sequences)
     return _backward(g, list(recorded)[len(body.outputs) :], inputs, specs, body, states, sequences, not reverse)
 
 
-def _step_specs(specs, states, sequences):
-    """What the body of a scan is called on."""
-    rows = [TensorSpec(spec.shape[1:], spec.dtype) for spec in specs[states : states + sequences]]
-    return (*specs[:states], *rows, *specs[states + sequences :])
-
-
 # ------------------------------------------------------------------------------------------------ derivatives
-
-
-@lru_cache(maxsize=512)
-def _name_of_steps(body, states):
-    """What decides how many steps there are: so that what else a body gives does not."""
-    return f"steps_{body.first(1 + states).digest}"
-
-
-@lru_cache(maxsize=512)
-def _recording(body, kept):
-    """The body that also gives its first inputs, as many as there are names, to be collected."""
-    outputs = dict(zip(body.outputs, body.nodes, strict=True))
-    for i, (what, node) in enumerate(zip(kept, body.inputs, strict=False)):
-        name = f"{what}_{i}"
-        while name in outputs:
-            name += "_"
-        outputs[name] = node
-    return Subgraph(body.graph, body.inputs, outputs, name=f"{body.name}_recording")
 
 
 def _backward(g, recorded, arguments, specs, body, states, sequences, reverse):
@@ -263,107 +252,10 @@ def _backward(g, recorded, arguments, specs, body, states, sequences, reverse):
     rows = [*recorded, *arguments[states : states + sequences], *seeds]
     rest = arguments[states + sequences :]
     options = {"states": len(totals), "sequences": len(rows), "reverse": reverse}
-    given = _step_specs(_specs([*totals, *rows, *rest]), len(totals), len(rows))
-    back = _step_back(body, specs, given, len(live), len(same), len(moving), len(recorded) + sequences)
+    given = step_specs(specs_with_literals([*totals, *rows, *rest]), len(totals), len(rows))
+    back = step_back(body, specs, given, len(live), len(same), len(moving), len(recorded) + sequences)
     results = scan(*totals, *rows, *rest, body=back, **options)
-    return _placed(arguments, [*live, *same, *moving], list(results))
-
-
-@lru_cache(maxsize=512)
-def _step_back(body, specs, given, live, same, moving, changing):
-    """One step of the scan back, on inputs that are ``given``: cotangents of the states that are float and of the rest
-    that is, as far as they are added up; the inputs of the body that change from step to step, and cotangents of what
-    it collects; what is the same in each step."""
-    pull = gradient_of(body, specs)
-
-    def step(*values):
-        states, sums, values = values[:live], values[live : live + same], values[live + same :]
-        behind = len(values) - (len(specs) - changing)
-        pulled = pull(*values[:changing], *values[behind:], *states, *values[changing:behind])
-        by_rest = pulled[live + moving :]
-        return [*pulled[:live], *(a + b for a, b in zip(sums, by_rest, strict=True)), *pulled[live : live + moving]]
-
-    named = {f"x{i}": spec for i, spec in enumerate(given)}
-    outputs = [f"d{i}" for i in range(live + same + moving)]
-    return Subgraph.traced(step, named, outputs, f"{body.name}_backward")
-
-
-def _placed(arguments, positions, shares):
-    """A list with the shares in their places, and ``None`` elsewhere."""
-    found = dict(zip(positions, shares, strict=False))
-    return [found.get(i) for i in range(len(arguments))]
-
-
-# ------------------------------------------------------------------------------------------------ helpers
-
-_INDEX = TensorSpec((), np.dtype("int64"))
-
-
-def _specs(arguments):
-    """The specs of arrays or values; a plain number has the dtype that it takes beside them."""
-    values = [x.spec if isinstance(x, Value) else specs_of([x])[0] for x in arguments]
-    literals = literals_of(arguments)
-    return tuple(with_literals([None if i in literals else spec for i, spec in enumerate(values)], literals))
-
-
-def _arrays(inputs, states=None):
-    """The inputs as arrays; with ``states``, a list of the first ones and then the others."""
-    arrays = as_arrays(inputs, [spec.dtype for spec in _specs(inputs)])
-    if any(array.dtype == object for array in arrays):
-        raise TypeError("a graph in an attribute is run on numbers")
-    return arrays if states is None else [arrays[:states], *arrays[states:]]
-
-
-def _is_true(name, condition):
-    array = np.asarray(condition)
-    if array.size != 1:
-        raise ShapeError(f"the condition of {name} is a single boolean, not of the shape {format_shape(array.shape)}")
-    return bool(array.reshape(())[()])
-
-
-def _check_single(name, what, spec, dtype=None):
-    if spec.dtype.name != (dtype or spec.dtype.name):
-        raise DtypeError(f"{name} takes a single {dtype} as its {what}, not {spec.dtype}")
-    if any(size != 1 and not made_names([size]) for size in spec.shape):
-        raise ShapeError(f"{name}: the {what} is a single entry, not of the shape {format_shape(spec.shape)}")
-
-
-def _joined(name, what, a, b, where_b):
-    """What holds for both of two specs: sizes that differ depend on values."""
-    if a.dtype != b.dtype:
-        raise DtypeError(f"{name}: {what} is {a.dtype}, and {where_b} {b.dtype}")
-    if len(a.shape) != len(b.shape):
-        raise ShapeError(f"{name}: {what} is {format_shape(a.shape)}, and {where_b} {format_shape(b.shape)}")
-    sizes = []
-    for axis, (left, right) in enumerate(zip(a.shape, b.shape, strict=True)):
-        own = made_size(f"{what}_{axis}")
-        sizes.append(left if left in (right, own) else own)
-    return TensorSpec(tuple(sizes), a.dtype)
-
-
-def _cost(body, specs):
-    """What one run of a graph costs."""
-    placed, total = body.on(specs), Cost()
-    for name in placed.order:
-        node = placed.graph.node_of(name)
-        if node.op:
-            arguments = placed.graph.arguments(name)
-            numbers = literals_of(arguments)
-            known = [placed.graph.spec(x) if isinstance(x, str) else None for x in arguments]
-            call = placed.graph.op_of(name), with_literals(known, numbers), node.attributes, numbers
-            total += cost_of(*call)
-    return total
-
-
-def _stacked(entries):
-    if any(entry.shape != entries[0].shape for entry in entries):
-        raise ShapeError("what is collected has one shape in all steps; here it changes from step to step")
-    return np.stack(entries)
-
-
-def _nothing(spec):
-    """What is collected where there is no step."""
-    return np.zeros((0, *(0 if not isinstance(size, int) else size for size in spec.shape)), spec.dtype)
+    return placed(arguments, [*live, *same, *moving], list(results))
 
 
 # ------------------------------------------------------------------------------------------------ samples
@@ -384,7 +276,7 @@ def _(rng):
 
 @loop.samples
 def _(rng):
-    specs = {"i": _INDEX, "h": _spec(1), "a": _spec(1)}
+    specs = {"i": INDEX, "h": _spec(1), "a": _spec(1)}
     body = Subgraph.traced(lambda i, h, a: [i < 9, h * a + h * h, h * a], specs, ["more", "h", "products"], "step")
     yield sample(np.array(2), np.array(True), rng.normal(size=1), rng.normal(size=1), body=body)
 

@@ -19,7 +19,7 @@ from dataflow.analysis.gradient_check import (
     some_examples,
 )
 from dataflow.cli import common
-from dataflow.cli.command import Command, example_text
+from dataflow.cli.command import Command, example_text, refuse
 from dataflow.cli.common import FILE, Given, about, gather
 from dataflow.cli.gradient_report import agreement, check_document, fault_text, gradient_table
 from dataflow.cli.group import Session
@@ -107,12 +107,15 @@ def command(
     epochs. Wrong numbers are compared with those that known mistakes of learners give; a mistake that gives exactly
     these numbers is named, and of a folder of answers there is a table.
     """
-    if after is not None and against is None:
-        raise click.UsageError("--after needs the numbers: --against FILE")
-    if report_file is not None and against is None:
-        raise click.UsageError("--report is of answers: --against FILE or FOLDER")
-    if against is not None and (of is not None or wrt is not None or backend is not None):
-        raise click.UsageError("--against checks the gradients of the loss; leave out --of, --wrt and --backend")
+    chooses = of is not None or wrt is not None or backend is not None
+    refuse(
+        (after is not None and against is None, "--after needs the numbers: --against FILE"),
+        (report_file is not None and against is None, "--report is of answers: --against FILE or FOLDER"),
+        (
+            against is not None and chooses,
+            "--against checks the gradients of the loss; leave out --of, --wrt and --backend",
+        ),
+    )
     if report_file is not None and against is not None:
         check_report(report_file, against)
         common.check_outputs(report_file)

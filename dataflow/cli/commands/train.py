@@ -13,7 +13,7 @@ import click
 
 from dataflow.backends.cluster import join, open_workers
 from dataflow.cli import common, sweeping
-from dataflow.cli.command import example_text
+from dataflow.cli.command import example_text, refuse
 from dataflow.cli.common import FILE, Given, about
 from dataflow.cli.going_on import explain_how_to_go_on
 from dataflow.cli.group import Session
@@ -118,13 +118,13 @@ def command(
     runs, in --checkpoint DIR each gets a folder with its history and its trained model, and -o is the best of them by
     the first metric of the held-out examples, else by the loss.
     """
-    for option, asked in (("--resume", resume), ("--checkpoint-every", checkpoint_every)):
-        if asked and checkpoint is None:
-            raise click.UsageError(f"{option} needs the folder of the checkpoints: --checkpoint DIR")
-    if cluster is not None and over:
-        raise click.UsageError("--cluster trains one model; a sweep runs in processes here: --jobs")
-    if jobs is not None and not over:
-        raise click.UsageError("--jobs is for a sweep: --sweep KEY=V,V")
+    folder = "needs the folder of the checkpoints: --checkpoint DIR"
+    refuse(
+        (resume and checkpoint is None, f"--resume {folder}"),
+        (checkpoint_every is not None and checkpoint is None, f"--checkpoint-every {folder}"),
+        (cluster is not None and bool(over), "--cluster trains one model; a sweep runs in processes here: --jobs"),
+        (jobs is not None and not over, "--jobs is for a sweep: --sweep KEY=V,V"),
+    )
     join(cluster)
     _check_targets(output, plot)
     with about(model_file):

@@ -14,7 +14,7 @@ from dataflow.draw.lecture.board_numbers import jacobian_lines, latex_of_numbers
 from dataflow.draw.lecture.products import captions
 from dataflow.draw.picture.aligned import without_spaces
 from dataflow.draw.picture.fit import FitError
-from dataflow.draw.picture.labels import expression, expression_lines
+from dataflow.draw.picture.labels import Words, expression, expression_lines
 from dataflow.draw.picture.marked import only_marked
 from dataflow.draw.picture.picture import (
     Caption,
@@ -182,7 +182,7 @@ class _Builder:
         """What the node is, on as many lines as it needs."""
         formula = forward_formula(self.graph, name, self.names)
         if formula.text == self.names.text(name):
-            text = expression(self.graph, name, self.inner_nodes(name), self.graph.node_of(name).block, {}, {})
+            text = expression(self.graph, name, self.inner_nodes(name), Words(self.graph.node_of(name).block))
             return expression_lines(text)
         lines = expression_lines(formula.text)
         return [replace(lines[0], latex=formula.latex)] if len(lines) == 1 else lines

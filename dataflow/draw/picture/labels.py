@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -92,50 +92,38 @@ def partial_lines(of: str, wrts: Sequence[str], names: Names, *, total: bool) ->
     return lines
 
 
-def expression(
-    graph: Graph,
-    main: str,
-    members: Sequence[str],
-    path: str | None,
-    atoms: Mapping[str, Piece],
-    names: Mapping[str, str],
-) -> str:
-    """The expression of ``main`` through ``members``, the nodes that were folded into it (in topological order).
-    ``names`` are those of a block's inputs, ``atoms`` the other nodes that are not written by their names."""
+class Words(NamedTuple):
+    """How an expression in the call of a block at ``path`` calls other nodes: ``names`` are those of the block's
+    inputs, ``atoms`` the nodes that are not written by their names."""
+
+    path: str | None
+    atoms: Mapping[str, Piece] = {}
+    names: Mapping[str, str] = {}
+
+
+def expression(graph: Graph, main: str, members: Sequence[str], words: Words) -> str:
+    """The expression of ``main`` through ``members``, the nodes that were folded into it (in topological order)."""
     ops = [str(graph.node_of(name).op) for name in members if graph.node_of(name).kind == OP]
     if len(members) > MOST_NODES:
         return summary(ops)
     try:
-        text = _piece(graph, main, members, path, atoms, names).text
+        text = _piece(graph, main, members, words).text
     except DataflowError:
         return summary(ops)
     return plain(text, WIDEST * LINES) if expression_lines(text) else summary(ops)
 
 
-def piece_of(
-    graph: Graph,
-    main: str,
-    members: Sequence[str],
-    path: str | None,
-    atoms: Mapping[str, Piece],
-    names: Mapping[str, str],
-) -> Piece:
+def piece_of(graph: Graph, main: str, members: Sequence[str], words: Words) -> Piece:
     """The same as part of another expression: the node's name, where its own is long."""
     try:
-        piece = _piece(graph, main, members[-MOST_NODES:], path, atoms, names)
+        piece = _piece(graph, main, members[-MOST_NODES:], words)
     except (DataflowError, KeyError):
         return Piece(main, POSTFIX)
     return piece if len(piece.text) <= WIDTH else Piece(plain(main, 40), POSTFIX)
 
 
-def _piece(
-    graph: Graph,
-    main: str,
-    members: Sequence[str],
-    path: str | None,
-    atoms: Mapping[str, Piece],
-    names: Mapping[str, str],
-) -> Piece:
+def _piece(graph: Graph, main: str, members: Sequence[str], words: Words) -> Piece:
+    path, atoms, names = words
     inside = set(members)
     pieces: dict[str, Piece] = {}
 

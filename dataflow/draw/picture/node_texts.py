@@ -17,6 +17,7 @@ from dataflow.draw.picture.grouping import Grouping, layers_text
 from dataflow.draw.picture.labels import (
     WIDEST,
     WIDTH,
+    Words,
     atom_of_partial,
     expression,
     expression_lines,
@@ -85,7 +86,7 @@ class Texts:
         formula = None if self.raw else self.formula(main)
         if formula is not None and (lines := expression_lines(formula.text)):
             return [Line(Role.EXPRESSION, lines[0].text, formula.latex)] if len(lines) == 1 else lines
-        return expression_lines(expression(self.subject.graph, main, self.parts[main], *self.words(main)))
+        return expression_lines(expression(self.subject.graph, main, self.parts[main], self.words(main)))
 
     def formula(self, main: str) -> Formula | None:
         """The expression as mathematics; in plain notation, the file's own for the forward pass."""
@@ -191,10 +192,10 @@ class Texts:
     def partial(self, wrt: str) -> str:
         return self.names.partial(str(self.subject.of), wrt, total=self.subject.is_total)
 
-    def words(self, main: str) -> tuple[str | None, dict[str, Piece], dict[str, str]]:
+    def words(self, main: str) -> Words:
         """How an expression calls other nodes: by their names within the call, the block's inputs, ∂f/∂z."""
         path = self.block(main)
-        return path, self.atoms if main in self.subject.belongs else self.views, self.calls.formal_names(path)
+        return Words(path, self.atoms if main in self.subject.belongs else self.views, self.calls.formal_names(path))
 
     @cached_property
     def parts(self) -> dict[str, list[str]]:
@@ -238,7 +239,7 @@ class Texts:
 
     def _find_piece(self, name: str) -> Piece:
         path = self.block(self.grouping.hosts[name])
-        return piece_of(self.subject.graph, name, self.inside(name), path, {}, self.calls.formal_names(path))
+        return piece_of(self.subject.graph, name, self.inside(name), Words(path, names=self.calls.formal_names(path)))
 
     def inside(self, name: str) -> list[str]:
         """The nodes of another expression that one inside it is computed from, and it, in topological order."""
