@@ -33,7 +33,7 @@ from dataflow_llvm.kernels.assembly import (
 )
 from dataflow_llvm.kernels.copies import write_copy, write_plus_zero, write_register_moves
 from dataflow_llvm.kernels.elementwise_tiles import WORDS, write_region
-from dataflow_llvm.kernels.matrix_products import write_product, write_row_products, write_turn
+from dataflow_llvm.kernels.matrix_products import PRODUCT_ARGUMENTS, write_product, write_row_products, write_turn
 from dataflow_llvm.kernels.optimizer_updates import write_updates
 from dataflow_llvm.kernels.random_numbers import BLOCK, RANDOM_ARGUMENTS, write_random
 from dataflow_llvm.kernels.reductions import write_reductions
@@ -175,12 +175,13 @@ class _Perform:
         self.builder.call(clear, [self._address(base, offset), I8(0), size, I1(0)])
 
     def _product(self) -> None:
-        """dtype, how the right factor is read, whether the product is added to the result, how threads share, batch,
-        the batch strides of left, right and result, rows, columns, length, left, its strides, right, its stride,
-        result, its stride. The panel is the beginning of the scratch memory."""
-        operands = self._operands(21)
-        dtype, how, adds, sharing, batch, left_batch, right_batch, result_batch, rows, columns, length = operands[:11]
-        a, a_offset, by_row, along, b, b_offset, step, c, c_offset, result_step = operands[11:]
+        """dtype, how the right factor is read, whether something is added to the product, how threads share, batch,
+        the batch strides of left, right, result and addend, rows, columns, length, left, its strides, right, its
+        stride, result, its stride, addend, its stride. The panel is the beginning of the scratch memory."""
+        operands = self._operands(25)
+        dtype, how, adds, sharing, batch, left_batch, right_batch, result_batch, addend_batch = operands[:9]
+        rows, columns, length, a, a_offset, by_row, along, b, b_offset, step = operands[9:19]
+        c, c_offset, result_step, d, d_offset, addend_step = operands[19:]
         builder = self.builder
         with_float = [(i64(number), FLOATS[name]) for number, name in enumerate(FLOAT_NAMES)]
         for number, kind in with_float:
@@ -196,8 +197,9 @@ class _Perform:
                         (left_batch, a, a_offset, builder.mul(first_row, by_row)),
                         (right_batch, b, b_offset, builder.mul(first_column, across)),
                         (result_batch, c, c_offset, builder.add(builder.mul(first_row, result_step), first_column)),
+                        (addend_batch, d, d_offset, builder.add(builder.mul(first_row, addend_step), first_column)),
                     ]
-                    left, right, result = (
+                    left, right, result, addend = (
                         element(
                             builder,
                             self._address(base, offset),
@@ -206,14 +208,9 @@ class _Perform:
                         )
                         for batch_step, base, offset, start in moved
                     )
-                    made = function(
-                        self.module,
-                        f"product_{dtype_name}",
-                        VOID,
-                        [I64, I64, I64, POINTER, I64, I64, POINTER, I64, POINTER, I64, POINTER, I64, I64],
-                    )
+                    made = function(self.module, f"product_{dtype_name}", VOID, PRODUCT_ARGUMENTS)
                     sizes = [builder.sub(last_row, first_row), builder.sub(last_column, first_column), length]
-                    ends = [left, by_row, along, right, step, result, result_step]
+                    ends = [left, by_row, along, right, step, result, result_step, addend, addend_step]
                     builder.call(made, [*sizes, *ends, self.scratch, how, adds])
 
     def _dots(self) -> None:

@@ -32,24 +32,26 @@ COLUMNS = ((2, False), (1, False), (1, True))
 """How many vectors of columns a block has, and whether they are not whole."""
 DEPTH = 256
 """Products that are added up before the next block's: a panel of so many rows stays in the nearest cache."""
-BLOCK = [I64, POINTER, I64, I64, POINTER, I64, POINTER, I64, I64]
+BLOCK = [I64, POINTER, I64, I64, POINTER, I64, POINTER, I64, POINTER, I64, I64]
 """Of a block's kernel: length of the sum, left, its two strides, right, its stride from row to row, result, its
-stride, how many columns count."""
+stride, what is added and its stride, how many columns count."""
+PRODUCT_ARGUMENTS = [I64, I64, I64, POINTER, I64, I64, POINTER, I64, POINTER, I64, POINTER, I64, POINTER, I64, I64]
+"""Of a product's kernel."""
 
 
 def write_product(module: ir.Module, dtype: str, machine: Machine) -> None:
     """``product_T`` (rows, columns, length, left, its strides by row and along, right, its stride, result, its stride,
-    panel, how, adding): strides in elements; where ``adding`` is 1, onto what the result holds. ``how`` the right
-    factor is read: ``DIRECT``; ``PACKED``, each panel of columns copied first, for rows so far apart that they would
-    crowd each other out of the cache; ``TURNED``, the same for a right factor that lies transposed, whose stride is
-    then that from column to column. A panel is ``length`` times two vectors."""
+    addend, its stride, panel, how, adding): strides in elements; where ``adding`` is 1, onto the addend, which may be
+    what the result holds. ``how`` the right factor is read: ``DIRECT``; ``PACKED``, each panel of columns copied first,
+    for rows so far apart that they would crowd each other out of the cache; ``TURNED``, the same for a right factor
+    that lies transposed, whose stride is then that from column to column. A panel is ``length`` times two vectors."""
     width = machine.vector_bytes // SIZES[dtype]
     heights = [h for h in (8, 4, 2, 1) if h <= machine.product_rows]
     for height, (vectors, masked), adds in product(heights, COLUMNS, (False, True)):
         _write_block(module, dtype, width, height, vectors, masked, adds)
-    arguments = [I64, I64, I64, POINTER, I64, I64, POINTER, I64, POINTER, I64, POINTER, I64, I64]
-    builder, parameters = begin(module, f"product_{dtype}", VOID, arguments)
-    rows, columns, length, left, by_row, along, right, step, result, result_step, panel, how, adding = parameters
+    builder, parameters = begin(module, f"product_{dtype}", VOID, PRODUCT_ARGUMENTS)
+    rows, columns, length, left, by_row, along, right, step, result, result_step = parameters[:10]
+    addend, addend_step, panel, how, adding = parameters[10:]
     anew = builder.icmp_signed("==", adding, i64(0))
     kind = Lanes(builder, dtype, 1).kind
     direct = builder.icmp_signed("==", how, i64(DIRECT))
@@ -80,8 +82,10 @@ def write_product(module: ir.Module, dtype: str, machine: Machine) -> None:
                     start = builder.add(builder.mul(i, by_row), builder.mul(k, along))
                     place = element(builder, result, builder.add(builder.mul(i, result_step), j), kind)
                     ends = [element(builder, left, start, kind), by_row, along, base, packed_step, place, result_step]
-                    first_depth = builder.and_(anew, builder.icmp_signed("==", k, i64(0)))
-                    with builder.if_else(first_depth) as (then, otherwise):
+                    begins = builder.icmp_signed("==", k, i64(0))
+                    added = element(builder, addend, builder.add(builder.mul(i, addend_step), j), kind)
+                    ends += [builder.select(begins, added, place), builder.select(begins, addend_step, result_step)]
+                    with builder.if_else(builder.and_(anew, begins)) as (then, otherwise):
                         for branch, adds in ((then, False), (otherwise, True)):
                             with branch:
                                 block = function(module, _block(dtype, height, vectors, masked, adds), VOID, BLOCK)
@@ -175,16 +179,19 @@ def _block(dtype: str, height: int, vectors: int, masked: bool, adds: bool) -> s
 def _write_block(
     module: ir.Module, dtype: str, width: int, height: int, vectors: int, masked: bool, adds: bool
 ) -> None:
-    """A block of the result; one that ``adds`` goes on with the sums that stand there."""
+    """A block of the result; one that ``adds`` goes on with the sums that stand in what is added."""
     builder, parameters = begin(module, _block(dtype, height, vectors, masked, adds), VOID, BLOCK)
     builder.function.linkage = "internal"
-    length, left, by_row, along, right, step, result, result_step, valid = parameters
+    length, left, by_row, along, right, step, result, result_step, addend, addend_step, valid = parameters
     lanes, single = Lanes(builder, dtype, width), Lanes(builder, dtype, 1)
     move = Masked(lanes, valid) if masked else lanes
     rows = [element(builder, left, builder.mul(by_row, i64(i)), single.kind) for i in range(height)]
     lines = [element(builder, result, builder.mul(result_step, i64(i)), single.kind) for i in range(height)]
     places = [element(builder, line, i64(v * width), single.kind) for line in lines for v in range(vectors)]
-    sums: list[Operand] = [move.load(place) if adds else lanes.number(0.0) for place in places]
+    sums: list[Operand] = [lanes.number(0.0) for _ in places]
+    if adds:
+        lines = [element(builder, addend, builder.mul(addend_step, i64(i)), single.kind) for i in range(height)]
+        sums = [move.load(element(builder, line, i64(v * width), single.kind)) for line in lines for v in range(vectors)]
     with accumulating(builder, i64(0), length, i64(1), sums) as (k, values):
         line = element(builder, right, builder.mul(k, step), single.kind)
         loaded = [move.load(element(builder, line, i64(v * width), single.kind)) for v in range(vectors)]

@@ -58,11 +58,11 @@ def matrix_strides(place: Place) -> tuple[int, int]:
     return by_row, along
 
 
-def batches(left: Place, right: Place, result: Place) -> list[tuple[tuple[Place, Place, Place], int, tuple[int, ...]]]:
+def batches(left: Place, right: Place, *results: Place) -> list[tuple[list[Place], int, tuple[int, ...]]]:
     """A stack of products as few stacks along one axis: for each its places, the number of its products and the strides
-    between them. There is more than one where the batch axes cannot be joined."""
-    shape = result.shape[:-2]
-    wholes = [place.broadcast((*shape, *place.shape[-2:])) for place in (left, right, result)]
+    between them. There is more than one where the batch axes cannot be joined. ``results`` are of one shape."""
+    places, shape = (left, right, *results), results[0].shape[:-2]
+    wholes = [place.broadcast((*shape, *place.shape[-2:])) for place in places]
     sizes, steps = merged(shape, *(whole.strides[:-2] for whole in wholes))
     longest = max(range(len(sizes)), key=lambda axis: sizes[axis])
     outer = [axis for axis in range(len(sizes)) if axis != longest]
@@ -72,7 +72,7 @@ def batches(left: Place, right: Place, result: Place) -> list[tuple[tuple[Place,
             place.window(
                 sum(i * step[axis] for i, axis in zip(indices, outer, strict=True)), place.shape, place.strides
             )
-            for place, step in zip((left, right, result), steps, strict=True)
+            for place, step in zip(places, steps, strict=True)
         ]
-        parts.append(((moved[0], moved[1], moved[2]), sizes[longest], tuple(step[longest] for step in steps)))
+        parts.append((moved, sizes[longest], tuple(step[longest] for step in steps)))
     return parts

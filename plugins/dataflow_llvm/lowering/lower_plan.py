@@ -55,6 +55,8 @@ class _Lowering(Emitter):
         self._added = added_products(plan)
         self._done: set[int] = set()
         """Where the regions begin whose addition a product has done."""
+        self._late: dict[int, Instruction] = {}
+        """Products that are computed where these regions begin."""
 
     def add(self, stretch: Instruction | Region) -> None:
         if isinstance(stretch, Region):
@@ -83,6 +85,9 @@ class _Lowering(Emitter):
     # -------------------------------------------------------------------------------------------- regions
 
     def _region(self, region: Region) -> bool:
+        late = self._late.get(region.start)
+        if late is not None and not self._add_product(late):
+            self._leave(late)
         if region.size == 0 or region.start in self._done:
             return True
         before = len(self.program.walks)
@@ -160,7 +165,16 @@ class _Lowering(Emitter):
         addition = self._added.get(instruction.output)
         if addition is None:
             return self._products.lower(instruction, result)
-        if not self._products.lower(instruction, self.places.of(addition.target), adds=True):
+        if addition.late:
+            self._late[addition.region] = instruction
+            return True
+        return self._add_product(instruction)
+
+    def _add_product(self, instruction: Instruction) -> bool:
+        addition = self._added[instruction.output]
+        target = self.places.of(addition.target)
+        summand = self.places.of(addition.summand).broadcast(target.shape)
+        if not self._products.lower(instruction, target, summand):
             return False
         self._done.add(addition.region)
         return True

@@ -36,8 +36,9 @@ class Products:
         self._turned: dict[tuple[int, Place], Place] = {}
         """Transposed right factors of several products, in row-major order."""
 
-    def lower(self, instruction: Instruction, result: Place, adds: bool = False) -> bool:
-        """Emit a product's code, which ``adds`` to what stands there; false where it is left to numpy."""
+    def lower(self, instruction: Instruction, result: Place, addend: Place | None = None) -> bool:
+        """Emit a product's code, added to ``addend``, of the result's shape; false where it is left to numpy. The
+        addend may be where the result is."""
         left, right = (self.emitter.places.of(slot) for slot in instruction.inputs)
         dtype = result.dtype
         if dtype.name not in FLOAT_NAMES or left.dtype != dtype or right.dtype != dtype:
@@ -50,28 +51,40 @@ class Products:
             right = right.window(0, (*right.shape, 1), (*right.strides, 0))
             result = Place.at(result, (*result.shape, 1))
         if 0 in left.shape[-2:]:
-            if adds:
-                return True
+            if addend is not None:
+                return addend == result or self.emitter.copy(addend, result)
             self.emitter.clear(result)
             return True
-        stacks = batches(left, right, result)
+        adds = addend is not None
+        stacks = batches(left, right, result, result if addend is None else addend)
         if len(stacks) > MOST_STACKS:
             return False
         slot = instruction.inputs[1]
         return all(self._stack_of_products(slot, *places, count, steps, adds) for places, count, steps in stacks)
 
     def _stack_of_products(
-        self, slot: int, left: Place, right: Place, result: Place, count: int, batch_steps: tuple[int, ...], adds: bool
+        self,
+        slot: int,
+        left: Place,
+        right: Place,
+        result: Place,
+        addend: Place,
+        count: int,
+        batch_steps: tuple[int, ...],
+        adds: bool,
     ) -> bool:
         dtype = result.dtype
         (rows, length), columns = left.shape[-2:], right.shape[-1]
-        a = matrix_strides(left)
-        b = matrix_strides(right)
-        c = matrix_strides(result)
-        if count > 1 and batch_steps[1] == 0 and (batch_steps[0], batch_steps[2]) == (rows * a[0], rows * c[0]):
-            rows, count, batch_steps = count * rows, 1, (0, 0, 0)  # one product of all rows
+        a, b, c, d = map(matrix_strides, (left, right, result, addend))
+        if count > 1 and batch_steps == (rows * a[0], 0, rows * c[0], rows * d[0]):
+            rows, count = count * rows, 1  # one product of all rows
         if count == 1:
-            batch_steps = (0, 0, 0)
+            batch_steps = (0, 0, 0, 0)
+        if adds and addend != result and (d[1] != 1 or count * min(rows, columns) == 1):
+            stands = result.window(0, (count, rows, columns), (batch_steps[2], *c))
+            if not self.emitter.copy(addend.window(0, stands.shape, (batch_steps[3], *d)), stands):
+                return False
+            addend, d, batch_steps = result, c, (*batch_steps[:3], batch_steps[2])
         if count == rows == 1 and a[1] == b[0] == 1:  # a row times a matrix that lies transposed
             self._dots((right, b[1]), left, (result, c[1]), columns, length, adds)
             return True
@@ -84,9 +97,9 @@ class Products:
         if columns == 1 and count == 1 and c[0] == 1:  # the transposed product, whose columns are many
             left, right, a, b = right, left, (b[1], b[0]), (a[1], a[0])
             rows, columns = columns, rows
-            c = (columns, 1)
-        factors = ((left, a), (right, b))
-        return self._product(dtype, *factors, (result, c), (rows, columns, length), count, batch_steps, adds)
+            c = d = (columns, 1)
+        factors, results = ((left, a), (right, b)), ((result, c), (addend, d))
+        return self._product(dtype, *factors, *results, (rows, columns, length), count, batch_steps, adds)
 
     def _product(
         self,
@@ -94,6 +107,7 @@ class Products:
         left: tuple[Place, tuple[int, int]],
         right: tuple[Place, tuple[int, int]],
         result: tuple[Place, tuple[int, int]],
+        addend: tuple[Place, tuple[int, int]],
         sizes: tuple[int, int, int],
         count: int,
         batch_steps: tuple[int, ...],
@@ -118,7 +132,8 @@ class Products:
             PRODUCT,
             shared,
             *(dtype_number(dtype), how, int(adds), sharing, count, *batch_steps, rows, columns, length),
-            *(*at(left[0]), a_row, a_along, *at(right[0]), step, *at(result[0]), result[1][0]),
+            *(*at(left[0]), a_row, a_along, *at(right[0]), step),
+            *(*at(result[0]), result[1][0], *at(addend[0]), addend[1][0]),
         )
         return True
 
