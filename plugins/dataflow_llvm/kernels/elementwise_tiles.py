@@ -38,8 +38,9 @@ An operand is twice its place, in units of 64 bytes, and 1 more for an array of 
 is no array is a register, whose place is in the scratch memory.
 """
 UNIT = 64
-OWN_ARGUMENTS = [POINTER, POINTER, POINTER, I64]
-"""Of a region's own function: its places, the arena at the tile, the scratch memory, bytes of the tile."""
+OWN_ARGUMENTS = [POINTER, POINTER, POINTER, I64, I64]
+"""Of a region's own function: its places, the arena at the tile, the scratch memory, bytes before the tile, and of the
+tile."""
 
 
 def write_region(module: ir.Module, dtype: str, machine: Machine) -> None:
@@ -52,7 +53,8 @@ def write_region(module: ir.Module, dtype: str, machine: Machine) -> None:
         count = minimum(builder, tile, builder.sub(stop, at))
         size = builder.mul(count, i64(SIZES[dtype]))
         size = builder.and_(builder.add(size, i64(machine.vector_bytes - 1)), i64(-machine.vector_bytes))
-        array = element(builder, arena, builder.mul(at, i64(SIZES[dtype])), I8)
+        begins = builder.mul(at, i64(SIZES[dtype]))
+        array = element(builder, arena, begins, I8)
         with loop(builder, i64(0), how_many) as number:
             words = [
                 builder.load(
@@ -75,7 +77,7 @@ def write_region(module: ir.Module, dtype: str, machine: Machine) -> None:
                 builder.branch(after)
             builder.position_at_end(others[OWN])
             own = builder.inttoptr(load(builder, walk, 0, I64), ir.FunctionType(VOID, OWN_ARGUMENTS).as_pointer())
-            builder.call(own, [element(builder, walk, i64(1), I64), array, scratch, size])
+            builder.call(own, [element(builder, walk, i64(1), I64), array, scratch, begins, size])
             builder.branch(after)
             builder.position_at_end(others[PARTIAL])
             added = function(module, f"piece_{dtype}", lanes.scalar, [POINTER, I64])

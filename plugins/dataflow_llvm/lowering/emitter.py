@@ -35,7 +35,7 @@ class Emitter:
         unless it is given."""
         if not can_copy(source, target):
             return False
-        if source.size == 0:
+        if source.size == 0 or (how is None and at(source) == at(target)):  # which is there by now
             return True
         sizes, (steps, target_steps) = merged(source.shape, source.strides, target.strides)
         walk = len(self.program.walks)

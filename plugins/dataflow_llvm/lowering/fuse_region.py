@@ -46,6 +46,8 @@ class Body:
     stages: tuple[int, ...]
     """The stage of each operation."""
     places: int
+    rows: tuple[tuple[int, int, int], ...]
+    """Places that are rows of an array: their numbers, the bytes of a row, and those from row to row."""
 
 
 def regions_to_fuse(plan: Plan) -> set[int]:
@@ -102,7 +104,7 @@ def fused(lowered: Lowered, sums: Sequence[tuple[Operand, int]], walks: list[int
     moves = [operation for operation in lowered.operations if operation[0] in ("load", "store")]
     formulas = [operation for operation in lowered.operations if operation[0] not in ("load", "store")]
     in_memory = [result for _, result, _, _ in moves] + [operand for operand, _ in sums]
-    in_memory += [o for _, result, operands, _ in formulas for o in (*operands, result) if o[0] == "array"]
+    in_memory += [o for _, result, operands, _ in formulas for o in (*operands, result) if o[0] in ("array", "rows")]
     places = {operand: number for number, operand in enumerate(dict.fromkeys(in_memory))}
     names = {
         operand: ("register", number)
@@ -119,7 +121,8 @@ def fused(lowered: Lowered, sums: Sequence[tuple[Operand, int]], walks: list[int
     kept = {number: places[operand] for operand, number in values.items() if operand in places}
     stages = _stages(operations)
     handed, more = _handed(operations, stages, kept, len(places))
-    body = Body(lowered.dtype, tuple(operations), tuple({**kept, **handed}.items()), stages, len(places) + more)
+    rows = tuple((number, *operand[1][1:]) for operand, number in places.items() if operand[0] == "rows")
+    body = Body(lowered.dtype, tuple(operations), tuple({**kept, **handed}.items()), stages, len(places) + more, rows)
 
     walk = len(walks)
     walks += [0] * (1 + body.places)
@@ -189,8 +192,13 @@ def text_of(bodies: Iterable[Body], machine: Machine) -> str:
 
 
 def _write(module: ir.Module, name: str, body: Body, machine: Machine) -> None:
-    builder, (words, array, scratch, size) = begin(module, name, VOID, OWN_ARGUMENTS)
-    bases = [_place(builder, load(builder, words, i, I64), array, scratch) for i in range(body.places)]
+    builder, (words, array, scratch, begins, size) = begin(module, name, VOID, OWN_ARGUMENTS)
+    rows = {number: sizes for number, *sizes in body.rows}
+    arena = element(builder, array, builder.neg(begins), I8)
+    bases = [
+        _place(builder, load(builder, words, i, I64), arena if i in rows else array, scratch)
+        for i in range(body.places)
+    ]
     lanes = Lanes(builder, body.dtype, machine.vector_bytes // SIZES[body.dtype])
     together = INTERLEAVED * machine.vector_bytes
     middle = builder.sub(size, builder.urem(size, i64(together)))
@@ -198,7 +206,7 @@ def _write(module: ir.Module, name: str, body: Body, machine: Machine) -> None:
         for start, stop, count in ((i64(0), middle, INTERLEAVED), (middle, size, 1)):
             with loop(builder, start, stop, i64(count * machine.vector_bytes)) as offset:
                 offsets = [builder.add(offset, i64(k * machine.vector_bytes)) for k in range(count)]
-                _write_stage(lanes, body, stage, bases, offsets)
+                _write_stage(lanes, body, stage, _Addresses(builder, bases, rows, begins, offsets))
     builder.ret_void()
 
 
@@ -207,10 +215,29 @@ def _place(builder: ir.IRBuilder, word: Any, array: Any, scratch: Any) -> Any:
     return element(builder, base, builder.shl(builder.lshr(word, i64(1)), i64(6)), I8)
 
 
-def _write_stage(lanes: Lanes, body: Body, stage: int, bases: list[Any], offsets: list[Any]) -> None:
+class _Addresses:
+    """Where some vectors stand in each place; ``offsets`` say where in the tile, which ``begins`` in the region."""
+
+    def __init__(
+        self, builder: ir.IRBuilder, bases: list[Any], rows: dict[int, list[int]], begins: Any, offsets: list[Any]
+    ) -> None:
+        self.builder, self.bases, self.rows, self.begins, self.offsets = builder, bases, rows, begins, offsets
+
+    def of(self, place: int) -> list[Any]:
+        return [element(self.builder, self.bases[place], self._moved(place, offset), I8) for offset in self.offsets]
+
+    def _moved(self, place: int, offset: Any) -> Any:
+        if place not in self.rows:
+            return offset
+        builder, (row, step) = self.builder, self.rows[place]
+        whole = builder.add(self.begins, offset)
+        between = builder.mul(builder.udiv(whole, i64(row)), i64(step - row))
+        return builder.add(whole, between)
+
+
+def _write_stage(lanes: Lanes, body: Body, stage: int, addresses: _Addresses) -> None:
     """Operation by operation, each for all vectors. Loads come before stores: a place that is read may be written as
     well."""
-    builder = lanes.builder
     kept = dict(body.kept)
     values: dict[int, list[Any]] = {}
     loaded: dict[int, list[Any]] = {}
@@ -218,12 +245,12 @@ def _write_stage(lanes: Lanes, body: Body, stage: int, bases: list[Any], offsets
     def entries(operand: Any) -> list[Any]:
         kind, content = operand
         if kind == "number":
-            return [lanes.number(float.fromhex(content))] * len(offsets)
+            return [lanes.number(float.fromhex(content))] * len(addresses.offsets)
         if kind == "value" and content in values:
             return values[content]
         place = kept[content] if kind == "value" else content
         if place not in loaded:
-            loaded[place] = [lanes.load(element(builder, bases[place], offset, I8)) for offset in offsets]
+            loaded[place] = [lanes.load(address) for address in addresses.of(place)]
         return loaded[place]
 
     for number, (name, operands) in enumerate(body.operations):
@@ -236,5 +263,5 @@ def _write_stage(lanes: Lanes, body: Body, stage: int, bases: list[Any], offsets
             values[number] = [formula.write(lanes, *vector) for vector in zip(*columns, strict=True)]
     for number, results in values.items():
         if number in kept:
-            for value, offset in zip(results, offsets, strict=True):
-                lanes.store(lanes.fitting(value, "n"), element(builder, bases[kept[number]], offset, I8))
+            for value, address in zip(results, addresses.of(kept[number]), strict=True):
+                lanes.store(lanes.fitting(value, "n"), address)

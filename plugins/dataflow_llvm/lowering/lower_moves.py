@@ -60,18 +60,21 @@ def _place(emitter: Emitter, instruction: Instruction, result: Place) -> bool:
 
 
 def _place_all(emitter: Emitter, instruction: Instruction, result: Place) -> bool:
-    pairs = []
+    pairs, signed = [], []
     for slot, key in zip(instruction.inputs, instruction.attributes["keys"], strict=True):
         target = _window(result, key)
         if emitter.plan.specs[slot] is None or target is None:
             return False
         pairs.append((emitter.places.of(slot), target))
+        signed.append(slot not in emitter.places.unsigned)
     if result.dtype.name not in FLOAT_NAMES or not all(can_copy(*pair) for pair in pairs):
         return False
     if sum(source.size for source, _ in pairs) < result.size:
         emitter.clear(result)
-    for source, target in pairs:
-        emitter.copy(source, target, PLUS_ZERO[result.dtype.itemsize])
+    for (source, target), has_sign in zip(pairs, signed, strict=True):
+        if has_sign:
+            emitter.copy(source, target, PLUS_ZERO[result.dtype.itemsize])
+    emitter.places.unsigned |= {instruction.output} & emitter.places.parts.keys()
     return True
 
 

@@ -118,9 +118,10 @@ class _Lowering(Emitter):
         if region.start not in self._worth:
             return None
         walks = self.program.walks
-        added = {slot: alone for slot, alone in self._sums.items() if slot in region.outputs}
-        outputs = [slot for slot in region.outputs if not added.get(slot, False)]
-        lowered = lower_region(self.plan, region, self.places, walks, outputs, reuse=False)
+        outputs = set(region.outputs) - self.places.parts.keys()
+        added = {slot: alone for slot, alone in self._sums.items() if slot in outputs}
+        outputs = {slot for slot in region.outputs if not added.get(slot, False)}
+        lowered = lower_region(self.plan, region, self.places, walks, outputs, generated=True)
         if lowered is None or self._weight + lowered.weight > MOST_WEIGHT:
             return None
         sums = []

@@ -22,7 +22,8 @@ CACHE_BYTES = 2**15
 """The most bytes of a region's tiles, those of all arrays and registers together, unless the least tiles take more."""
 
 Operand = tuple[str, Any]
-"""("register", number), ("array", offset in the memory), or ("number", value), a register that holds it always."""
+"""("register", number), ("array", offset in the memory), ("rows", offset, bytes of a row, bytes from row to row), or
+("number", value), a register that holds it always."""
 
 
 @dataclass
@@ -82,11 +83,11 @@ def formula_of(plan: Plan, instruction: Instruction, dtype: str) -> tuple[str, l
 
 
 def lower_region(
-    plan: Plan, region: Region, places: Places, walks: list[int], outputs: Iterable[int], reuse: bool = True
+    plan: Plan, region: Region, places: Places, walks: list[int], outputs: Iterable[int], generated: bool = False
 ) -> Lowered | None:
     """The region's operations; ``None`` where the kernel has no formula for an instruction, or the dtypes are mixed.
-    ``outputs`` are the slots whose values are needed afterwards. With ``reuse`` a register is used again after its
-    value's last use."""
+    ``outputs`` are the slots whose values are needed afterwards. A register is used again after its value's last use,
+    unless a function is ``generated``, which can also read and write rows."""
     members = plan.instructions[region.start : region.stop]
     dtypes = {spec.dtype.name for spec in _specs(plan, members) if spec.dtype != bool}
     if len(dtypes) > 1 or not dtypes <= {"float32", "float64"}:
@@ -95,7 +96,7 @@ def lower_region(
     formulas = [formula_of(plan, instruction, dtype) for instruction in members]
     if any(formula is None for formula in formulas):
         return None
-    return _Lowering(plan, region, places, walks, dtype, set(outputs), reuse).run(
+    return _Lowering(plan, region, places, walks, dtype, set(outputs), generated).run(
         members, [formula for formula in formulas if formula]
     )
 
@@ -109,11 +110,11 @@ class _Lowering:
         walks: list[int],
         dtype: str,
         outputs: set[int],
-        reuse: bool,
+        generated: bool,
     ) -> None:
         self.plan, self.region, self.places, self.walks = plan, region, places, walks
         self.lowered = Lowered(dtype, region.size)
-        self.outputs, self.reuse = outputs, reuse
+        self.outputs, self.generated = outputs, generated
         self.where = self.lowered.where
         self.free: list[int] = []
         self.arrays: set[Operand] = set()
@@ -142,6 +143,12 @@ class _Lowering:
         return lowered
 
     def _emit(self, slot: int, name: str, operands: list[Operand]) -> None:
+        part = self.places.parts.get(slot)
+        if part is not None and part.unsigned:
+            signed = self._register()
+            self.lowered.operations.append((name, signed, operands, 0))
+            name, operands = "add", [signed, ("number", 0.0)]
+            self.places.unsigned.add(slot)
         if slot not in self.outputs:
             self.where[slot] = self._register()
             self.lowered.operations.append((name, self.where[slot], operands, 0))
@@ -176,9 +183,15 @@ class _Lowering:
     def _direct(self, place: Place) -> Operand | None:
         """The array itself, if it lies in the memory as the region runs over it."""
         its_own = place.base == MEMORY and place.offset % UNIT == 0 and place.dtype == self.lowered.dtype
-        if not its_own or place.size != self.region.size or not place.is_row_major:
+        if not its_own or place.size != self.region.size:
             return None
-        array = ("array", place.offset)
+        array: Operand = ("array", place.offset)
+        if not place.is_row_major:
+            sizes, (steps,) = merged(place.shape, place.strides)
+            row, step = sizes[-1] * place.dtype.itemsize, steps[0] * place.dtype.itemsize
+            if not self.generated or len(sizes) != 2 or steps[1] != 1 or row % UNIT or step < row:
+                return None
+            array = ("rows", (place.offset, row, step))
         self.arrays.add(array)
         return array
 
@@ -198,7 +211,7 @@ class _Lowering:
 
     def _end(self, slot: int) -> None:
         kind, number = self.where.get(slot, ("number", None))
-        if kind == "register" and self.reuse:
+        if kind == "register" and not self.generated:
             self.free.append(number)
 
 

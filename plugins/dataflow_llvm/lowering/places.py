@@ -12,6 +12,7 @@ import numpy as np
 from dataflow.backends.memory import aligned
 from dataflow.plan import Plan, concrete
 from dataflow.plan.structure import contiguous, rounded
+from dataflow_llvm.lowering.placed_parts import placed_parts
 
 MEMORY = 0
 """The base of the program's own memory; those of the arguments follow, those of the outputs, and that of scratch."""
@@ -65,6 +66,11 @@ class Places:
         """What the memory holds before a run: an offset, and an array."""
         self._laid_out = False
         made = {instruction.output for instruction in plan.instructions}
+        self.parts = placed_parts(plan)
+        """Slots that lie in others."""
+        self.unsigned: set[int] = set()
+        """Those that hold 0 where they would hold −0."""
+        self._filled = {part.target for part in self.parts.values()}
         self._own: dict[int, tuple[int, int]] = {}
         first_output = 1 + len(plan.arguments)
         self.scratch_base = first_output + len(plan.output_slots)
@@ -89,7 +95,8 @@ class Places:
         view = self.plan.views.get(slot)
         if view is None:
             base, offset = self._root(slot, spec.dtype)
-            return Place(base, offset, shape, contiguous(shape), spec.dtype)
+            strides = self.parts[slot].strides if slot in self.parts else contiguous(shape)
+            return Place(base, offset, shape, strides, spec.dtype)
         base, offset = self._root(view.base, spec.dtype)
         return Place(base, offset + view.offset * spec.dtype.itemsize, shape, view.strides, spec.dtype)
 
@@ -136,7 +143,10 @@ class Places:
             return 1 + slot, 0
         if slot in self._own:
             return self._own[slot]
-        if slot in plan.offsets:
+        if slot in self.parts:
+            base, offset = self._root(self.parts[slot].target, dtype)
+            return base, offset + self.parts[slot].offset * dtype.itemsize
+        if slot in plan.offsets and slot not in self._filled:
             return MEMORY, plan.offsets[slot]
         array = plan.constants.get(slot)
         size = array.nbytes if isinstance(array, np.ndarray) else plan.bytes_of(slot)

@@ -63,8 +63,8 @@ def encode_regions(program: Program) -> tuple[np.ndarray, dict[tuple[str, float,
         def encoded(operand: Any, region: Lowered = region) -> int:
             nonlocal size
             kind, value = operand
-            if kind == "array":
-                return int(value) // UNIT << 1 | 1
+            if kind in ("array", "rows"):
+                return int(value if kind == "array" else value[0]) // UNIT << 1 | 1
             if kind == "register":
                 return (before + int(value) * region.tile_bytes) // UNIT << 1
             key = (region.dtype, value.hex(), region.tile_bytes)
