@@ -191,7 +191,9 @@ def _write_block(
     sums: list[Operand] = [lanes.number(0.0) for _ in places]
     if adds:
         lines = [element(builder, addend, builder.mul(addend_step, i64(i)), single.kind) for i in range(height)]
-        sums = [move.load(element(builder, line, i64(v * width), single.kind)) for line in lines for v in range(vectors)]
+        sums = [
+            move.load(element(builder, line, i64(v * width), single.kind)) for line in lines for v in range(vectors)
+        ]
     with accumulating(builder, i64(0), length, i64(1), sums) as (k, values):
         line = element(builder, right, builder.mul(k, step), single.kind)
         loaded = [move.load(element(builder, line, i64(v * width), single.kind)) for v in range(vectors)]

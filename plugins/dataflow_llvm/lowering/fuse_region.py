@@ -46,7 +46,7 @@ class Body:
     stages: tuple[int, ...]
     """The stage of each operation."""
     places: int
-    rows: tuple[tuple[int, int, int], ...]
+    rows: tuple[tuple[int, int, int], ...] = ()
     """Places that are rows of an array: their numbers, the bytes of a row, and those from row to row."""
 
 

@@ -154,7 +154,10 @@ class _Lowering:
             self.lowered.operations.append((name, self.where[slot], operands, 0))
             return
         place = self.places.of(slot)
-        direct = self._direct(place)
+        whole = (
+            part is None or place.size * place.dtype.itemsize % UNIT == 0
+        )  # vectors are written, next to other parts
+        direct = self._direct(place) if whole else None
         self.where[slot] = self._register() if direct is None else direct
         self.lowered.operations.append((name, self.where[slot], operands, 0))
         if direct is None:

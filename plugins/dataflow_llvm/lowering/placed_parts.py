@@ -32,8 +32,9 @@ class Window:
 
 
 def placed_parts(plan: Plan) -> dict[int, Window]:
-    """By its slot, where each part lies that an instruction puts beside others, and that nobody else needs by itself.
-    A part whose entries do not lie side by side is one of a region: it writes its results anywhere."""
+    """By its slot, where each part lies that an instruction puts beside others. A part whose entries do not lie side by
+    side is one of a region, which writes its results anywhere, and one whose zeros lose their sign is read by nobody
+    else."""
     makers = {instruction.output: instruction for instruction in plan.instructions}
     in_regions = {slot for region in plan.regions for slot in region.outputs}
     seen = {view.base for view in plan.views.values()}
@@ -47,8 +48,8 @@ def placed_parts(plan: Plan) -> dict[int, Window]:
                 continue
             if not _is_whole(shape, window.strides) and (slot not in in_regions or slot in seen):
                 continue
-            alone = uses[slot] == 1 and slot in in_regions
-            if alone or maker.op is place_all or (not window.unsigned and maker.op in (matmul, stack, concatenate)):
+            its_own = not window.unsigned or maker.op is place_all or (slot in in_regions and uses[slot] == 1)
+            if its_own and (slot in in_regions or maker.op in (place_all, matmul, stack, concatenate)):
                 found[slot] = window
     return found
 
@@ -68,21 +69,12 @@ def _windows(plan: Plan, instruction: Instruction) -> Iterator[tuple[int, Window
         return
     numbers = np.empty(shape, np.int8)
     for slot, part, window in zip(instruction.inputs, shapes, _entries(instruction, numbers, shapes), strict=True):
-        if window.shape == part:
-            yield (
-                slot,
-                Window(
-                    instruction.output,
-                    address(window) - address(numbers),
-                    window.strides,
-                    instruction.op is place_all,
-                ),
-            )
+        if window.shape == part and window.size:
+            offset = address(window) - address(numbers)
+            yield slot, Window(instruction.output, offset, window.strides, unsigned=instruction.op is place_all)
 
 
-def _entries(
-    instruction: Instruction, numbers: np.ndarray, shapes: list[tuple[int, ...]]
-) -> Iterator[np.ndarray]:
+def _entries(instruction: Instruction, numbers: np.ndarray, shapes: list[tuple[int, ...]]) -> Iterator[np.ndarray]:
     """The part of the array ``numbers`` that is filled with each input."""
     if instruction.op is place_all:
         for key in instruction.attributes["keys"]:
@@ -94,7 +86,7 @@ def _entries(
     for number, shape in enumerate(shapes):
         before = (slice(None),) * axis
         if instruction.op is stack:
-            yield numbers[(*before, number)]
+            yield numbers[(*before, number, ...)]
         else:
             yield numbers[(*before, slice(start, start + shape[axis]))]
             start += shape[axis]
