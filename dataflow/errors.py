@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from os import PathLike, fspath
 from typing import Self
@@ -190,15 +191,16 @@ _MOST_COMPARED = 40_000
 def nearest(name: str, known: Iterable[str]) -> str:
     """``"; did you mean 'matmul'?"`` for the nearest of ``known``, else what there is (at most 12 names), else
     nothing."""
-    name, names = str(name), sorted(set(known))
+    name, names = str(name), list(dict.fromkeys(known)) if isinstance(known, list) else sorted(set(known))
     if close := closest(name, names):
         return "; did you mean " + " or ".join(f"'{cut(candidate, 100)}'" for candidate in close) + "?"
     return f"; available: {listed(names, 12)}" if names else ""
 
 
 def closest(name: str, names: Sequence[str]) -> list[str]:
-    """At most two of ``names`` that ``name`` may be meant for, the nearest first. Case does not count; how much is
-    compared is bounded, so that thousands of long names take no time."""
+    """At most two of ``names`` that ``name`` may be meant for, the nearest first; else those whose words it has the
+    initials of, as ``lr`` has those of ``learning_rate``. Case does not count; how much is compared is bounded, so that
+    thousands of long names take no time."""
     wanted = name[: 2 * _LONGEST_NAME].casefold()
     same = [other for other in names if len(other) == len(name) and other.casefold() == name.casefold()]
     if same or not wanted:
@@ -208,4 +210,10 @@ def closest(name: str, names: Sequence[str]) -> list[str]:
         names = [n for n in names if n[:1].casefold() == wanted[0] and abs(len(n) - len(name)) <= 2][:most]
     # the beginnings of long names are compared, and what a name is known by is its first one that has the beginning
     by_start = {other[:_LONGEST_NAME].casefold(): other for other in reversed(names)}
-    return [by_start[start] for start in difflib.get_close_matches(wanted[:_LONGEST_NAME], by_start, n=2, cutoff=0.6)]
+    close = difflib.get_close_matches(wanted[:_LONGEST_NAME], by_start, n=2, cutoff=0.6)
+    initials = [start for start in by_start if _initials(start) == wanted] if len(wanted) > 1 else []
+    return [by_start[start] for start in (initials or close)[:2]]
+
+
+def _initials(name: str) -> str:
+    return "".join(word[:1] for word in re.split("[-_]", name) if word) if re.search("[^-_][-_]", name) else ""

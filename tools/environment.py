@@ -21,7 +21,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = ROOT / ".venv"
-PYTHONS = ((3, 11), (3, 12), (3, 13))
+PYTHONS = ((3, 11), (3, 12), (3, 13), (3, 14))
 
 _SCRIPTS = ENVIRONMENT / ("Scripts" if os.name == "nt" else "bin")
 _PYTHON = _SCRIPTS / ("python.exe" if os.name == "nt" else "python")
@@ -48,7 +48,7 @@ def ready(*extras: str) -> Path:
     if stamp.get("root", str(ROOT)) != str(ROOT) or not _fits(_PYTHON, "pip"):
         if ENVIRONMENT.exists() and not stamp:
             raise SetupError(
-                f"{ENVIRONMENT} has no Python 3.11 to 3.13 with pip, and this script did not make it. "
+                f"{ENVIRONMENT} has no Python 3.11 to 3.14 with pip, and this script did not make it. "
                 "Move it away or delete it, and run the same command again"
             )
         _make()
@@ -98,7 +98,7 @@ def _use_a_python_that_fits() -> None:
             sys.exit(run(other, *sys.argv))
     version = ".".join(str(part) for part in sys.version_info[:2])
     raise SetupError(
-        f"Python 3.11, 3.12 or 3.13 is needed; this is {version}, and there is no other on the path. "
+        f"Python 3.11 to 3.14 is needed; this is {version}, and there is no other on the path. "
         "Install one (from python.org, or with the system's package manager) and run the same command with it"
     )
 

@@ -85,6 +85,8 @@ class GradientReport:
     """A line for each node that touches its kink, with the convention."""
     blamed: tuple[str, str] | None
     """The first node whose own derivative is wrong, and its op, where a gradient is wrong."""
+    weighted: bool = False
+    """Whether it is the gradient of a weighted sum of ``of``, in place of ``sum(of)``."""
     in_training: bool = False
     """Whether it is that of a minibatch in training, where ops have another body then."""
 
@@ -100,9 +102,11 @@ def check_gradients(
 
     Everything is computed in float64, whatever the model's dtypes: what is checked are the derivative rules. Of arrays
     with more than ``ENTRIES`` entries a fixed choice is compared, and the derivative along one direction that moves
-    all entries. Raises a ``DataError`` where an input is missing.
+    all entries. Where a plain sum might be blind, as that of a softmax is, which is always 1, the entries of ``of`` are
+    weighted. Raises a ``DataError`` where an input is missing.
     """
-    twin = in_float64(model)
+    twin, asked = in_float64(model), of
+    twin, of = _weighted(twin, of)
     backend = backend and registry.present_name("backend", backend)
     result = twin.evaluate(of=of, wrt=wrt, data=data)
     gradients = result.gradients if backend is None else _computed_by(backend, twin, of, wrt, data)
@@ -118,7 +122,7 @@ def check_gradients(
     blamed = None
     if any(check.faults for check in checks):
         blamed = faulty_node(twin.graph, on_path, result.values, set(result.cotangents), sizes)
-    return GradientReport(of, checks, kinks, blamed)
+    return GradientReport(asked, checks, kinks, blamed, of != asked)
 
 
 def check_training(model: Model, wrt: Sequence[str], data: Mapping[str, Any]) -> GradientReport | None:
@@ -177,7 +181,7 @@ def _with_precise_digits(
             completed.append(check)
             continue
         scale = float(np.abs(terms).sum())
-        digits = math.inf if error == 0 else -math.log10(error / scale) if scale else 0.0
+        digits = math.inf if error == 0 else max(0.0, -math.log10(error / scale)) if scale else 0.0
         completed.append(replace(check, precise_digits=digits))
     return tuple(completed)
 
@@ -255,6 +259,22 @@ def _graph_in_float64(graph: Graph, parameters: Mapping[str, np.ndarray]) -> Gra
 # ------------------------------------------------------------------------------------------------ internals
 
 
+def _weighted(model: Model, of: str) -> tuple[Model, str]:
+    """The model with a node more, in which the entries of ``of`` are weighted along its axes of known size, and that
+    node's name; the model itself and ``of`` where there are no such entries."""
+    shape = [1 if isinstance(size, Size) else size for size in model.graph.value(of).shape]
+    if math.prod(shape) < 2:
+        return model, of
+    try:
+        graph = _graph_in_float64(model.graph, model.parameters)
+    except DtypeError:
+        return model, of
+    weights = np.random.default_rng(0).uniform(0.5, 1.5, shape)
+    name = f"{of}.weighted"
+    graph.node(name, graph.value(of) * graph.constant(None, weights))
+    return Model(graph, [name]), name
+
+
 def _computed_by(
     backend: str, model: Model, of: str, wrt: Sequence[str], data: Mapping[str, Any]
 ) -> dict[str, np.ndarray]:
@@ -285,6 +305,8 @@ def _check_one(
 
     def along(direction: np.ndarray) -> Callable[[float], np.ndarray]:
         def moved_by(step: float) -> np.ndarray:
+            if of not in affected:
+                return np.zeros(())  # no path leads there, so that nothing of it moves, to the last bit
             result = at(base + step * direction)[of]
             if result.shape != values[of].shape:  # the numbers decide it, so that there is no difference
                 return np.full(values[of].shape, np.nan)

@@ -59,6 +59,7 @@ def fault_text(report: GradientReport) -> str:
         else ""
     )
     when = " in training" if report.in_training else ""
+    when += ", its entries weighted," if report.weighted else ""
     expected, found = number_text(fault.expected, 9), number_text(fault.found, 9)
     return (
         f"the gradient of '{report.of}'{when} with respect to '{check.wrt}' is wrong{place}: {expected} expected "

@@ -20,8 +20,9 @@ from dataflow.cli.command import refuse_repeated
 from dataflow.cli.completing import is_asked
 from dataflow.cli.streams import settle_streams
 from dataflow.cli.terminal_text import clean, clean_lines, command_width, message_text
+from dataflow.cli.usage import usage_text
 from dataflow.data.write_results import dump
-from dataflow.errors import DataflowError, DataflowWarning, PluginError, closest, cut, nearest
+from dataflow.errors import DataflowError, DataflowWarning, PluginError, cut, nearest
 from dataflow.limits import allowance
 from dataflow.registry import registry
 from dataflow.support.text_tables import fit_lines, lines_within
@@ -181,14 +182,10 @@ def _guarded(ctx: click.Context) -> Iterator[None]:
             finally:
                 session.flush()
     except click.ClickException as error:
-        if isinstance(error, click.NoSuchOption) and error.ctx is not None:
-            options = [name for option in error.ctx.command.get_params(error.ctx) for name in option.opts]
-            setattr(error, "possibilities", closest(error.option_name, options))  # noqa: B010 (click calls it final)
-        message = error.message.replace("a valid integer range", "a whole number").replace(
-            "a valid float range", "a number"
-        )
-        setattr(error, "message", clean(message))  # noqa: B010 (it may quote a file's name, as in "run *")
-        raise
+        if isinstance(error, click.exceptions.NoArgsIsHelpError):
+            raise
+        session.fail(usage_text(error, lambda: _all_commands(ctx)), error)
+        ctx.exit(error.exit_code)
     except (click.exceptions.Exit, BrokenPipeError):
         raise
     except DataflowError as error:
@@ -223,6 +220,12 @@ def _unexpected(error: Exception, debug: bool) -> str:
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     hint = "the traceback above says where" if debug else "run it again with --debug and report what it prints"
     return f"something went wrong inside dataflow or a plugin ({cut(what, 303)}); {hint}"
+
+
+def _all_commands(ctx: click.Context) -> Iterator[click.Command]:
+    group = ctx.find_root().command
+    if isinstance(group, click.Group):
+        yield from filter(None, (group.get_command(ctx, name) for name in group.list_commands(ctx)))
 
 
 def _plugin_commands() -> dict[str, click.Command]:

@@ -39,5 +39,6 @@ def learned_text(learned: Preparation, labels: Mapping[str, Sequence[str]]) -> s
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(shorten(name, 30) for name in names[:12])
+    quote = repr if any("," in name or name != name.strip() or not name for name in names[:12]) else str
+    shown = ", ".join(quote(shorten(name, 30)) for name in names[:12])
     return f"{shown} and {len(names) - 12} more" if len(names) > 12 else shown

@@ -41,6 +41,7 @@ ROWS = 40
 REASON = 60
 """So many characters of a reason."""
 _RANGE = re.compile(r"\s*(-?[0-9]{1,18})\.\.(-?[0-9]{1,18})\s*(,|$)")
+_BETWEEN = re.compile(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?\.\.[-+]?[0-9.]+(e[-+]?[0-9]+)?")
 
 
 def _parse_sweeps(ctx: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> dict[str, list[Any]]:
@@ -78,6 +79,8 @@ def _values(text: str) -> Iterator[Any]:
                 value, end = None, -1
             if end < 0 or text[end:].lstrip()[:1] not in ("", ","):
                 value, end = text.partition(",")[0].strip(), len(text.partition(",")[0])
+            if isinstance(value, str) and _BETWEEN.fullmatch(value):
+                raise DataflowError(f"'{value}': A..B are whole numbers; write others out, with commas: 0.05,0.1")
             if value == "":
                 raise DataflowError("a value is missing beside a comma")
             yield value

@@ -18,7 +18,7 @@ from dataflow.data.readers.opening import Origin, opened
 from dataflow.errors import DataError, counted, listed, nearest
 from dataflow.model.model import Model
 from dataflow.support.conversion import EntryError, TooLargeError, convert, finite, is_number, misfit
-from dataflow.support.texts import shorten
+from dataflow.support.texts import no_such_file, shorten
 
 ENDINGS = (".json", ".npz", ".csv")
 CSV_LIMIT = 32 * 2**20
@@ -72,7 +72,7 @@ def read_answer(path: Path, model: Model, after: int | None = None) -> Answer:
     ending = path.suffix.lower()
     if ending not in ENDINGS:
         if not path.exists():
-            raise DataError("there is no such file or folder; check the name", file=path)
+            raise DataError(no_such_file(path, "file or folder"), file=path)
         raise DataError(f"answers end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}", file=path)
     names = list(model.parameters)
     try:

@@ -20,6 +20,7 @@ from dataflow.model.model import Model
 from dataflow.registry import registry
 from dataflow.registry.hookspecs import hookimpl
 from dataflow.support.arguments import checked
+from dataflow.support.texts import no_such_file
 
 __all__ = ["load", "register_file_formats", "save"]
 
@@ -45,7 +46,7 @@ def load(
     ``shapes`` gives inputs other shapes than the file does, where the format leaves sizes open and what is computed
     from them has to be known: ``shapes={"x": ("n", 3, 640, 640)}`` for an ONNX file."""
     with limits or nullcontext(), nullcontext() if data_root is None else allow(Path(data_root)):
-        file_format = _format_of(path)
+        file_format = _format_of(path, reading=True)
         grant(size_of(path))
         options: dict[str, Any] = {"mmap": mmap} if file_format.maps else {}
         if shapes:
@@ -70,9 +71,15 @@ def register_file_formats() -> Iterable[FileFormat]:
     ]
 
 
-def _format_of(path: str | os.PathLike[str]) -> FileFormat:
+def _format_of(path: str | os.PathLike[str], *, reading: bool = False) -> FileFormat:
     try:
         chosen: FileFormat = registry.file_format(Path(path).suffix)
     except DataflowError as error:
-        raise error.at(file=path) from None
+        reason = error
+        if reading and "\0" not in os.fspath(path):
+            if os.path.isdir(path):
+                reason = FileFormatError("this is a folder, not a file")
+            elif not os.path.exists(path):
+                reason = FileFormatError(no_such_file(path))
+        raise reason.at(file=path) from None
     return chosen

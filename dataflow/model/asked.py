@@ -45,7 +45,7 @@ def asked_of(source: DataSource, graph: Graph, inputs: Collection[str] | None, c
 def lacking(source: DataSource | None, name: str, missing: Sequence[str]) -> DataError:
     """The error where a node needs inputs that are not given, with the columns that hold them."""
     columns = [] if source is None else source.columns_of(missing)
-    where = f"; a table has it as {listed(columns, 12)}" if columns else ""
+    where = f"; a table has {'it' if len(missing) == 1 else 'them'} as {listed(columns, 12)}" if columns else ""
     return DataError(f"'{name}' needs {missing_text(missing)}, which is not given{where}", node=name)
 
 

@@ -416,7 +416,7 @@ class Model:
     def target(self, of: str | None) -> str:
         """``of``, or the loss; a ``GraphError`` where there is neither."""
         if of is None and self.loss is None:
-            raise GraphError("the model has no loss; say of which node the gradient is taken, with of=")
+            raise GraphError("the model has no loss; say of which node the gradient is taken, with of= (--of NODE)")
         return of or str(self.loss)
 
     def taught(self, source: DataSource) -> DataSource:

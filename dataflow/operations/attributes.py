@@ -129,7 +129,9 @@ def bind(attributes: Mapping[str, Attribute], values: Mapping[str, Any], owner: 
             except DataflowError as error:
                 raise OpError(f"{owner}: {error.message}") from None
         elif attribute.required:
-            raise OpError(f"{owner}: attribute '{name}' ({attribute.type_text}) is missing")
+            raise OpError(
+                f"{owner}: attribute '{name}' ({attribute.type_text}) is missing; it is given by keyword, {name}=..."
+            )
         else:
             bound[name] = attribute.default
     return bound

@@ -104,6 +104,8 @@ class _ModelDirective(SphinxDirective):
             with number_format(self.options.get("digits"), exact="exact" in self.options):
                 return self.build(sources)
         except DataflowError as error:
+            if self.arguments:
+                error.at(file=self.arguments[0])
             logger.warning(sources.describe(error), location=self.get_location(), type="dataflow", subtype="model")
             return []
 

@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
-from dataflow.errors import cut
+from os import PathLike
+from pathlib import Path
+
+from dataflow.errors import closest, cut
+
+
+def no_such_file(path: str | PathLike[str], what: str = "file") -> str:
+    """The message of an error for a file that is not there, with one beside it that may be meant: of a like name before
+    the same ending, or with another ending. The folder is read for that, so that the path must be the user's own, and
+    none that a file names."""
+    path = Path(path)
+    try:
+        there = [path.with_name(entry.name) for entry in path.parent.iterdir()]
+    except (OSError, ValueError):
+        there = []
+    stems = closest(path.stem, [other.stem for other in there if other.suffix == path.suffix])
+    names = [f"{stem}{path.suffix}" for stem in stems]
+    names += sorted(other.name for other in there if other.stem == path.stem and other.suffix)
+    return f"there is no such {what}; " + (f"did you mean '{path.with_name(names[0])}'?" if names else "check the name")
 
 
 def matches(pattern: str, text: str) -> bool:

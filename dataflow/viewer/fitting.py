@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dataflow.viewer.numbers import entries
-from dataflow.viewer.pass_numbers import Pass, Passes
+from dataflow.viewer.pass_numbers import WHOLE_BATCH, Pass, Passes
 from dataflow.viewer.steps import Walk
 
 BUDGET = 150_000
@@ -47,5 +47,8 @@ def left_out(passes: Passes, kept: Sequence[Pass]) -> list[str]:
         choose = "--example takes one of them" if why else "--examples takes more, --example one of them"
         notes.append(f"the page has {shown} of the batch's {passes.examples:,} examples{why}; {choose}")
     if passes.examples > 1 and all(page_pass.example is not None for page_pass in kept):
-        notes.append("the batch as a whole, with its summed gradients, is not in the page")
+        why = (
+            f"of more than {WHOLE_BATCH} examples" if passes.examples > WHOLE_BATCH else "which would make it too large"
+        )
+        notes.append(f"the batch as a whole, {why}, is not in the page, nor are its summed gradients")
     return notes

@@ -80,7 +80,7 @@ def _settings(record: Mapping[str, Any]) -> list[list[str]]:
             value = ", ".join(str(used[key]) if key == "name" else f"{_words(key)} {used[key]}" for key in used)
         elif isinstance(value, list):
             value = ", ".join(map(str, value))
-        if value is not False and value != 0.0:
+        if value is not False and value != 0.0 and value != "" and (name, value) != ("sync_every", 1):
             rows.append([_words(name), "all examples" if value is None else "yes" if value is True else str(value)])
     return rows
 

@@ -16,7 +16,7 @@ from dataflow.analysis.gradient_check import ENTRIES, check_gradients, in_float6
 from dataflow.cli import main
 from dataflow.graph.subgraph import Subgraph
 from dataflow.model.digests import graph_digest, parameter_digest
-from dataflow.ops import cast, log, maximum, relu, scan, tanh, where
+from dataflow.ops import cast, log, maximum, relu, scan, softmax, tanh, where
 from dataflow.ops import sum as sum_
 
 PARAMETERS = ["W1", "b1", "W2", "b2"]
@@ -260,3 +260,26 @@ def test_the_command_says_how_much_it_could_not_compare(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["check", str(path)])
     assert done.exit_code == 0
     assert "\nAll gradients agree, as far as they could be compared: 2 undecided.\n\ngraph  " in done.stdout
+
+
+def test_the_sum_of_a_softmax_hides_nothing() -> None:
+    """It is always 1, so that the gradient of a plain sum is 0 whatever the rules say; the entries are weighted."""
+    graph = Graph()
+    x, W = graph.input("x", ("n", 3)), graph.parameter("W", (4, 3), init="he_normal")
+    graph.node("p", softmax(x @ W.T))
+    model = Model(graph, ["p"])
+    data = {"x": np.random.default_rng(0).normal(size=(5, 3))}
+    assert abs(model.gradients(of="p", wrt=["W"], data=data)["W"]).max() < 1e-15
+    report = check_gradients(model, "p", ["W", "x"], data)
+    assert report.ok
+    assert report.weighted
+    assert [(check.checked, check.undecided) for check in report.checks] == [(12, 0), (15, 0)]
+    assert min(check.digits for check in report.checks) > 6
+    assert min(check.precise_digits or 0 for check in report.checks) > 12
+    assert "p.weighted" not in model.graph  # the model stays as it was
+
+
+def test_what_no_path_leads_to_is_zero_to_the_last_bit() -> None:
+    report = check_gradients(xor(), "W1", ["W1", "b1"], XOR)
+    assert [(check.checked, check.undecided) for check in report.checks] == [(4, 0), (2, 0)]
+    assert report.checks[1].digits == float("inf")

@@ -71,7 +71,7 @@ def test_an_existing_file_is_kept_unless_forced(folder: Path) -> None:
     [
         (
             ["new.toml", "--data", "wine.csv"],
-            "say which column to predict with --target; available: 'alcalinity_of_ash'",
+            "say which column to predict with --target; available: 'alcohol', 'malic_acid'",
         ),
         (
             ["new.toml", "--data", "wine.csv", "--target", "Alcohol"],

@@ -134,7 +134,7 @@ def test_columns_to_carry_over_are_looked_for_in_the_whole_table(folder, more):
     said = call("predict", "m.toml", *more, "--columns", "ID", status=1)
     assert said.stderr.endswith("t.csv:1: unknown column 'ID'; did you mean 'id'?\n")
     said = call("predict", "m.toml", *more, "--columns", "zzz", status=1)
-    assert said.stderr.endswith("t.csv:1: unknown column 'zzz'; available: 'a', 'b', 'id', 'kind'\n")
+    assert said.stderr.endswith("t.csv:1: unknown column 'zzz'; available: 'id', 'a', 'b', 'kind'\n")
 
 
 def test_standard_input_teaches_and_carries_over(folder):

@@ -270,7 +270,7 @@ def test_only_csv_has_a_decimal_sign_to_declare(tmp_path):
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"x": "p0:p9"}, r":1: unknown column 'p9'; available: 'label', 'p0', 'p1'"),
+        ({"x": "p0:p9"}, r":1: unknown column 'p9'; available: 'p0', 'p1', 'label'"),
         ({"x": "p1:p0"}, r":1: the range 'p1:p0' runs backwards"),
         ({"x": ["p0", "label"], "y": "lable"}, r":1: unknown column 'lable'; did you mean 'label'\?"),
         ({"x": "p0"}, r"input 'x' has 2 columns, 1 found \(p0\)"),
@@ -329,7 +329,7 @@ JSON_FAULTS = {
         '[{"x0": 1, "x1": 2}, {"x0": 1, "x1": null}]',
         r"column 'x1' of row 2: the cell is missing",
     ),
-    "deep": ("[" * 100_000, r"is nested too deep|is not JSON"),
+    "deep": ("[" * 100_000, "is nested too deep"),
     "deep numbers": ('{"x": ' + "[" * 200 + "1" + "]" * 200 + "}", r"lists are nested more than 32 deep"),
     "digits": ('{"x": [[1, ' + "9" * 5000 + "]]}", r"a whole number of thousands of digits"),
     "large": ('{"x": [[1, ' + "9" * 400 + "]]}", r"'x' at \[0, 1\]: 9{37}\.\.\. does not fit float64"),

@@ -140,7 +140,7 @@ def test_engines_are_tried_in_order(monkeypatch):
 
     chosen = find_engine("svg", "graphviz-pure").command[0]
     monkeypatch.setattr(engines.shutil, "which", lambda name, path=None: "/bin/dot" if name == "dot" else chosen)
-    monkeypatch.setattr(engines, "find_spec", lambda name: object())
+    monkeypatch.setattr(engines, "why_unusable", lambda: "")
     monkeypatch.setattr(dot_command, "DOT_BINARY", Path("mine"))
     assert [engine.name for engine in engines.engines()] == [*("graphviz-pure", "dot", "pygraphviz", "graphviz-pure")]
     monkeypatch.setattr(dot_command, "DOT_BINARY", Path("dot"))
@@ -153,6 +153,20 @@ def test_an_engine_that_is_not_there(xor):
         dataflow.draw(xor, engine="neat").render("svg")
     with pytest.raises(MissingExtraError, match="graphviz-pure writes no PDF"):
         dataflow.draw(xor, engine="graphviz-pure").render("pdf")
+
+
+def test_pygraphviz_without_a_library_that_it_needs(tmp_path, xor, monkeypatch):
+    """An engine that is installed and cannot be imported is passed over, and says why where it is asked for."""
+    (tmp_path / "pygraphviz.py").write_text("raise ImportError('libcairo.so.2: no such file')", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "pygraphviz", raising=False)
+    engines.why_unusable.cache_clear()
+    try:
+        assert "pygraphviz" not in [engine.name for engine in engines.engines()]
+        with pytest.raises(MissingExtraError, match=r"^pygraphviz is installed, .* here: libcairo.so.2: no such file$"):
+            dataflow.draw(xor, engine="pygraphviz").render("svg")
+    finally:
+        engines.why_unusable.cache_clear()
 
 
 def script(tmp_path: Path, text: str) -> str:
@@ -177,6 +191,8 @@ def test_layout_is_stopped_at_its_time_limit(tmp_path, xor):
     ("text", "words"),
     [
         ("echo broken >&2; exit 3", "failed: broken"),
+        ("echo first; seq 1 500; echo last >&2; exit 3", "failed: last$"),
+        ("(echo first; seq 1 500; echo last) >&2; exit 3", "failed: first 1 2 .* 500 last$"),
         ("exit 0", "failed: status 0"),
         ("echo '<svg'", "cannot be read"),
     ],

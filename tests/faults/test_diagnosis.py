@@ -346,7 +346,7 @@ def test_to_how_many_decimals(tmp_path: Path, content: str, decimals: int | None
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.json", '{"W3": 1}', r"a\.json: unknown parameter 'W3'; available: 'W1', 'W2', 'b1', 'b2'"),
+        ("a.json", '{"W3": 1}', r"a\.json: unknown parameter 'W3'; available: 'W1', 'b1', 'W2', 'b2'"),
         ("a.json", '{"W1": [1, 2]}', r"a\.json: 'W1' has the shape \[2, 2\], an array of \[2\] is given"),
         ("a.json", '{"W1": [[1, null], [1, 2]]}', r"a\.json: 'W1' at \[0, 1\]: the cell is missing \(null\)"),
         ("a.json", "[1]", r"a\.json: expected an object such as"),

@@ -207,7 +207,7 @@ def test_on_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     record = dataflow.load("t.msgpack").training
     assert record["early_stopping"] == {"patience": 3, "min_delta": 0.0}
     best = record["best"]["epoch"]
-    assert f"\n\nthe best epoch, {best}, is the result: loss " in done.stdout
+    assert f"\n\nthe best epoch, {best}, is the result, as the 3 after it were no better: loss " in done.stdout
     done = CliRunner().invoke(main, ["train", "net.toml", "--early-stopping.metric=accuracy", "--json"])
     found = json.loads(done.stdout)
     assert found["best_epoch"] == int(np.argmax(found["metrics"]["accuracy"])) + 1

@@ -133,9 +133,9 @@ def test_an_op_is_found_whatever_its_case():
 
 def test_an_option_is_found_whatever_its_case():
     result = CliRunner().invoke(main, ["run", "m.toml", "--DATA", "x.csv"])
-    assert "--data" in result.stderr.partition("Did you mean")[2]
+    assert "--data" in result.stderr.partition("did you mean")[2]
     result = CliRunner().invoke(main, ["run", "m.toml", "--OF", "x"])
-    assert "--of" in result.stderr.partition("Did you mean")[2]
+    assert "--of" in result.stderr.partition("did you mean")[2]
 
 
 UNSET = {

@@ -478,7 +478,7 @@ def test_bad_lines(line: str, text: str) -> None:
         ({"clip": {"norm": math.nan}}, "clip.norm is a number above 0, not nan"),
         ({"clip": {"norm": -1}}, "clip.norm is a number above 0, not -1"),
         ({"accumulate": 0}, "accumulate is a whole number, 1 or more, not 0"),
-        ({"frozen": ["W3"]}, "frozen: no parameter is called 'W3'; available: 'W1', 'W2'"),
+        ({"frozen": ["W3"]}, "frozen: no parameter is called 'W3'; available: 'W1', 'b1', 'W2', 'b2'"),
         ({"frozen": ["*"]}, "every parameter is frozen"),
         ({"schedule": {"warmup": 1}}, 'a schedule is a name, such as "cosine", or has one'),
         ({"schedule": 3}, "train: schedule takes text or a mapping by name or a Schedule or None, not 3"),

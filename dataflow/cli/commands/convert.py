@@ -77,7 +77,9 @@ def _save_what_loads(model: Model, target: Path, force: bool) -> None:
     cannot be loaded."""
     written = target.with_name(f".{target.stem}-{secrets.token_hex(4)}{target.suffix}")
     try:
-        save(model, written)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is told is told of the target, once it is to be written
+            save(model, written)
         load(written)
         if target.exists() and not force and target.read_bytes() != written.read_bytes():
             _check_replaceable(target, written)

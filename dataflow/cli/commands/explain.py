@@ -81,13 +81,14 @@ def _parse_width(ctx: click.Context, option: click.Parameter, value: str | None)
 )
 @click.option(
     "--order",
+    multiple=True,
     metavar="NAME,...",
     callback=common.split_names,
     help="Accumulate by eliminating the inner nodes in this order, and compare what that costs.",
 )
 @common.notation_option
 @click.option("--symbolic", is_flag=True, help="The derivation in symbols; LaTeX unless --format is given.")
-@click.option("--output", type=FILE, metavar="FILE", help="Write it to a file instead of printing it.")
+@click.option("-o", "--output", type=FILE, metavar="FILE", help="Write it to a file instead of printing it.")
 @common.data_options
 @parameters_option
 @common.number_options

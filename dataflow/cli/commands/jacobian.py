@@ -40,7 +40,7 @@ LIMIT = 2**33
 @common.wrt_option("With respect to these inputs, parameters or nodes", required=True)
 @common.data_options
 @parameters_option
-@click.option("--output", type=FILE, metavar="FILE", help="Write the matrix to a file: .csv, .json or .npz.")
+@click.option("-o", "--output", type=FILE, metavar="FILE", help="Write the matrix to a file: .csv, .json or .npz.")
 @common.backend_option
 @common.number_options
 @common.output_options

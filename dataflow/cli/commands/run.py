@@ -40,7 +40,9 @@ ROWS = 300
 @parameters_option
 @common.of_option
 @common.names_option
-@click.option("--output", type=FILE, metavar="FILE", help="Write the outputs, a row per example: .csv, .json or .npz.")
+@click.option(
+    "-o", "--output", type=FILE, metavar="FILE", help="Write the outputs, a row per example: .csv, .json or .npz."
+)
 @common.backend_option
 @common.number_options
 @common.output_options

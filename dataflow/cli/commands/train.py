@@ -283,4 +283,6 @@ def _summary(model: Model, history: History) -> str:
         f"{name.replace('_', ' ')} {number_text(values[chosen - 1], 12)}" for name, values in columns.items()
     )
     what = "final" if history.best_epoch is None else f"the best epoch, {chosen}, is the result"
+    if (after := count - chosen) > 0:
+        what += f", as the {after} after it were no better" if after > 1 else ", as the one after it was no better"
     return f"{heading}\n\n{table(headers, rows)}\n\n{what}: {result}"

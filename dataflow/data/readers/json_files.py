@@ -17,6 +17,9 @@ from dataflow.support.texts import shorten
 JSON_LIMIT = 32 * 2**20
 """The longest JSON file in bytes."""
 
+DEEPEST = 1000
+"""More brackets than this are never open at once, though some versions of Python read them."""
+
 # What Python takes for what is behind each mark.
 _JSON_COSTS = {b"[": 72, b"{": 72, b",": 8, b":": 100, b'"': 32, b".": 24, b"e": 24, b"E": 24}
 
@@ -52,6 +55,8 @@ def parse_json(text: str, number: Callable[[str], float] | None = None) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_unique, parse_float=read)
     except json.JSONDecodeError as error:
+        if _depth(text[: error.pos]) > DEEPEST:
+            raise DataError("is nested too deep") from None
         raise DataError(f"is not JSON: {error.msg}", line=error.lineno, column=error.colno) from None
     except TooLargeError as error:
         offset = text.find(written := str(error))
@@ -64,6 +69,11 @@ def parse_json(text: str, number: Callable[[str], float] | None = None) -> Any:
 
 
 # ------------------------------------------------------------------------------------------------ internals
+
+
+def _depth(text: str) -> int:
+    """How many brackets are open at the end of a text, give or take those in strings."""
+    return text.count("[") + text.count("{") - text.count("]") - text.count("}")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

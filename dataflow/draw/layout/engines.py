@@ -14,10 +14,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-from dataflow.errors import DataflowError, GraphError, MissingExtraError, listed
+from dataflow.errors import DataflowError, GraphError, MissingExtraError, cut, listed
 
 LONGEST = 10**6
 """Seconds that are as good as no limit; the system counts no further than some hundred years."""
@@ -60,7 +62,8 @@ class Engine:
             except OSError as error:
                 raise DataflowError(f"the layout engine {self.command[0]} cannot be run: {error.strerror}") from None
         if done.returncode or not done.stdout:
-            reason = " ".join(done.stderr.decode("utf-8", "replace").split())[-300:] or f"status {done.returncode}"
+            said = " ".join(done.stderr.decode("utf-8", "replace").split())
+            reason = cut(said, 300, end=150, mark=" ... ") or f"status {done.returncode}"
             raise DataflowError(f"the layout engine {self.name} failed: {reason}")
         return done.stdout
 
@@ -92,16 +95,28 @@ def engines() -> Iterator[Engine]:
         yield _chosen(os.fspath(dot_command.DOT_BINARY))
     if (dot := shutil.which("dot")) is not None:
         yield Engine("dot", (dot,))
-    if find_spec(PYGRAPHVIZ) is not None:
+    if not why_unusable():
         yield _pygraphviz()
     if (pure := _pure_path()) is not None:
         yield _pure(pure)
 
 
+@cache
+def why_unusable() -> str:
+    """Why pygraphviz cannot be used here: it is not installed, or lacks a library of the system; nothing if it can."""
+    try:
+        import_module(PYGRAPHVIZ)
+    except (ImportError, OSError) as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == PYGRAPHVIZ:
+            return "pygraphviz is not installed; install dataflow-autodiff[render]"
+        return f"pygraphviz is installed, and cannot be imported here: {error}"
+    return ""
+
+
 def _chosen(name: str) -> Engine:
     if name == PYGRAPHVIZ:
-        if find_spec(PYGRAPHVIZ) is None:
-            raise MissingExtraError("pygraphviz is not installed; install dataflow-autodiff[render]")
+        if reason := why_unusable():
+            raise MissingExtraError(reason)
         return _pygraphviz()
     program = _pure_path() if name == PURE else shutil.which(name)
     if program is None:

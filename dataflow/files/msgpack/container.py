@@ -75,6 +75,7 @@ from dataflow.files.msgpack.scan import shown
 from dataflow.limits import current
 from dataflow.support.arrays import fixed
 from dataflow.support.atomic import replace_file
+from dataflow.support.texts import no_such_file
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Path = str | os.PathLike[str]
@@ -222,7 +223,7 @@ def reading(path: Path) -> Iterator[tuple[io.FileIO, int]]:
         error.at(file=path)
         raise
     except FileNotFoundError:
-        raise FileFormatError("there is no such file; check the name", file=path) from None
+        raise FileFormatError(no_such_file(path), file=path) from None
     except PermissionError:
         raise FileFormatError("permission denied; make the file readable", file=path) from None
     except MemoryError:

@@ -28,7 +28,8 @@ PREFIX = 64
 BIN_LIMIT = 2**32 - 1
 """The longest payload of one msgpack ``bin``."""
 DTYPES = {dtype.newbyteorder("<").str: dtype.newbyteorder("<") for dtype in shapes.DTYPES.values()}
-DAMAGED = "the file is damaged: take a copy or save it again"
+AGAIN = "copy it again from where it came, or save it again"
+DAMAGED = f"the file is damaged; {AGAIN}"
 
 _MAGIC = b"\x85\xa6format\xa8dataflow\xa7version\xce"
 _LENGTH, _CRC32, _HEADER = b"\xa6length\xcf", b"\xa5crc32\xce", b"\xa6header"
@@ -164,7 +165,7 @@ def wrong(name: str, expected: str, found: object) -> FileFormatError:
 
 def cut_off(expected: int, found: int) -> FileFormatError:
     """The error for a file of ``found`` bytes."""
-    return FileFormatError(f"expected at least {expected} bytes, found {found}; the file is cut off: take a copy")
+    return FileFormatError(f"expected at least {expected} bytes, found {found}; the file is cut off; {AGAIN}")
 
 
 def _encode_row(packer: msgpack.Packer, name: str, array: np.ndarray[Any, Any]) -> tuple[bytes, bytes, int]:

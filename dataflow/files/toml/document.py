@@ -7,13 +7,12 @@ import re
 import stat
 import tomllib
 from os import PathLike, fspath
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from dataflow.data.readers.opening import utf16
-from dataflow.errors import DataflowError, FileFormatError, closest
+from dataflow.errors import DataflowError, FileFormatError
 from dataflow.files.toml.places import (
     DuplicateError,
     Entry,
@@ -28,7 +27,7 @@ from dataflow.files.toml.places import (
 from dataflow.files.toml.syntax_hints import advise, unquoted_key
 from dataflow.limits import advice, current, most_decoded
 from dataflow.support.conversion import LARGE_NUMBER, TooLargeError, finite, misfit
-from dataflow.support.texts import shorten
+from dataflow.support.texts import no_such_file, shorten
 
 MAX_DEPTH = 64
 """How deep arrays and inline tables may be nested, and how many parts a dotted key may have."""
@@ -125,7 +124,7 @@ def read_toml(path: str | PathLike[str]) -> Document:
             # no more than there is: Python makes room for all that it is asked for
             content = stream.read(min(most, status.st_size) + 1)
     except FileNotFoundError:
-        raise FileFormatError(f"there is no such file{_similar(Path(file))}", file=file) from None
+        raise FileFormatError(no_such_file(file), file=file) from None
     except IsADirectoryError:
         raise FileFormatError("this is a folder, not a file", file=file) from None
     except PermissionError:
@@ -246,13 +245,3 @@ def _not_utf8(content: bytes, start: int, file: str) -> FileFormatError:
     line, column = content.count(b"\n", 0, start) + 1, len(content[line_start:start].decode("utf-8")) + 1
     message = f"the text is not UTF-8: the byte 0x{content[start]:02x}; save it as UTF-8"
     return FileFormatError(message, file=file, line=line, column=column)
-
-
-def _similar(path: Path) -> str:
-    """A file beside ``path`` that may be meant."""
-    try:
-        names = [entry.name for entry in path.parent.iterdir()]
-    except (OSError, ValueError):
-        return ""
-    close = closest(path.name, names)
-    return f"; did you mean '{path.with_name(close[0])}'?" if close else ""

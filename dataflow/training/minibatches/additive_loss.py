@@ -100,15 +100,16 @@ class _Kinds:
         if Kind.ROWS in kinds:
             if not set(kinds) <= {Kind.ROWS, Kind.COMMON}:
                 raise self._mixed(op, operands, place)
-            return self._of_rows(op, operands, attributes, bool(axes), place)
+            return self._of_rows(op, operands, attributes, shape, place)
         if axes:
             raise self._mixed(op, operands, place)  # what all examples make, given to each
         return self._of_totals(op, operands, kinds, place)
 
-    def _of_rows(self, op: Op, operands: Sequence[Any], attributes: Mapping[str, Any], keeps: bool, place: str) -> Kind:
-        first = operands[0]
-        shape: Shape = getattr(first, "shape", ())
-        along = self._axes(shape)
+    def _of_rows(
+        self, op: Op, operands: Sequence[Any], attributes: Mapping[str, Any], result: Shape, place: str
+    ) -> Kind:
+        shape: Shape = getattr(operands[0], "shape", ())
+        along, keeps = self._axes(shape), bool(self._axes(result))
         if op is engine_ops.index and not _takes_all(parse_key(attributes["key"]), along):
             raise self._mixed(op, operands, place)
         if op is engine_ops.matmul:
@@ -117,7 +118,10 @@ class _Kinds:
         elif op is engine_ops.sum_to and not keeps:
             return Kind.TOTAL
         elif "axis" in attributes and not op.elementwise:
-            chosen = normalize_axes(attributes["axis"], len(shape))
+            if len(result) > len(shape):  # a new axis, which is counted in the result
+                chosen, along = normalize_axes(attributes["axis"], len(result)), self._axes(result)
+            else:
+                chosen = normalize_axes(attributes["axis"], len(shape))
             if any(axis in chosen for axis in along):
                 if op.shape_only and not keeps:
                     return Kind.COUNT

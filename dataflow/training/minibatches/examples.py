@@ -140,7 +140,7 @@ def checked_arrays(
     if missing:
         lacking = f"{plural('input', len(missing))} {listed(missing)}"
         columns = [] if source is None else source.columns_of(missing)
-        where = f"; a table has it as {listed(columns, 12)}" if columns else ""
+        where = f"; a table has {'it' if len(missing) == 1 else 'them'} as {listed(columns, 12)}" if columns else ""
         raise DataError(f"the loss needs the {lacking}, which the data lacks{where}")
     return {name: arrays[name] for name in needed}
 

@@ -212,7 +212,7 @@ def test_columns_of_one_name_in_a_frame():
         ('{"x": 1}\n\n[1]\n', r":3: a row is a mapping"),
         ('{"x": 1, "x": 2}\n', r":1: the key 'x' stands twice"),
         ('{"x": 1}\n{"x": {}}\n', r":2: column 'x': a number or a text is expected, \{\} found"),
-        ('{"x": ' + "[" * 100_000, r":1: is nested too deep|:1:\d+: is not JSON"),
+        ('{"x": ' + "[" * 100_000, ":1: is nested too deep"),
     ],
 )
 def test_json_lines_that_are_none(tmp_path, text, message):

@@ -239,6 +239,7 @@ def test_training_state_that_is_no_plain_data_is_refused(tmp_path: Path, trainin
 def test_unknown_endings(tmp_path: Path, name: str) -> None:
     with pytest.raises(dataflow.FileFormatError, match=rf"{name}.*\.msgpack"):
         dataflow.save(example(), tmp_path / name)
+    (tmp_path / name).write_bytes(b"")
     with pytest.raises(dataflow.FileFormatError, match=rf"{name}.*\.msgpack"):
         dataflow.load(tmp_path / name)
 

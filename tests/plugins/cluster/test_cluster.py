@@ -19,7 +19,22 @@ from checkout import MODELS
 import dataflow
 from dataflow import Graph, MissingExtraError, Model, NonFiniteError, StopTraining, TrainingError
 from dataflow.backends.cluster import Part, Task, Workers, open_workers
-from dataflow.ops import batch_norm, cumsum, dropout, exp, mean, mse, relu
+from dataflow.ops import (
+    batch_norm,
+    cast,
+    cross_entropy,
+    cumsum,
+    dropout,
+    exp,
+    expand_dims,
+    log_softmax,
+    mean,
+    mse,
+    nll,
+    one_hot,
+    relu,
+    stack,
+)
 from dataflow.ops import max as max_of
 from dataflow.ops import sum as sum_of
 from dataflow.training.minibatches.additive_loss import is_mean
@@ -124,6 +139,34 @@ def test_what_mixes_examples_is_refused(mixes: Any) -> None:
     assert is_mean(*squares(lambda x: mean(x * x) + 1))
     with pytest.raises(TrainingError, match="mixes examples"):
         is_mean(*squares(mixes))
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda x, k, **how: cross_entropy(x, k, **how),
+        lambda x, k, **how: cross_entropy(x, k, ignore_index=1, smoothing=0.1, **how),
+        lambda x, k, **how: nll(log_softmax(x), k, **how),
+        lambda x, k, **how: mse(stack(x[:, 0], x[:, 1], axis=-1), one_hot(k, classes=2), **how),
+        lambda x, k, **how: mse(stack(x, x, axis=0), expand_dims(one_hot(k, classes=3), axis=0), **how),
+        lambda x, k, **how: mse(x[:, :1], expand_dims(cast(k, dtype="float64"), axis=-1), **how),
+    ],
+)
+def test_labels_by_number_are_shared_among_workers(loss: Any, reduction: str) -> None:
+    """A new axis is counted in the result, so that the last one is not that of the examples. The parts' gradients,
+    added, are those of the whole minibatch in one process."""
+    graph = Graph("net")
+    x, k = graph.input("x", ("n", 4)), graph.input("k", ("n",), "int64")
+    W = graph.parameter("W", (3, 4), init="he_normal")
+    graph.node("loss", loss(x @ W.T, k, reduction=reduction))
+    rng = np.random.default_rng(0)
+    data = {"x": rng.normal(size=(10, 4)), "k": rng.integers(0, 2, 10)}
+    alone, together = (Model(graph, [], "loss") for _ in range(2))
+    settings: dict[str, Any] = {"epochs": 3, "batch_size": 5, "learning_rate": 0.1}
+    dataflow.train(alone, data, **settings)
+    dataflow.train(together, data, cluster=Here(2), **settings)
+    np.testing.assert_allclose(together.parameters["W"], alone.parameters["W"], rtol=1e-12)
 
 
 def squares(make: Any) -> tuple[Graph, str]:

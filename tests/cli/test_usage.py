@@ -1,0 +1,110 @@
+"""Wrong calls: each is told in one line that says what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from checkout import MODELS
+from click.testing import CliRunner
+
+from dataflow.cli.group import COMMANDS, main
+from dataflow.errors import closest
+
+XOR = str(MODELS / "xor.toml")
+
+
+def told(*words: str, status: int = 2) -> str:
+    """What is told of a wrong call, which is one line."""
+    done = CliRunner().invoke(main, list(words), prog_name="dataflow")
+    assert (done.exit_code, done.stdout) == (status, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("Error: ")
+    return line.removeprefix("Error: ")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_option_that_no_command_has(name: str) -> None:
+    assert told(name, "--qqqq") == f"unknown option '--qqqq'; 'dataflow {name} -h' shows how it is called"
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS.keys() - {"ops", "plugins", "diff"}))
+def test_what_is_missing_is_named(name: str) -> None:
+    line = told(name)
+    assert " is missing; " in line
+    assert line.endswith(f"'dataflow {name} -h' shows how it is called")
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["run", XOR, "--epochs", "3"], "unknown option '--epochs'; it is an option of 'train'"),
+        (["run", XOR, "--verison"], "unknown option '--verison'; 'dataflow run -h' shows how it is called"),
+        (["train", XOR, "--lr", "0.1"], "unknown option '--lr'; did you mean '--learning-rate'?"),
+        (["train", XOR, "--bs", "2"], "unknown option '--bs'; did you mean '--batch-size'?"),
+        (["jacobian", XOR, "--wrt", "W1"], "--of NODE is missing; 'dataflow jacobian -h' shows how it is called"),
+        (["completion"], "{bash|zsh|fish} is missing; 'dataflow completion -h' shows how it is called"),
+        (
+            ["plugins", "foo"],
+            "Got unexpected extra argument (foo); 'dataflow plugins -h' shows how it is called",
+        ),
+        (["run", XOR, "--digits", "99"], "Invalid value for '--digits': 99 is not in the range 1<=x<=17"),
+        (
+            ["train", XOR, "--sweep", "lr=1,2"],
+            "Invalid value for '--sweep': there is no option 'lr' to sweep; did you mean 'learning_rate'?",
+        ),
+        (
+            ["train", XOR, "--sweep", "learning_rate=0.1..1"],
+            "Invalid value for '--sweep': '0.1..1': A..B are whole numbers; write others out, with commas: 0.05,0.1",
+        ),
+    ],
+)
+def test_what_to_do_is_said(words: list[str], line: str) -> None:
+    assert told(*words) == line
+
+
+def test_initials_stand_for_words() -> None:
+    assert closest("lr", ["learning_rate", "plot", "clr"]) == ["learning_rate"]
+    assert closest("BS", ["batch-size", "bar"]) == ["batch-size"]
+    assert closest("plt", ["plot", "loss"]) == ["plot"]  # one word has no initials
+    assert closest("l", ["learning_rate"]) == []
+
+
+def test_names_of_an_order_have_several_letters() -> None:
+    done = CliRunner().invoke(main, ["explain", XOR, "--wrt", "W1", "--example", "3", "--order", "yhat,h,z"])
+    assert done.exit_code == 0
+    assert "In the order ŷ, h, z: 14 multiplications" in done.stdout
+    assert "'foo' is not an inner vertex" in told("explain", XOR, "--wrt", "W1", "--order", "foo", status=1)
+
+
+@pytest.mark.parametrize("words", [["run"], ["jacobian", "--of", "yhat", "--wrt", "W1"], ["explain", "--wrt", "W1"]])
+def test_o_is_the_output_everywhere(words: list[str], tmp_path: Path) -> None:
+    target = tmp_path / ("a.csv" if words[0] != "explain" else "a.txt")
+    assert CliRunner().invoke(main, [words[0], XOR, *words[1:], "-o", str(target)]).exit_code == 0
+    assert target.stat().st_size
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    """What is meant is looked for by what stands before the ending, which alone makes no two names alike."""
+    for name in ("line.toml", "tables"):
+        (tmp_path / name).write_text("")
+    missing = {
+        "lime.toml": "; did you mean '{}/line.toml'?",
+        "nope.toml": "; check the name",
+        "line.msgpack": "; did you mean '{}/line.toml'?",
+        "line.tml": "; did you mean '{}/line.toml'?",
+        "nothing": "; check the name",
+    }
+    for name, hint in missing.items():
+        line = told("run", str(tmp_path / name), status=1)
+        assert line == f"{tmp_path / name}: there is no such file{hint.format(tmp_path)}"
+    assert told("run", str(tmp_path), status=1) == f"{tmp_path}: this is a folder, not a file"
+
+
+def test_convert_that_keeps_a_file_says_nothing_else(tmp_path: Path) -> None:
+    trained = tmp_path / "a.msgpack"
+    assert CliRunner().invoke(main, ["train", XOR, "--epochs", "1", "-o", str(trained)]).exit_code == 0
+    (tmp_path / "a.toml").write_text("# mine\n")
+    assert "--force replaces it" in told("convert", str(trained), str(tmp_path / "a.toml"), status=1)
+    done = CliRunner().invoke(main, ["convert", str(trained), str(tmp_path / "a.toml"), "--force"])
+    assert done.stderr.startswith("Warning: TOML holds the model, not the state")
