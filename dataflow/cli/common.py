@@ -247,9 +247,11 @@ def gather(session: Session, model: Model, given: Given, *, whole: bool = False)
     return inputs
 
 
-def load_model(path: Path, shapes: Mapping[str, Sequence[int | str]] | None = None) -> Model:
+def load_model(
+    path: Path, shapes: Mapping[str, Sequence[int | str]] | None = None, constants: Mapping[str, Any] | None = None
+) -> Model:
     """Load the model, as ``--parameters`` says. A ``FileFormatError`` where the command would replace data of its."""
-    model = load(path, shapes=shapes)
+    model = load(path, shapes=shapes, constants=constants)
     take_given_parameters(model)
     with suppress(DataError):  # a folder that is not allowed: nothing is read there
         declared = None if model.data is None else model.data.path()

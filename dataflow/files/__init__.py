@@ -33,6 +33,7 @@ def load(
     mmap: bool | Literal["auto"] = "auto",
     data_root: str | os.PathLike[str] | None = None,
     shapes: Mapping[str, Sequence[int | str]] | None = None,
+    constants: Mapping[str, Any] | None = None,
 ) -> Model:
     """The model in a file: ``.toml``, ``.msgpack``, or an ending that a plugin adds. Every fault of the file is a
     ``DataflowError`` that names it. ``limits`` says how much is read of a file that is trusted, if more than usual.
@@ -44,15 +45,17 @@ def load(
     The data that the file names lie in its own folder, or in ``data_root``.
 
     ``shapes`` gives inputs other shapes than the file does, where the format leaves sizes open and what is computed
-    from them has to be known: ``shapes={"x": ("n", 3, 640, 640)}`` for an ONNX file."""
+    from them has to be known: ``shapes={"x": ("n", 3, 640, 640)}`` for an ONNX file. ``constants`` gives inputs of
+    such a file values that they keep, so that what is chosen by them, such as a branch, is chosen now."""
     with limits or nullcontext(), nullcontext() if data_root is None else allow(Path(data_root)):
         file_format = _format_of(path, reading=True)
         grant(size_of(path))
         options: dict[str, Any] = {"mmap": mmap} if file_format.maps else {}
-        if shapes:
-            if not file_format.shapes:
-                raise FileFormatError(f"a file of the format {file_format.name} says its shapes itself", file=path)
-            options["shapes"] = shapes
+        fixed = {"shapes": shapes, "constants": constants}
+        for what, given in fixed.items():
+            if given and not file_format.shapes:
+                raise FileFormatError(f"a file of the format {file_format.name} says its {what} itself", file=path)
+            options |= {what: given} if given else {}
         return file_format.load(Path(path), **options)
 
 

@@ -23,7 +23,7 @@ class FileFormat:
     maps: bool = False
     """Whether ``load`` takes ``mmap`` as ``dataflow.load`` does."""
     shapes: bool = False
-    """Whether ``load`` takes ``shapes`` as ``dataflow.load`` does."""
+    """Whether ``load`` takes ``shapes`` and ``constants`` as ``dataflow.load`` does."""
 
     def __post_init__(self) -> None:
         for ending in self.endings:

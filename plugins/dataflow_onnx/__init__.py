@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from dataflow import FileFormat, Model, hookimpl
 
@@ -14,10 +15,14 @@ def register_file_formats() -> Iterable[FileFormat]:
     return [FileFormat("onnx", (".onnx",), _load, _save, shapes=True)]
 
 
-def _load(path: Path, shapes: Mapping[str, Sequence[int | str]] | None = None) -> Model:
+def _load(
+    path: Path,
+    shapes: Mapping[str, Sequence[int | str]] | None = None,
+    constants: Mapping[str, Any] | None = None,
+) -> Model:
     from dataflow_onnx.load import load_onnx
 
-    return load_onnx(path, shapes)
+    return load_onnx(path, shapes, constants)
 
 
 def _save(model: Model, path: Path) -> None:

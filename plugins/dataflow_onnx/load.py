@@ -15,6 +15,7 @@ from dataflow.files.msgpack.container import reading
 from dataflow.graph.graph import Graph
 from dataflow.model.model import Model
 from dataflow.shapes import format_shape
+from dataflow.support.conversion import EntryError, convert
 
 try:
     import onnx
@@ -30,17 +31,17 @@ from dataflow_onnx.supported import ML, check_supported
 from dataflow_onnx.tensors import array_of, dtype_of
 from dataflow_onnx.texts import Texts
 from dataflow_onnx.translate import Scope, Translator
+from dataflow_onnx.weights import take_weights
 
 OLDEST = 7
-_WEIGHTS = (onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE)
 
 
 Shapes = Mapping[str, Sequence[int | str]]
 
 
-def load_onnx(path: Path, shapes: Shapes | None = None) -> Model:
-    """The model in an ONNX file, with inputs of the given shapes in place of the file's. Every fault of the file is a
-    ``DataflowError`` of one line that names it."""
+def load_onnx(path: Path, shapes: Shapes | None = None, constants: Mapping[str, Any] | None = None) -> Model:
+    """The model in an ONNX file, with inputs of the given shapes in place of the file's, and inputs that keep the
+    values given. Every fault of the file is a ``DataflowError`` of one line that names it."""
     try:
         with reading(path) as (file, _):
             data = file.readall()
@@ -50,8 +51,10 @@ def load_onnx(path: Path, shapes: Shapes | None = None) -> Model:
         except DecodeError:
             raise FileFormatError("the file is no ONNX model, or it is damaged") from None
         folder = path.absolute().parent
-        kept = None if shapes else kept_model(proto, folder)
-        return build_model(proto, folder, shapes=shapes) if kept is None else kept
+        kept = None if shapes or constants else kept_model(proto, folder)
+        if kept is not None:
+            return kept
+        return build_model(proto, folder, known=_constants(proto, constants or {}), shapes=shapes)
     except DataflowError as error:
         raise error.at(file=path) from None
 
@@ -94,8 +97,7 @@ def build_model(
         trained = array.dtype.name in ("float32", "float64") and array.ndim > 0
         scope[tensor.name] = Operand(tensor.name, array=array, trained=trained)
     nodes = list(proto.graph.node)
-    if not any(operand and operand.trained for operand in scope.values()):
-        nodes = _take_weights(nodes, folder, scope)
+    nodes = take_weights(nodes, folder, scope)
     if proto.graph.sparse_initializer:
         raise FileFormatError("sparse initializers are not supported")
     open_shapes = dict(shapes or {})
@@ -131,6 +133,30 @@ def build_model(
     return Model(graph, outputs, doc=proto.doc_string[:10_000])
 
 
+def _constants(proto: onnx.ModelProto, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Values for inputs, by the names that these have in either, as arrays by their ONNX names."""
+    initializers = {tensor.name for tensor in proto.graph.initializer}
+    inputs = {entry.name: entry for entry in proto.graph.input if entry.name not in initializers}
+    by_name = {Names().identifier(name): name for name in inputs} | {name: name for name in inputs}
+    known = {}
+    for name, value in given.items():
+        if name not in by_name:
+            raise DataError(f"a constant is given for '{name}', which is no input{nearest(name, inputs)}")
+        kind = inputs[by_name[name]].type.tensor_type
+        try:
+            array = convert(value, dtype_of(kind.elem_type))
+        except EntryError as error:
+            raise error.named(name) from None
+        sizes = [size.dim_value if size.WhichOneof("value") == "dim_value" else None for size in kind.shape.dim]
+        if len(sizes) != array.ndim or any(
+            size not in (None, -1, count) for size, count in zip(sizes, array.shape, strict=True)
+        ):
+            shape = "(" + ", ".join("?" if size is None else str(size) for size in sizes) + ")"
+            raise ShapeError(f"the input '{name}' is of shape {shape}, not {format_shape(array.shape)}")
+        known[by_name[name]] = array
+    return known
+
+
 def _check_names(what: str, names: Sequence[str]) -> None:
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
@@ -151,23 +177,6 @@ def _output(graph: Graph, names: Names, original: str, operand: Operand) -> str:
     if value.name != name and name in graph:
         name = names.identifier(f"{original} output")
     return (value if value.name == name else graph.node(name, value)).name
-
-
-def _take_weights(nodes: list[onnx.NodeProto], folder: Path | None, scope: Scope) -> list[onnx.NodeProto]:
-    """Put the weights of a model that has them in nodes, as Paddle's exporter writes them, into the scope as if they
-    were initializers; return the other nodes."""
-    others = []
-    for node in nodes:
-        tensor = node.attribute[0].t if node.op_type == "Constant" and len(node.attribute) == 1 else None
-        name = node.output[0] if node.output else ""
-        if tensor is None or not tensor.dims or tensor.data_type not in _WEIGHTS or not name or name in scope:
-            others.append(node)
-            continue
-        try:
-            scope[name] = Operand(name, array=array_of(tensor, folder), trained=True)
-        except DataflowError as error:
-            raise error.at(node=name) from None
-    return others
 
 
 def _main_dtype(graph: onnx.GraphProto) -> str:

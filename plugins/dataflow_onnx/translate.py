@@ -25,6 +25,7 @@ from dataflow_onnx.size_arithmetic import SIZES
 from dataflow_onnx.supported import DEEPEST, ML, ml_opset, schema_of
 from dataflow_onnx.tensors import TYPES, array_of
 from dataflow_onnx.texts import Texts
+from dataflow_onnx.weights import take_weights
 
 Scope = dict[str, Operand | None]
 """What each name stands for; nothing for an optional value that is empty."""
@@ -269,7 +270,7 @@ class Translator:
         inner = dict(scope)
         for tensor in branch.initializer:
             inner[tensor.name] = Operand(tensor.name, array=array_of(tensor, self._folder))
-        self.run(branch.node, inner)
+        self.run(branch.node if self.depth else take_weights(branch.node, self._folder, inner), inner)
         for entry, name in zip(branch.output, node.output, strict=False):
             if entry.name not in inner:
                 raise FileFormatError(f"the output '{entry.name}' of a branch is computed by no node")

@@ -463,7 +463,7 @@ NOT_IN_RANDOM_GRAPHS = {
     *(name for name, op in every_op().items() if op.graph_attributes),
     *(f"{op}:{output}" for op in ("rnn", "gru", "lstm") for output in "yhc"),
 }
-"""What training draws and what reads bits; attention, trees, ops of graphs, recurrent layers, which have their own tests."""
+"""What training draws and what reads bits; attention, trees, ops of graphs, recurrent layers have their own tests."""
 
 
 @pytest.mark.slow

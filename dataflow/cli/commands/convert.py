@@ -6,6 +6,7 @@ import secrets
 import warnings
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -35,10 +36,13 @@ SHAPE_HELP = "The shape of an input of an ONNX file that leaves sizes open, such
 @click.argument("target", metavar="B", type=FILE)
 @parameters_option
 @click.option("--shape", "shapes", metavar="INPUT=SIZE,...", multiple=True, help=SHAPE_HELP)
+@common.settings_option("--constant", "constants", "A value that an input of an ONNX file keeps, such as sr=16000.")
 @click.option("--force", is_flag=True, help="Replace B whatever it is.")
 @common.output_options
 @click.pass_obj
-def command(session: Session, source: Path, target: Path, shapes: tuple[str, ...], force: bool) -> None:
+def command(
+    session: Session, source: Path, target: Path, shapes: tuple[str, ...], constants: dict[str, Any], force: bool
+) -> None:
     """Read the model A and write it as B, each in the format that its ending names.
 
     msgpack keeps everything, bit for bit. TOML holds the model but not the state of a training run, which a warning
@@ -49,7 +53,7 @@ def command(session: Session, source: Path, target: Path, shapes: tuple[str, ...
         registry.file_format(target.suffix)
     common.check_outputs(target)
     with about(source):
-        model = common.load_model(source, _read_shapes(shapes))
+        model = common.load_model(source, _read_shapes(shapes), constants)
     with about(target):
         _save_what_loads(model, target, force)
     if session.as_json:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from checkout import ROOT
 from click.testing import CliRunner
 
 import dataflow
@@ -250,6 +251,63 @@ def test_shapes_are_given_where_the_file_leaves_them_open(tmp_path):
 def test_shapes_that_do_not_fit_are_refused(tmp_path, shapes, message):
     with pytest.raises(DataflowError, match=message):
         dataflow.load(_open_sizes(tmp_path / "open.onnx"), shapes=shapes)
+
+
+def _chosen(path):
+    """x + 1 where the rate is 16, else the sum of x: two branches whose results differ in shape."""
+    one = helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0])
+    then, other = (
+        helper.make_graph(nodes, name, [], [helper.make_tensor_value_info("out", TensorProto.FLOAT, None)])
+        for name, nodes in (
+            (
+                "plus",
+                [
+                    helper.make_node("Constant", [], ["one"], value=one),
+                    helper.make_node("Add", ["x", "one"], ["out"]),
+                ],
+            ),
+            ("total", [helper.make_node("ReduceSum", ["x"], ["out"], keepdims=0)]),
+        )
+    )
+    nodes = [
+        helper.make_node("Constant", [], ["sixteen"], value_int=16),
+        helper.make_node("Equal", ["rate/1", "sixteen"], ["is_16"]),
+        helper.make_node("If", ["is_16"], ["y"], then_branch=then, else_branch=other),
+    ]
+    proto = onnx.load(_saved(path, nodes, {"x": ("n", 2)}, ["y"]))
+    proto.graph.input.append(helper.make_tensor_value_info("rate/1", TensorProto.INT64, []))
+    onnx.save(proto, path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["rate/1", "rate_1"])
+def test_an_input_that_is_a_constant_chooses_a_branch(tmp_path, name):
+    path = _chosen(tmp_path / "m.onnx")
+    x = np.array([[1.0, 2.0], [3.0, 4.0]], np.float32)
+    first, second = (dataflow.load(path, constants={name: rate}) for rate in (16, 8))
+    assert first.graph.names("input") == second.graph.names("input") == ["x"]
+    assert first.run(x=x)["y"].tolist() == [[2, 3], [4, 5]]
+    assert second.run(x=x)["y"].tolist() == 10
+    target = tmp_path / "first.msgpack"
+    done = CliRunner().invoke(main, ["convert", str(path), str(target), "--constant", f"{name}=16"])
+    assert done.exit_code == 0, done.output
+    assert dataflow.load(target).run(x=x)["y"].tolist() == [[2, 3], [4, 5]]
+
+
+@pytest.mark.parametrize(
+    ("constants", "message"),
+    [
+        ({"rat": 16}, "a constant is given for 'rat', which is no input; did you mean 'rate/1'"),
+        ({"rate_1": 16.5}, "'rate_1': 16.5 does not fit int64"),
+        ({"rate_1": [16]}, r"the input 'rate_1' is of shape \(\), not \(1,\)"),
+        ({"x": [[1.0]]}, r"the input 'x' is of shape \(\?, 2\), not \(1, 1\)"),
+    ],
+)
+def test_constants_that_do_not_fit_are_refused(tmp_path, constants, message):
+    with pytest.raises(DataflowError, match=message):
+        dataflow.load(_chosen(tmp_path / "m.onnx"), constants=constants)
+    with pytest.raises(DataflowError, match="says its constants itself"):
+        dataflow.load(ROOT / "models" / "xor.toml", constants={"x": 1})
 
 
 def test_convert_takes_shapes(tmp_path):
