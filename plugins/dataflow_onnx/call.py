@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dataflow import ops
+from dataflow import limits, ops
 from dataflow.errors import FileFormatError
 from dataflow.graph.graph import Graph
 from dataflow.graph.value import Value
@@ -163,6 +163,13 @@ class Call:
                 texts = isinstance(given[0], str)
                 return self.constant(self.places(given) if texts else given, "int64")
         return None
+
+    def check_memory(self, needed: int) -> None:
+        """A ``FileFormatError`` where numbers that a few others say, such as a count, would fill the memory."""
+        if needed > limits.current().memory:
+            raise FileFormatError(
+                f"{self.op} takes {needed // 2**20:,} MiB of constants{limits.advice('memory', needed)}"
+            )
 
     def slices(self) -> tuple[Sequence[Any], Sequence[Any], Sequence[int], Sequence[Any]]:
         """The starts, ends, axes and steps of a Slice: attributes in older opsets, inputs in newer ones."""

@@ -75,7 +75,9 @@ class Texts:
 def texts_of(tensor: onnx.TensorProto) -> list[str]:
     """The texts of a tensor, in row-major order."""
     if len(tensor.string_data) != np.prod(tuple(tensor.dims), dtype=object):
-        raise FileFormatError(f"a tensor of the shape {list(tensor.dims)} has {len(tensor.string_data)} texts")
+        raise FileFormatError(
+            f"a tensor of the shape {list(tensor.dims)} has {len(tensor.string_data)} texts", node=tensor.name or None
+        )
     return [text.decode("utf-8", "replace") for text in tensor.string_data]
 
 

@@ -76,6 +76,27 @@ def _length(data: bytes) -> bytes:
     return result + bytes([number])
 
 
+def _texts(count: int) -> TensorProto:
+    return TensorProto(name="W", dims=[count], data_type=TensorProto.STRING, string_data=[b"one"])
+
+
+def _trees(**changes: Any) -> Any:
+    sound: dict[str, Any] = {
+        "nodes_treeids": [0, 0, 0],
+        "nodes_nodeids": [0, 1, 2],
+        "nodes_featureids": [0, 0, 0],
+        "nodes_values": [0.0, 0.0, 0.0],
+        "nodes_modes": ["BRANCH_LEQ", "LEAF", "LEAF"],
+        "nodes_truenodeids": [1, 0, 0],
+        "nodes_falsenodeids": [2, 0, 0],
+        "target_treeids": [0],
+        "target_nodeids": [1],
+        "target_ids": [0],
+        "target_weights": [1.0],
+    }
+    return helper.make_node("TreeEnsembleRegressor", ["x"], ["y"], name="trees", domain="ai.onnx.ml", **sound | changes)
+
+
 def _constant(value: int, then: str) -> ModelProto:
     shape = helper.make_node("Constant", [], ["s"], value_ints=[value])
     return _model([shape, helper.make_node(then, ["s"], ["W"], name="many"), _add()])
@@ -117,6 +138,9 @@ def files() -> dict[str, bytes]:
         "input-axes": _model([_add("x")], shape=(1,) * 40),
         "input-negative": _model([_add("x")], shape=(-2,)),
         "input-of-texts": _model([_add("x")], dtype=TensorProto.STRING),
+        "texts-too-few": _model([helper.make_node("Identity", ["W"], ["y"], name="same")], [_texts(10**9)]),
+        "trees-of-many-results": _model([_trees(n_targets=10**12)]),
+        "trees-in-a-circle": _model([_trees(nodes_falsenodeids=[0, 0, 0])]),
         "input-of-float8": _model([_add("x")], dtype=TensorProto.FLOAT8E4M3FN),
         "input-without-type": _without_type(),
         "kept-model-no-base64": _kept("§"),

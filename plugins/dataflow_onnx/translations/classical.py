@@ -165,6 +165,9 @@ def _svm_classifier(call: Call) -> Any:
     if labels is None or not sizes or call.attribute("prob_a") or call.attribute("post_transform", "NONE") != "NONE":
         raise DeclinedError("SVMClassifier is supported with support vectors and without probabilities only")
     x, count, total = _floats(call), len(sizes), sum(sizes)
+    if count != labels.shape[0] or count < 2 or min(sizes) < 0:
+        raise FileFormatError(f"SVMClassifier has vectors for {count} classes, and {labels.shape[0]} names of classes")
+    call.check_memory(8 * count * count * (total + 2 * count))
     coefficients = np.array(call.attribute("coefficients")).reshape(count - 1, total)
     starts, pairs = np.cumsum([0, *sizes]), [(i, j) for i in range(count) for j in range(i + 1, count)]
     weights, votes = np.zeros((total, len(pairs))), np.zeros((2, len(pairs), count))

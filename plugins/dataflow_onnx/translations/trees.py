@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dataflow import ops
+from dataflow import limits, ops
 from dataflow.errors import FileFormatError
 from dataflow_onnx.call import Call, DeclinedError, translates
 from dataflow_onnx.translations.classical import of_two, transformed
@@ -66,6 +66,7 @@ class _Forest:
         reached, steps = {root for root in roots if root >= self.leaves}, 0
         while reached:
             steps += 1
+            limits.spend(len(reached), "trees")
             if steps > _DEEPEST:
                 raise FileFormatError(f"a tree is more than {_DEEPEST} steps deep, or has a circle")
             reached = {after for node in reached for after in (self.below[node], self.above[node])}
@@ -140,17 +141,22 @@ def _by_numbers(call: Call, x: Any, prefix: str, results: int) -> tuple[Any, np.
     forest = _Forest(x.dtype, len(leaves))
     forest.add(len(inner))
     led_to: Counter[int] = Counter()
+    following: dict[int, list[int]] = {}
     for i in inner:
         tree = keys[i][0]
         after = [places.get((tree, number), -1) for number in (truths[i], lies[i])]
         if -1 in after:
             raise FileFormatError(f"{call.op}: node {keys[i][1]} of tree {tree} leads to a node that is not there")
         led_to.update(set(after))
+        following[places[keys[i]]] = list(dict.fromkeys(after))
         forest.set(places[keys[i]], modes[i], features[i], [values[i]], *after, bool(tracks[i]))
     roots = [place for key, place in sorted(places.items(), key=lambda entry: entry[0][0]) if not led_to[place]]
-    if len(roots) != len({tree for tree, _ in keys}) or max(led_to.values(), default=1) > 1:
+    reached = list(roots)
+    for place in reached:  # which grows on the way; no node is reached twice, as each is led to by one
+        reached += following.get(place, ()) if max(led_to.values(), default=1) == 1 else ()
+    if len(roots) != len({tree for tree, _ in keys}) or len(reached) != len(keys):
         raise FileFormatError(f"{call.op} has a tree that is none: each node but one is led to by one other")
-    weights, has = np.zeros((len(leaves), results), x.dtype), np.zeros((len(leaves), results), bool)
+    weights, has = _table(call, len(leaves), results, x.dtype)
     entries = [call.attribute(f"{prefix}_{what}", ()) for what in ("treeids", "nodeids", "ids")]
     for tree, number, result, weight in zip(*entries, _numbers(call, f"{prefix}_weights"), strict=True):
         place = places.get((tree, number), len(leaves))
@@ -159,6 +165,14 @@ def _by_numbers(call: Call, x: Any, prefix: str, results: int) -> tuple[Any, np.
         weights[place, result] += weight
         has[place, result] = True
     return _leaves(call, x, forest, roots), weights, has
+
+
+def _table(call: Call, leaves: int, results: int, dtype: np.dtype[Any]) -> tuple[np.ndarray, np.ndarray]:
+    """Room for the weight of each leaf for each result, and for which of these there are."""
+    if results < 1:
+        raise FileFormatError(f"{call.op} has {results} results; 1 or more are expected")
+    call.check_memory(16 * leaves * results)
+    return np.zeros((leaves, results), dtype), np.zeros((leaves, results), bool)
 
 
 def _base(call: Call, dtype: np.dtype[Any]) -> np.ndarray | None:
@@ -259,7 +273,7 @@ def _tree_ensemble(call: Call) -> Any:
         mode = _MODES[modes[i]] if 0 <= modes[i] < len(_MODES) else str(modes[i])
         values = members.pop(0) if mode == "BRANCH_MEMBER" else [splits[i]]
         forest.set(len(targets) + i, mode, features[i], values, after[0], after[1], bool(tracks[i]))
-    weights, has = np.zeros((len(targets), results), x.dtype), np.zeros((len(targets), results), bool)
+    weights, has = _table(call, len(targets), results, x.dtype)
     weights[np.arange(len(targets)), targets] = leaf_weights
     has[np.arange(len(targets)), targets] = True
     leaves = _leaves(call, x, forest, [len(targets) + root for root in roots])
