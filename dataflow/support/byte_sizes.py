@@ -1,4 +1,4 @@
-"""Amounts of memory, as people write them."""
+"""Parse and format amounts of memory, such as 64MB."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lengths on paper and on a screen, as people write them."""
+"""Parse lengths on paper and on a screen, such as 16cm or 830px."""
 
 from __future__ import annotations
 

@@ -101,10 +101,7 @@ def test_a_layout_that_takes_too_long_is_given_up(monkeypatch):
 
 def test_a_graph_without_nodes():
     found = dataflow.Graph("empty")._repr_mimebundle_()
-    assert (
-        found["text/plain"]
-        == "<graph 'empty': 0 nodes>\n(no picture: the model has no nodes; there is nothing to draw)"
-    )
+    assert found["text/plain"] == "<graph 'empty': 0 nodes>\n(the model has no nodes; there is nothing to draw)"
 
 
 def chain(count):
