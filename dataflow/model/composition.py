@@ -40,7 +40,7 @@ def compose(f: Model, g: Model, connect: Mapping[str, str] | None = None) -> Mod
         _fit(name, f.graph.node_of(name).shape, source, g.graph.node_of(source).shape, sizes)
         if f.graph.node_of(name).dtype != g.graph.node_of(source).dtype:
             expected, found = f.graph.node_of(name).dtype, g.graph.node_of(source).dtype
-            raise GraphError(f"input '{name}' is {expected}, '{source}' is {found}")
+            raise GraphError(f"input '{name}' is {expected}, '{source}' is {found}; declare it so")
     heads = _free_names({_head(name) for name in f.graph} - set(connected), {_head(name) for name in graph})
     names = {name: heads[_head(name)] + name[len(_head(name)) :] for name in f.graph if name not in connected}
     names.update(connected)
