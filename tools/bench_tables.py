@@ -10,6 +10,7 @@ thread" is the same without them.
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -89,7 +90,9 @@ def measure(path: Path) -> dict[str, dict[str, float]]:
 
 def main() -> None:
     """Print a line for each way."""
-    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rows", type=int, nargs="?", default=1_000_000, help="of the table, 1,000,000 unless given")
+    rows = parser.parse_args().rows
     arrays = rows * COLUMNS * 8
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "table.csv"

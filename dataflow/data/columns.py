@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Container, Mapping, Sequence
 
-from dataflow.data.readers.opening import nothing_for
-from dataflow.errors import DataError, nearest
+from dataflow.data.readers.opening import none_of, nothing_for
+from dataflow.errors import DataError, listed, nearest
 from dataflow.limits import advice, hold, memory_left
 from dataflow.support.texts import matches, shorten
 
@@ -19,11 +19,16 @@ _MOST_COMPARED = 10**7
 
 
 def chosen_columns(
-    header: Sequence[str], inputs: Sequence[str], declared: Patterns, strict: bool, taken: Collection[str] = ()
+    header: Sequence[str],
+    inputs: Sequence[str],
+    declared: Patterns,
+    strict: bool,
+    taken: Collection[str] = (),
+    needed: Collection[str] | None = None,
 ) -> dict[str, list[str]]:
     """The columns of each input in a table with this header: those that are declared, else those called like the input.
     Unless ``strict``, an input whose declared columns all lack is as one without any. Patterns leave out the columns
-    that are ``taken``."""
+    that are ``taken``. A ``DataError`` where there is nothing for the inputs that are ``needed``, all unless given."""
     chosen = {}
     positions = {column: i for i, column in reversed(list(enumerate(header)))}
     called = {name: _called_like(name, positions) for name in inputs}
@@ -37,8 +42,10 @@ def chosen_columns(
                 continue
         if called[name]:
             chosen[name] = called[name]
-    if not chosen:
-        raise nothing_for(inputs, header, "columns")
+    sought = [name for name in inputs if needed is None or name in needed] or inputs
+    if not chosen.keys() & set(sought):
+        columns = [pattern for name in sought for pattern in _listed(declared.get(name, name))]
+        raise none_of(columns, header) if declared.keys() & set(sought) else nothing_for(sought, header, "columns")
     return chosen
 
 
@@ -106,6 +113,7 @@ class _Choice:
     def columns(self, name: str, patterns: Sequence[str]) -> list[str]:
         """The columns of an input, in order. A ``DataError`` where one lacks."""
         columns: list[str] = []
+        self._check_names(patterns)
         for pattern in patterns:
             more = self._of_pattern(pattern)
             if len(columns) + len(more) > (most := memory_left() // 64):  # the list alone would fill the memory
@@ -115,6 +123,14 @@ class _Choice:
             columns += more
         hold(64 * len(columns), name)
         return columns
+
+    def _check_names(self, patterns: Sequence[str]) -> None:
+        """A ``DataError`` where several of the columns that are named lack."""
+        ends = [_ends(pattern, self._positions) for pattern in patterns]
+        lacking = [pair[0] for pair in ends if len(pair) == 1 and pair[0] not in self._positions]
+        if len(lacking) > 1:
+            names, there = (listed([shorten(name) for name in those], 12) for those in (lacking, self._header))
+            raise DataError(f"unknown columns {names}; available: {there}")
 
     def _of_pattern(self, pattern: str) -> Sequence[str]:
         ends = _ends(pattern, self._positions)

@@ -52,6 +52,8 @@ class Wanted:
     """Whether what is declared has to be there."""
     plain: Collection[str] = ()
     """The inputs that are their columns as they are, in float64."""
+    needed: Collection[str] | None = None
+    """The inputs of which one has to be there; any of them where it is None."""
 
     @property
     def kinds(self) -> dict[str, str]:
@@ -68,7 +70,9 @@ class Choice:
 
     def __call__(self, header: Sequence[str]) -> set[str]:
         wanted = self._wanted
-        self.chosen.update(chosen_columns(header, wanted.inputs, wanted.columns, wanted.strict, wanted.also))
+        self.chosen.update(
+            chosen_columns(header, wanted.inputs, wanted.columns, wanted.strict, wanted.also, wanted.needed)
+        )
         for column in wanted.also:
             if column not in header and column not in wanted.optional:
                 raise DataError(f"unknown column '{shorten(column)}'{nearest(column, header)}")

@@ -142,10 +142,10 @@ class DataSource:
         """What the columns of each input are called, once a table was prepared."""
         return {} if self._prepared is None else self._prepared[1].labels
 
-    def table(self, graph: Graph, also: Collection[str] = ()) -> RawTable | None:
+    def table(self, graph: Graph, also: Collection[str] = (), needed: Collection[str] | None = None) -> RawTable | None:
         """The table as it was read, with these columns besides those of the inputs; ``None`` where the data is arrays
-        by input."""
-        return self._read(graph, also).table
+        by input. A ``DataError`` where it has nothing for the inputs that are ``needed``, all unless given."""
+        return self._read(graph, also, needed).table
 
     def count(self, graph: Graph, inputs: Sequence[str], also: Collection[str] = ()) -> int:
         """How many rows the table has, which is read with these columns besides those of the inputs; without a table,
@@ -242,11 +242,11 @@ class DataSource:
         """How a CSV file is written, as far as that is declared."""
         return Dialect(self.separator, self.decimal, self.thousands, self.percent)
 
-    def _read(self, graph: Graph, also: Collection[str] = ()) -> Content:
+    def _read(self, graph: Graph, also: Collection[str] = (), needed: Collection[str] | None = None) -> Content:
         held = self._held.get("content")
         if held is None or held[0] is not graph or not set(also) <= set(held[1]):
             self.check(graph)
-            held = self._held["content"] = graph, also, self._read_anew(graph, also)
+            held = self._held["content"] = graph, also, self._read_anew(graph, also, needed)
         return held[2]
 
     def _forget(self) -> None:
@@ -254,11 +254,11 @@ class DataSource:
         if isinstance(self.origin, str | PathLike | None) and str(self.origin) != STANDARD_INPUT:
             self._held.clear()
 
-    def _read_anew(self, graph: Graph, also: Collection[str]) -> Content:
+    def _read_anew(self, graph: Graph, also: Collection[str], needed: Collection[str] | None) -> Content:
         origin = self.path() if self.origin is None else self.origin
         if origin is None:
             return Content(None, None, {}, self.arrays or {})
-        content = read_content(origin, self.wanted(graph, also), self.dialect)
+        content = read_content(origin, replace(self.wanted(graph, also), needed=needed), self.dialect)
         if content.table is not None:
             self.check_columns(content.columns, content.name, also)
         return content

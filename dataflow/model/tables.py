@@ -178,6 +178,6 @@ def _ask(
         raise DataError("there is no data: the model's file declares none, and none is given")
     source = model.data if data is None else (model.data or DataSource()).at(data)
     source = source or DataSource()
-    source.table(model.graph, columns)  # with all columns at once: standard input is read a single time
+    source.table(model.graph, columns, names)  # with all columns at once: standard input is read a single time
     asked = asked_of(model.taught(source), model.graph, names, columns)
     return replace(asked, arrays={**asked.arrays, **inputs})

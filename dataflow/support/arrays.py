@@ -60,3 +60,10 @@ def _is_fixed(array: np.ndarray) -> bool:
 def address(array: np.ndarray) -> int:
     """Where an array's memory begins."""
     return int(array.__array_interface__["data"][0])
+
+
+def keep_freed_memory() -> None:
+    """Whoever frees and gets pieces of some MiB in turn gets the same memory again: glibc, which gives each such piece
+    back to the system, and has it cleared for the next, no longer does so once a larger one was freed (mallopt(3), on
+    M_MMAP_THRESHOLD). It keeps 64 MiB at most; other C libraries are as before."""
+    np.empty(2**25 - 2**16, np.uint8)

@@ -35,6 +35,32 @@ columns = {{ x = {columns}, y = "y" }}
 [train]
 epochs = 3
 """
+UNKNOWN = {  # columns of x, the header, what is said
+    "none": (
+        ["a", "b"],
+        "c,d",
+        r"has none of the columns that the model reads, 'a', 'b', 'y'; its columns are 'c', 'd'",
+    ),
+    "one": (["a", "b"], "B,a", r"unknown column 'b'; did you mean 'B'\?"),
+    "several": (["a", "b", "c"], "c,d", r"unknown columns 'a', 'b'; available: 'c', 'd'"),
+}
+
+
+@pytest.mark.parametrize(("columns", "header", "message"), UNKNOWN.values(), ids=UNKNOWN)
+def test_other_columns_than_the_model_reads(columns, header, message):
+    with pytest.raises(dataflow.DataError, match=message):
+        chosen_columns(header.split(","), ["x", "y"], {"x": columns, "y": "y"}, strict=False)
+
+
+def test_a_table_is_asked_for_what_is_needed():
+    """What is predicted may lack, and does not do alone."""
+    declared = {"x": ["a", "b"], "y": "y"}
+    for header in (["c"], ["y", "c"]):
+        with pytest.raises(dataflow.DataError, match=r"the model reads, 'a', 'b'; its columns are"):
+            chosen_columns(header, ["x", "y"], declared, strict=False, needed=["x"])
+    assert chosen_columns(["b", "a"], ["x", "y"], declared, strict=False, needed=["x"]) == {"x": ["a", "b"]}
+
+
 ORDERS = {
     "as in training": [*NAMES, "y"],
     "backwards": ["y", *reversed(NAMES)],

@@ -48,6 +48,16 @@ def table(path, rows, header=("id", "area", "kind", "price")):
     return path
 
 
+def test_a_table_of_other_columns(houses):
+    """``predict`` does not ask for what it predicts; ``score`` does."""
+    model, folder, _ = houses
+    other = table(folder / "other.csv", [(1, 2)], ("a", "b"))
+    with pytest.raises(DataflowError, match=r"the model reads, 'area', 'kind'; its columns are 'a', 'b'"):
+        model.predict(other)
+    with pytest.raises(DataflowError, match=r"the model reads, 'area', 'kind', 'price'; its columns are 'a', 'b'"):
+        model.score(other)
+
+
 @pytest.fixture
 def houses(tmp_path):
     """A model trained on 40 houses, and the path of its folder."""

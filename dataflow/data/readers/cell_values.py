@@ -14,10 +14,10 @@ from dataflow.data.raw_table import RawColumn
 from dataflow.support.conversion import TooLargeError, finite
 from dataflow.support.texts import shorten
 
-MISSING = ("", "nan", "na", "n/a", "null", "none", "?")
+MISSING = ("", "nan", "na", "n/a", "null", "none", "?", "-", "\u2013", "\u2014")
 """What a cell may say in place of a number that is missing, in any case."""
 MISSING_TEXTS = ("", "nan", "na", "n/a", "null", "?")
-"""What a cell may say in place of a text that is missing. "none" is a text: no garage is none."""
+"""What a cell may say in place of a text that is missing. "none" is a text, no garage is none, and so is a dash."""
 
 _TRUTHS = {"false", "true"}
 _PIECE = 2**14  # numbers that are looked at together

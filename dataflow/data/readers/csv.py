@@ -29,7 +29,7 @@ from dataflow.data.readers.growing_columns import EXACT, TEXT, Cells, CutRows, G
 from dataflow.data.readers.opening import Origin, repeated
 from dataflow.data.readers.text_lines import TextLines
 from dataflow.errors import DataError, counted
-from dataflow.support.arrays import address, fixed
+from dataflow.support.arrays import address, fixed, keep_freed_memory
 from dataflow.support.conversion import is_number
 
 CSV_LIMIT = 2**30
@@ -109,6 +109,8 @@ class _Table:
     def read(self, together: Callable[[], Collection[Sequence[str]]]) -> None:
         """Read all rows."""
         arrow = is_arrow_worth(self.origin)
+        if arrow:
+            keep_freed_memory()
         blocks = self.lines.blocks(_BLOCK if arrow else _SMALL)
         begin = self._begin(next(blocks, b""))
         self._choose_columns()
@@ -221,7 +223,7 @@ class _Table:
         cells: Cells
         if self.arrow and self.only_numbers:
             try:
-                cells = ArrowNumbers(block, self.separator, width, self.scratch)
+                cells = ArrowNumbers(block, count, self.separator, width, self.scratch)
                 return self._block(lines, cells, positions)
             except NotPlainError:
                 self.only_numbers = False  # what is not plain is so in most blocks
@@ -243,12 +245,17 @@ class _Table:
         start = lines.first - self.first
         end = start + cells.rows
         for names, memory in self.memory:
-            for i, name in enumerate(names if end <= len(memory) else ()):
-                position = self.wanted[name].position
-                if position in numbers:
-                    values, gaps, odd = numbers[position]
-                    memory[start:end, i] = values
-                    numbers[position] = memory[start:end, i], gaps, odd
+            there = [self.wanted[name].position for name in names]
+            if end > len(memory) or not numbers.keys() >= set(there):
+                continue
+            place = memory[start:end]
+            if isinstance(cells, ArrowNumbers):
+                cells.write(there, place)
+            for i, position in enumerate(there):
+                values, gaps, odd = numbers[position]
+                if not isinstance(cells, ArrowNumbers):
+                    place[:, i] = values
+                numbers[position] = place[:, i], gaps, odd
         return _Block(lines.first, lines.text, cells, numbers)
 
     def _expect_rows(self, size: int, together: Iterable[Sequence[str]]) -> None:

@@ -176,5 +176,14 @@ def repeated(column: str, times: int) -> DataError:
 
 def nothing_for(names: Sequence[str], found: Sequence[str], what: str) -> DataError:
     """The error for a file in which no input was found."""
-    held = listed([shorten(name) for name in found], 12) or "none"
-    return DataError(f"has nothing for the {plural('input', len(names))} {listed(names)}; its {what} are {held}")
+    return DataError(f"has nothing for the {plural('input', len(names))} {listed(names)}; {_held(found, what)}")
+
+
+def none_of(columns: Sequence[str], found: Sequence[str]) -> DataError:
+    """The error for a table in which there is none of the columns that a model reads."""
+    read = listed([shorten(name) for name in columns], 12)
+    return DataError(f"has none of the columns that the model reads, {read}; {_held(found, 'columns')}")
+
+
+def _held(found: Sequence[str], what: str) -> str:
+    return f"its {what} are {listed([shorten(name) for name in found], 12) or 'none'}"

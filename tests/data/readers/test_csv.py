@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import json
 import random
 from pathlib import Path
 
@@ -158,6 +159,22 @@ def test_what_is_missing(tmp_path):
     found = cells(read(tmp_path / "a.csv", text + "1,a\n"))
     assert found["x"] == [None] * 8 + [1]
     assert found["k"] == [None] * 5 + ["None", None, None, "a"]  # "none" may be a category
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "rows", "DataFrame"])
+def test_a_dash_is_no_number_and_may_be_a_category(tmp_path, kind):
+    columns = {"x": ["1", "-", "\u2013", "\u2014", "-2"], "k": ["a", "-", "\u2013", "\u2014", "b"]}
+    rows = [dict(zip(columns, pair, strict=True)) for pair in zip(*columns.values(), strict=True)]
+    if kind in ("csv", "tsv"):
+        separator = "\t" if kind == "tsv" else ","
+        text = "".join(separator.join(pair) + "\n" for pair in [("x", "k"), *zip(*columns.values(), strict=True)])
+        table = read(tmp_path / f"a.{kind}", text)
+    elif kind == "jsonl":
+        table = read(tmp_path / "a.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        origin = pytest.importorskip("pandas").DataFrame(columns) if kind == "DataFrame" else rows
+        table = read_table(origin, columns=list, kinds={})
+    assert cells(table) == {"x": [1, None, None, None, -2], "k": columns["k"]}
 
 
 def test_texts_have_no_spaces_around_them(tmp_path):

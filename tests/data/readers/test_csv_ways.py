@@ -16,9 +16,12 @@ from hypothesis import strategies as st
 from dataflow.data.raw_table import RawTable
 from dataflow.data.read_table import read_file
 from dataflow.data.readers import csv as reader
+from dataflow.data.readers.arrow_csv import ArrowNumbers, far_apart
 from dataflow.data.readers.cell_values import MISSING
+from dataflow.data.readers.cut_lines import Scratch
 from dataflow.data.readers.dialect import Dialect
 from dataflow.data.readers.opening import Origin
+from dataflow.data.readers.text_lines import TextLines
 from dataflow.data.source import DataSource
 from dataflow.errors import DataError
 from dataflow.graph.graph import Graph
@@ -72,6 +75,38 @@ def assert_arrays(table: RawTable) -> None:
     for names, array in table.arrays.items():
         assert (array.flags.writeable, array.flags.c_contiguous) == (False, True)
         assert [column.tobytes() for column in array.T] == [table.columns[name].cells.tobytes() for name in names]
+
+
+@given(cells=st.lists(st.integers(0, 24), max_size=60))
+def test_separators_that_are_far_apart(cells):
+    ends = np.zeros(sum(cells) + len(cells), np.bool_)
+    ends[np.cumsum(np.array(cells, np.intp) + 1) - 1] = True
+    assert far_apart(ends).tolist() == [i for i, is_end in enumerate(ends.tolist()) if is_end]
+
+
+@pytest.mark.parametrize("chosen", [["a", "b", "c"], ["b", "c"], ["c", "a"], ["b"]])
+def test_numbers_are_written_side_by_side(chosen):
+    """Which columns, and in which order; 40 lines of 3 cells."""
+    rows = [[i + 0.5, -i - 0.25, 1e-3 * i] for i in range(40)]
+    block = "".join(",".join(map(repr, row)) + "\n" for row in rows).encode()
+    cells = ArrowNumbers(block, 40, ",", 3, Scratch())
+    positions = ["abc".index(name) for name in chosen]
+    cells.numbers(sorted(positions))
+    place = np.empty((40, len(chosen)))
+    cells.write(positions, place)
+    assert place.tolist() == [[row[position] for position in positions] for row in rows]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r", b""])
+@pytest.mark.parametrize("size", [1, 7, 10, 64])
+def test_blocks_of_whole_lines(tmp_path, end, size):
+    """Whatever the blocks are, they are the text, and each line has its number, as ``splitlines`` says."""
+    lines = [b"a" * length for length in (1, 9, 3, 10, 2, 0, 30, 5, 10, 10)]
+    data = (end or b"\n").join(lines) + end
+    (tmp_path / "a.csv").write_bytes(data)
+    read = TextLines(Origin(tmp_path / "a.csv"), line_limit=32, limit=2**10, instead="")
+    found = [(read.number + i, line) for block in read.blocks(size) for i, line in enumerate(block.splitlines())]
+    assert found == list(enumerate(data.splitlines(), 1))
 
 
 DISTURBED = {
