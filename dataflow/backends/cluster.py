@@ -1,9 +1,10 @@
-"""What a cluster is to training: workers that compute the gradients of parts of a minibatch. Engines are plugins."""
+"""What a cluster is to training: workers that compute the gradients of parts of a minibatch, or take the runs of a
+sweep. Engines are plugins."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
@@ -48,6 +49,19 @@ class Workers(ABC):
     def run(self, arrays: Sequence[np.ndarray], tasks: Sequence[Task]) -> list[list[np.ndarray]]:
         """What ``part_work.compute`` gives for each task, in their order. ``arrays`` are the same for all; what is
         given stays as it is until the next call."""
+
+    @abstractmethod
+    def each(
+        self,
+        inputs: Sequence[bytes],
+        needs: Mapping[str, Any],
+        tasks: Iterable[bytes],
+        asked_to_end: Callable[[], bool],
+    ) -> Iterator[tuple[int, str, bytes]]:
+        """Do tasks that have nothing to do with each other, by ``reported.do_packed``, each on one worker. Yields the
+        number of a task, from 0, and ``"begun"``; ``"told"`` with what it tells; ``"ended"`` with its result; or
+        ``"lost"`` with the reason, where it cannot be done. Once asked to end, no other task begins, and those that
+        have begun are told."""
 
     @abstractmethod
     def close(self) -> None:

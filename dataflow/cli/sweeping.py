@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dataflow.backends.cluster import Workers, open_workers
 from dataflow.backends.threads import thread_count
 from dataflow.cli.command import together
 from dataflow.cli.common import about
@@ -119,6 +120,7 @@ def run_sweep(
     jobs: int | None,
     plot: Path | None,
     *,
+    cluster: str | None,
     checkpoint: Path | None,
     **options: Any,
 ) -> None:
@@ -126,11 +128,16 @@ def run_sweep(
     output, words = rescue.output, arguments_of_call()
     shown = _shown(session, sys.stderr.isatty())
     try:
-        with about(rescue.model_file), deferred(terminate=True, resend=False) as interrupt, shown as on_change:
-            jobs = thread_count() if jobs is None else jobs
-            done = sweep(
-                rescue.model, data, over=over, jobs=jobs, checkpoint=checkpoint, on_change=on_change, **options
-            )
+        with (
+            about(rescue.model_file),
+            deferred(terminate=True, resend=False) as interrupt,
+            open_workers(cluster) as workers,
+            shown as on_change,
+        ):
+            tell_workers(workers, session.quiet)
+            jobs = jobs or (thread_count() if workers is None else 1)
+            options |= {"jobs": jobs, "cluster": workers, "checkpoint": checkpoint}
+            done = sweep(rescue.model, data, over=over, on_change=on_change, **options)
     except KeyboardInterrupt:
         left = f"; what was saved is in {checkpoint}" if checkpoint is not None else "; nothing was saved"
         session.fail(f"interrupted twice, before the runs could end in order{left}")
@@ -151,6 +158,13 @@ def run_sweep(
     session.flush()
     if not whole:
         _tell_how_to_go_on(session, rescue, done, checkpoint, words, interrupt.signal)
+
+
+def tell_workers(workers: Workers | None, quiet: bool) -> None:
+    """Say how many workers there are, and where a browser shows what they do."""
+    if workers is not None and not quiet:
+        where = "" if workers.link is None else f"; dashboard: {clean(workers.link)}"
+        click.echo(f"workers: {workers.count}{where}", err=True)
 
 
 def _save_best(model: Model, model_file: Path, output: Path, checkpoint: Path | None) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from dataflow.backends.cluster import Workers, open_workers
 from dataflow.data.source import DataSource
 from dataflow.data.streams.shards import digest_of_files, files_of
 from dataflow.errors import DataError, TrainingError
@@ -24,12 +25,14 @@ from dataflow.support.arguments import checked
 from dataflow.support.conversion import whole
 from dataflow.training.history import History
 from dataflow.training.minibatches.batches import Minibatches, digest_of
+from dataflow.training.minibatches.part_work import needs_of
 from dataflow.training.saving.checkpoints import KEPT
 from dataflow.training.saving.interrupts import Interrupt, deferred
 from dataflow.training.settings import takes_options
 from dataflow.training.sweeps.combinations import Combination, better, combine
 from dataflow.training.sweeps.folder import SCRATCH, VERSION, opened
-from dataflow.training.sweeps.luggage import pack_inputs, repeatable
+from dataflow.training.sweeps.luggage import pack_inputs, packed_inputs, repeatable
+from dataflow.training.sweeps.on_workers import do_on_workers
 from dataflow.training.sweeps.processes import do_tasks
 from dataflow.training.sweeps.runs import Outcome, SweepRun, Task, do_run, history_from, read_model, read_outcome
 
@@ -87,6 +90,7 @@ def sweep(
     over: Mapping[str, Sequence[Any]],
     weights: Any = None,
     jobs: int = 1,
+    cluster: Any = None,
     checkpoint: str | Path | None = None,
     checkpoint_every: int | None = None,
     keep: int = KEPT,
@@ -104,6 +108,10 @@ def sweep(
     arrays as msgpack files, so that its ops must be registered by plugins; they read tables themselves, which must be
     files.
 
+    With ``cluster`` (see ``train``), each run is a task of one of its workers, with the same result; files of data are
+    read there, under the same path. What a run leaves travels back, and this process writes it. On Dask a run whose
+    worker is lost is done again.
+
     ``checkpoint`` names a folder in which each run gets one of its own, with its checkpoints, its trained model and its
     history. With ``resume``, the sweep goes on where it was: runs that ended stay as they are, others go on from their
     checkpoints, and values may have been added.
@@ -113,16 +121,28 @@ def sweep(
     ``KeyboardInterrupt`` is raised again. ``on_change`` is called when a run begins, when it ends, and in between about
     ten times a second.
     """
+    if cluster is not None and not isinstance(cluster, Workers):
+        with open_workers(cluster) as workers:
+            more: dict[str, Any] = {
+                "jobs": jobs,
+                "checkpoint": checkpoint,
+                "checkpoint_every": checkpoint_every,
+                "keep": keep,
+            }
+            more |= {"resume": resume, "on_change": on_change, **options}
+            return sweep(model, data, over=over, weights=weights, cluster=workers, **more)
     jobs, keep = whole("jobs", jobs, 1), whole("keep", keep, 1)
     if resume and checkpoint is None:
         raise TrainingError('resume needs the folder of the sweep: checkpoint="DIR"')
+    if cluster is not None and jobs > 1:
+        raise TrainingError("jobs are processes here, and a cluster has its own workers; leave out one of them")
     combinations = combine(model.train_settings, over, options)
     if data is not None and not isinstance(data, Mapping | DataSource | Minibatches):
         data = (model.data or DataSource()).at(data)
     given = _Given(model, None if data is model.data else data, weights, checkpoint is not None, checkpoint_every, keep)
-    if given.own_ops and (jobs > 1 or checkpoint is not None):
+    if given.own_ops and (jobs > 1 or cluster is not None or checkpoint is not None):
         what = f"op '{given.own_ops[0]}' is registered by no plugin, so that no file can hold the model"
-        raise TrainingError(f"{what}: register it, or use jobs=1 without a checkpoint folder")
+        raise TrainingError(f"{what}: register it, or use jobs=1 without a cluster or a checkpoint folder")
     with ExitStack() as stack:
         once = stack.enter_context(tempfile.TemporaryDirectory(prefix="dataflow-sweep-"))
         given = replace(given, data=repeatable(given.data, Path(once)))
@@ -144,7 +164,12 @@ def sweep(
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=SCRATCH, dir=folder)))
         interrupt = stack.enter_context(deferred(terminate=checkpoint is not None))
         report = _Report(result, on_change)
-        if jobs == 1 or len(tasks) < 2:
+        if cluster is not None and tasks:
+            inputs, ops = packed_inputs(model, given.data, weights)
+            used = [one.settings for one in combinations]
+            needs = needs_of(ops, {one.backend for one in used}, {one.rule.name for one in used})
+            do_on_workers(tasks, cluster, inputs, needs, interrupt, report.started, report.progressed, report.ended)
+        elif jobs == 1 or len(tasks) < 2:
             _do_here(tasks, given, interrupt, report)
         else:
             pack_inputs(scratch, model, given.data, weights)

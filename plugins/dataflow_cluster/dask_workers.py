@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import CancelledError
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from distributed import Client, KilledWorker
-from distributed.client import FutureCancelledError
+from distributed import Client
 
 from dataflow.backends.cluster import Task, Workers
 from dataflow.errors import TrainingError
 from dataflow.training.minibatches.part_work import compute, missing
+from dataflow_cluster.dask_tasks import LOST, WorkerTasks
 
 SECONDS = 60
 """How long a run waits for a worker when all are lost."""
 ATTEMPTS = 20
 """How often one minibatch is begun anew because its data, or too many of its workers, were lost."""
-LOST = (KilledWorker, CancelledError, FutureCancelledError)
 
 
 class DaskWorkers(Workers):
@@ -27,7 +25,8 @@ class DaskWorkers(Workers):
 
     def __init__(self, client: Client, *owned: Any) -> None:
         self._client, self._owned = client, owned
-        self._setup, self._needs, self._arrays = b"", dict[str, Any](), dict[str, np.ndarray]()
+        self._needs = dict[str, Any]()
+        self._sent: Any = None
         self._placed: Any = None
         self.link = client.dashboard_link
         try:
@@ -38,9 +37,9 @@ class DaskWorkers(Workers):
         self.count = len(client.scheduler_info(n_workers=-1)["workers"])
 
     def place(self, setup: bytes, needs: Mapping[str, Any], data: Mapping[str, np.ndarray]) -> None:
-        self._setup, self._needs, self._arrays = setup, dict(needs), dict(data)
+        self._needs = dict(needs)
         self._check()
-        self._scatter()
+        self._scatter((setup, dict(data)))
 
     def run(self, arrays: Sequence[np.ndarray], tasks: Sequence[Task]) -> list[list[np.ndarray]]:
         sent = [np.array(array) for array in arrays]  # as they are now
@@ -50,24 +49,41 @@ class DaskWorkers(Workers):
                 results: list[list[np.ndarray]] = self._client.gather(futures)
                 return results
             except LOST:
-                self._wait(SECONDS)
-                self._check()
-                self._scatter()
+                self._again()
         raise TrainingError(
             f"workers were lost {ATTEMPTS} times in one minibatch; see their logs for the reason (memory?); resume "
             "goes on from the last checkpoint, if there is one"
         )
 
+    def each(
+        self,
+        inputs: Sequence[bytes],
+        needs: Mapping[str, Any],
+        tasks: Iterable[bytes],
+        asked_to_end: Callable[[], bool],
+    ) -> Iterator[tuple[int, str, bytes]]:
+        self._needs = dict(needs)
+        self._check()
+        self._scatter(list(inputs))
+        return WorkerTasks(self._client, self._again, lambda: self._placed, tasks, asked_to_end).events(self.count)
+
     def close(self) -> None:
-        self._placed = None
+        self._placed = self._sent = None
         for one in (self._client, *self._owned) if self._owned else ():
             one.close()
 
-    def _scatter(self) -> None:
+    def _again(self) -> None:
+        """Wait for workers, where some were lost, and place there what stays."""
+        self._wait(SECONDS)
+        self._check()
+        self._scatter(self._sent)
+
+    def _scatter(self, sent: Any) -> None:
         """Place a copy on every worker; those that come later get theirs from these."""
+        self._sent = sent
         for _ in range(ATTEMPTS):
             try:
-                [self._placed] = self._client.scatter([(self._setup, self._arrays)], broadcast=True, hash=False)
+                [self._placed] = self._client.scatter([sent], broadcast=True, hash=False)
                 return
             except (*LOST, OSError, KeyError, ValueError, TimeoutError):
                 self._wait(SECONDS)

@@ -11,7 +11,7 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,22 @@ class LocalRanks(Workers):
         self._taken.take(arrays)
         self._ask({"tasks": len(tasks)}, *packed(tasks))
         return [self._given.views(row[HEAD:]) for row in self._results[: len(tasks)]]
+
+    def each(
+        self,
+        inputs: Sequence[bytes],
+        needs: Mapping[str, Any],
+        tasks: Iterable[bytes],
+        asked_to_end: Callable[[], bool],
+    ) -> Iterator[tuple[int, str, bytes]]:
+        following = iter(tasks)
+        message, arrays = self._ask({"each": dict(needs)}, *(np.frombuffer(one, np.uint8) for one in inputs))
+        while (want := message.get("want")) != "nothing":
+            if want is None:
+                yield message["number"], message["kind"], arrays[0].tobytes()
+            task = next(following, None) if want == "task" else None
+            answer = {"end": asked_to_end()} if want == "end" else {}
+            message, arrays = self._ask(answer, *([] if task is None else [np.frombuffer(task, np.uint8)]))
 
     def close(self) -> None:
         self._stack.close()

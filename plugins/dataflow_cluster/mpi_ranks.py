@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -25,9 +25,10 @@ from dataflow.backends.joined import Joined
 from dataflow.errors import DataflowError, TrainingError
 from dataflow.training.minibatches.part_work import PartGradients, missing, work_of
 from dataflow_cluster.messages import receive, send
+from dataflow_cluster.mpi_tasks import dismiss, follow, lead
 from dataflow_cluster.packing import HEAD, packed, shared, task_of
 
-STEP, PLACE, TELL, END = range(4)
+STEP, PLACE, TELL, EACH, END = range(5)
 SPIN = 0.002
 """Seconds that a rank waits for a command at full speed; then it looks as often as ``PAUSE`` says, so that whoever else
 needs the processor gets it."""
@@ -62,9 +63,6 @@ def serve_locally(path: str) -> None:
         while True:
             try:
                 message, arrays = receive(parent)
-            except EOFError:  # it has ended, in whatever way
-                return
-            try:
                 if "setup" in message:
                     data = {
                         name: array.view(dtype).reshape(shape)
@@ -72,6 +70,8 @@ def serve_locally(path: str) -> None:
                     }
                     ranks.place(message["setup"], message["needs"], data)
                     send(parent, {"taken": _kinds(ranks.work.taken), "given": _kinds(ranks.work.given)})
+                elif "each" in message:
+                    relay(parent, ranks, message["each"], arrays)
                 elif "shared" in message:
                     taken = ranks.share(shared(message["shared"]))
                     send(parent, {})
@@ -80,6 +80,26 @@ def serve_locally(path: str) -> None:
                     send(parent, {})
             except DataflowError as error:
                 send(parent, {"error": str(error)})
+            except (EOFError, BrokenPipeError):  # it has ended, in whatever way
+                return
+
+
+def relay(parent: socket.socket, ranks: Ranks, needs: Mapping[str, Any], inputs: Sequence[np.ndarray]) -> None:
+    """Do what ``LocalRanks.each`` wants: each message asks for a task or whether to end, or tells, and gets an
+    answer."""
+
+    def ask(message: Mapping[str, Any], *arrays: np.ndarray) -> tuple[dict[str, Any], list[np.ndarray]]:
+        send(parent, message, *arrays)
+        return receive(parent)
+
+    def tasks() -> Iterator[bytes]:
+        while (answer := ask({"want": "task"}))[1]:
+            yield answer[1][0].tobytes()
+
+    packed_inputs = [one.tobytes() for one in inputs]
+    for number, kind, data in ranks.each(packed_inputs, needs, tasks(), lambda: bool(ask({"want": "end"})[0]["end"])):
+        ask({"number": number, "kind": kind}, np.frombuffer(data, np.uint8))
+    send(parent, {"want": "nothing"})
 
 
 class Ranks(Workers):
@@ -110,10 +130,7 @@ class Ranks(Workers):
         _send(comm, msgpack.packb({"setup": setup, "needs": dict(needs), "arrays": arrays}))
         for array in data.values():
             _send_array(comm, np.ascontiguousarray(array))
-        for rank, answer in enumerate(_gathered(comm, _lack(needs))):
-            host, lack = msgpack.unpackb(answer)
-            if lack is not None:
-                raise TrainingError(f"rank {rank} of MPI, on {host}, has {lack}; install the same there as here")
+        self._check(needs)
         here.data, here.work = dict(data), work_of(setup)
         self._results = np.empty((self.count, HEAD + len(here.work.given.bytes)), np.uint8)
 
@@ -139,12 +156,36 @@ class Ranks(Workers):
             raise TrainingError(f"rank {rank} of MPI: {text}")
         return self._results[:tasks]
 
+    def each(
+        self,
+        inputs: Sequence[bytes],
+        needs: Mapping[str, Any],
+        tasks: Iterable[bytes],
+        asked_to_end: Callable[[], bool],
+    ) -> Iterator[tuple[int, str, bytes]]:
+        self._command(EACH)
+        _send(self._comm, msgpack.packb({"needs": dict(needs), "inputs": [len(one) for one in inputs]}))
+        for one in inputs:
+            _send_array(self._comm, np.frombuffer(one, np.uint8))
+        try:
+            self._check(needs)
+        except TrainingError:
+            dismiss(self._comm)
+            raise
+        yield from lead(self._comm, inputs, tasks, asked_to_end)
+
     def close(self) -> None:
         self._here = Rank(self._comm)
 
     def end(self) -> None:
         """Tell the others to end."""
         self._command(END)
+
+    def _check(self, needs: Mapping[str, Any]) -> None:
+        for rank, answer in enumerate(_gathered(self._comm, _lack(needs))):
+            host, lack = msgpack.unpackb(answer)
+            if lack is not None:
+                raise TrainingError(f"rank {rank} of MPI, on {host}, has {lack}; install the same there as here")
 
     def _command(self, *numbers: int) -> None:
         self._comm.Ibcast(np.array([*numbers, *[0] * (4 - len(numbers))], np.int64), 0).Wait()
@@ -168,6 +209,8 @@ class Rank:
                 self._place()
             elif command[0] == STEP:
                 self._step(*command[1:])
+            elif command[0] == EACH:
+                self._each()
             else:
                 _gathered(self._comm, self.error.encode())
 
@@ -203,6 +246,12 @@ class Rank:
         _gathered(self._comm, lack)
         if msgpack.unpackb(lack)[1] is None:
             self.work = work_of(told["setup"])
+
+    def _each(self) -> None:
+        told = msgpack.unpackb(_send(self._comm, None))
+        inputs = [_send_array(self._comm, np.empty(size, np.uint8)).tobytes() for size in told["inputs"]]
+        _gathered(self._comm, _lack(told["needs"]))
+        follow(self._comm, inputs)
 
     def _step(self, tasks: int, count: int, size: int) -> None:
         numbers, rows = np.empty(count, np.int64), np.empty(size, np.int64)

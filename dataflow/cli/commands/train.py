@@ -80,8 +80,8 @@ SHOWN = (1, 2, 5)
 @click.option(
     "--cluster",
     metavar="local:N|ADDRESS|mpi:N|mpi",
-    help="Compute gradients in N processes here, or on the workers of a Dask scheduler (needs the extra cluster); or "
-    "in N processes of MPI, or those that mpiexec started (needs the extra mpi).",
+    help="Compute gradients, or do the runs of a sweep, in N processes here, or on the workers of a Dask scheduler "
+    "(needs the extra cluster); or in N processes of MPI, or those that mpiexec started (needs the extra mpi).",
 )
 @click.option("-o", "--output", type=FILE, metavar="FILE", help="Save the trained model: .msgpack or .toml.")
 @click.option("--plot", type=FILE, metavar="FILE", help="Draw the loss: .png, .svg or .pdf (needs matplotlib).")
@@ -114,15 +114,16 @@ def command(
     last good parameters are saved. A run that is stopped replaces no file: if the output file exists already, the
     parameters are saved beside it.
 
-    With --sweep, MODEL is trained once for each combination of the values, in several processes. A table shows the
-    runs, in --checkpoint DIR each gets a folder with its history and its trained model, and -o is the best of them by
-    the first metric of the held-out examples, else by the loss.
+    With --sweep, MODEL is trained once for each combination of the values, in several processes, or with --cluster on
+    its workers. A table shows the runs, in --checkpoint DIR each gets a folder with its history and its trained model,
+    and -o is the best of them by the first metric of the held-out examples, else by the loss.
     """
     folder = "needs the folder of the checkpoints: --checkpoint DIR"
+    both = "--jobs are processes here, and a cluster has its own workers; leave out one of them"
     refuse(
         (resume and checkpoint is None, f"--resume {folder}"),
         (checkpoint_every is not None and checkpoint is None, f"--checkpoint-every {folder}"),
-        (cluster is not None and bool(over), "--cluster trains one model; a sweep runs in processes here: --jobs"),
+        (cluster is not None and jobs is not None, both),
         (jobs is not None and not over, "--jobs is for a sweep: --sweep KEY=V,V"),
     )
     join(cluster)
@@ -140,7 +141,7 @@ def command(
     session.flush()
     session.live = True
     if over:
-        options |= {"checkpoint_every": checkpoint_every, "keep": keep, "resume": resume}
+        options |= {"checkpoint_every": checkpoint_every, "keep": keep, "resume": resume, "cluster": cluster}
         sweeping.run_sweep(session, rescue, inputs or source, over, jobs, plot, checkpoint=checkpoint, **options)
         return
     try:
@@ -150,9 +151,7 @@ def command(
             open_workers(cluster) as workers,
             show_progress(session) as progress,
         ):
-            if workers is not None and not session.quiet:
-                where = "" if workers.link is None else f"; dashboard: {clean(workers.link)}"
-                click.echo(f"workers: {workers.count}{where}", err=True)
+            sweeping.tell_workers(workers, session.quiet)
             history = train(
                 model,
                 inputs or source,

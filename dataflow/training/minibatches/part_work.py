@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,10 +45,15 @@ def pack_setup(model: Model, **run: Any) -> tuple[bytes, dict[str, Any]]:
     bare = Model(model.graph, model.outputs, model.loss)
     bare.parameters = model.parameters
     packed = pack_model(bare, Path(), for_file=False)
-    needs = {"version": installed_version(), "numpy": np.__version__, "ops": dict(packed.header["plugins"])}
-    needs |= {"backend": run["backend"], "optimizer": run["optimizer"]["name"]}
+    needs = needs_of(packed.header["plugins"], [run["backend"]], [run["optimizer"]["name"]])
     header = {"model": packed.header, "run": {**run, "run": uuid.uuid4().hex}}  # no other run has these bytes
     return container_bytes(header, packed.tensors, packed.version), needs
+
+
+def needs_of(ops: Mapping[str, str], backends: Iterable[str], optimizers: Iterable[str]) -> dict[str, Any]:
+    """What ``missing`` takes: versions, ops with their plugins, backends and optimizers."""
+    named = {"ops": dict(ops), "backends": sorted(backends), "optimizers": sorted(optimizers)}
+    return {"version": installed_version(), "numpy": np.__version__, **named}
 
 
 def missing(needs: Mapping[str, Any]) -> str | None:
@@ -61,10 +66,12 @@ def missing(needs: Mapping[str, Any]) -> str | None:
     for name, owner in needs["ops"].items():
         if name.partition(":")[0] not in found.ops:
             return f"no op '{name}', which {owner} has"
-    if needs["backend"].partition(":")[0] not in found.backends:  # its device stands behind it
-        return f"no backend '{needs['backend']}'"
-    if needs["optimizer"] not in found.optimizers:
-        return f"no optimizer '{needs['optimizer']}'"
+    for name in needs["backends"]:
+        if name.partition(":")[0] not in found.backends:  # its device stands behind it
+            return f"no backend '{name}'"
+    for name in needs["optimizers"]:
+        if name not in found.optimizers:
+            return f"no optimizer '{name}'"
     return None
 
 

@@ -21,6 +21,18 @@ ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(sig
 """The signals besides Ctrl-C that ask a process to end: from the system, and from a terminal that is closed."""
 
 _open: list[Interrupt] = []
+_shared = threading.local()
+
+
+@contextmanager
+def sharing(interrupt: Interrupt) -> Iterator[None]:
+    """While this is open, ``deferred`` in this thread, which is not the main thread, gives this interrupt: another
+    thread may request it."""
+    _shared.interrupt = interrupt
+    try:
+        yield
+    finally:
+        del _shared.interrupt
 
 
 @contextmanager
@@ -30,12 +42,12 @@ def deferred(*, terminate: bool = False, resend: bool = True) -> Iterator[Interr
     outside, unless ``resend`` is false: Ctrl-C raises ``KeyboardInterrupt``, the others end the process.
 
     Inside another one, the other's ``Interrupt`` is shared and nothing else changes: whoever opened the first decides.
-    Nothing changes either outside the main thread, where Python allows no handlers, and for signals that are ignored;
-    a program's own handler of SIGTERM or SIGHUP stays.
+    Nothing changes either outside the main thread, where Python allows no handlers (see ``sharing``), and for signals
+    that are ignored; a program's own handler of SIGTERM or SIGHUP stays.
     """
     interrupt = Interrupt()
     if threading.current_thread() is not threading.main_thread():
-        yield interrupt
+        yield getattr(_shared, "interrupt", interrupt)
         return
     if _open:
         yield _open[0]

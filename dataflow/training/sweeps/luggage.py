@@ -6,7 +6,7 @@ Files are mapped into memory, so that large data are there once, however many pr
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,13 @@ from dataflow.data.source import DataSource
 from dataflow.errors import TrainingError
 from dataflow.execution.inputs import feed
 from dataflow.files.msgpack.binary import pack_data, pack_model
-from dataflow.files.msgpack.container import read_container, write_container
+from dataflow.files.msgpack.container import (
+    Container,
+    container_bytes,
+    parse_container,
+    read_container,
+    write_container,
+)
 from dataflow.files.msgpack.unpack import unpack_data, unpack_model
 from dataflow.graph.graph import Graph
 from dataflow.limits import Limits
@@ -48,16 +54,44 @@ def repeatable(data: Any, scratch: Path) -> Any:
 
 def pack_inputs(folder: Path, model: Model, data: Any, weights: Any) -> None:
     """Write model and data into a folder; a ``TrainingError`` for what no file can hold."""
-    packed = pack_model(model, folder, for_file=False)
-    tensors = dict(packed.tensors)
-    header = {"model": packed.header, "source": _pack_source(model.data, tensors)}
-    write_container(folder / MODEL, header, tensors, version=packed.version, sync=False)
-    tensors, kind, source = {}, "none", None
+    for name, (header, tensors, version) in zip(
+        (MODEL, DATA), _containers(model, data, weights, os.fspath), strict=True
+    ):
+        write_container(folder / name, header, tensors, version=version, sync=False)
+
+
+def packed_inputs(model: Model, data: Any, weights: Any) -> tuple[list[bytes], dict[str, str]]:
+    """The same as bytes, for a process elsewhere, and the plugins of the model's ops. Files of data are named by whole
+    paths."""
+    containers = _containers(model, data, weights, os.path.abspath)
+    return [container_bytes(*one) for one in containers], dict(containers[0][0]["model"]["plugins"])
+
+
+def unpack_inputs(folder: Path) -> tuple[Model, Any, Any]:
+    """The model, which nothing else shares, the data and the weights."""
+    with _UNLIMITED:
+        return _unpacked(*(read_container(folder / name, mapped="auto") for name in (MODEL, DATA)))
+
+
+def inputs_of(packed: Sequence[bytes]) -> tuple[Model, Any, Any]:
+    """What ``packed_inputs`` packed."""
+    with _UNLIMITED:
+        return _unpacked(*map(parse_container, packed))
+
+
+def _containers(
+    model: Model, data: Any, weights: Any, spelled: Callable[[Any], str]
+) -> list[tuple[dict[str, Any], dict[str, np.ndarray], int]]:
+    packed = pack_model(model, Path(), for_file=False)
+    own = dict(packed.tensors)
+    header = {"model": packed.header, "source": _pack_source(model.data, own, spelled)}
+    tensors: dict[str, np.ndarray] = {}
+    kind, source = "none", None
     if isinstance(data, Mapping):
         kind = "arrays"
         tensors |= {f"data/{name}": array for name, array in feed(model.graph, data)[0].items()}
     elif isinstance(data, DataSource):
-        kind, source = "source", _pack_source(data, tensors)
+        kind, source = "source", _pack_source(data, tensors, spelled)
     elif data is not None:
         raise _not_portable(data)
     if weights is not None:
@@ -65,29 +99,27 @@ def pack_inputs(folder: Path, model: Model, data: Any, weights: Any) -> None:
             tensors["weights"] = convert(weights, np.dtype(np.float64))
         except EntryError as error:
             raise error.named("weights") from None
-    write_container(folder / DATA, {"kind": kind, "source": source}, tensors, version=packed.version, sync=False)
+    return [(header, own, packed.version), ({"kind": kind, "source": source}, tensors, packed.version)]
 
 
-def unpack_inputs(folder: Path) -> tuple[Model, Any, Any]:
-    """The model, which nothing else shares, the data and the weights."""
-    with _UNLIMITED:
-        container = read_container(folder / MODEL, mapped="auto")
-        tensors = dict(container.tensors)
-        own = {name: tensors.pop(name) for name in container.tensors if name.startswith("data/")}
-        model = unpack_model(container.header["model"], tensors, folder)
-        model.data = _unpack_source(container.header["source"], own, model.graph)
-        container = read_container(folder / DATA, mapped="auto")
-    given = {name: read_only(array) for name, array in container.tensors.items()}
+def _unpacked(of_model: Container, of_data: Container) -> tuple[Model, Any, Any]:
+    tensors = dict(of_model.tensors)
+    own = {name: tensors.pop(name) for name in of_model.tensors if name.startswith("data/")}
+    model = unpack_model(of_model.header["model"], tensors, Path())
+    model.data = _unpack_source(of_model.header["source"], own, model.graph)
+    given = {name: read_only(array) for name, array in of_data.tensors.items()}
     weights = given.pop("weights", None)
-    match container.header["kind"]:
+    match of_data.header["kind"]:
         case "arrays":
             return model, {name.removeprefix("data/"): array for name, array in given.items()}, weights
         case "source":
-            return model, _unpack_source(container.header["source"], given, model.graph), weights
+            return model, _unpack_source(of_data.header["source"], given, model.graph), weights
     return model, None, weights
 
 
-def _pack_source(source: DataSource | None, tensors: dict[str, np.ndarray]) -> dict[str, Any] | None:
+def _pack_source(
+    source: DataSource | None, tensors: dict[str, np.ndarray], spelled: Callable[[Any], str]
+) -> dict[str, Any] | None:
     if source is None:
         return None
     if source.origin is not None and not isinstance(source.origin, str | os.PathLike):
@@ -95,7 +127,8 @@ def _pack_source(source: DataSource | None, tensors: dict[str, np.ndarray]) -> d
     places = {"file": source.file, "folder": source.folder, "origin": source.origin}
     # the file is where it is, wherever the folder is in which this is written
     rules = pack_data(replace(source, file=None, folder=None, origin=None), Path(), tensors)
-    return {"rules": rules, **{key: None if place is None else os.fspath(place) for key, place in places.items()}}
+    spelling = {"file": os.fspath if source.folder is not None else spelled, "folder": spelled, "origin": spelled}
+    return {"rules": rules} | {key: None if place is None else spelling[key](place) for key, place in places.items()}
 
 
 def _unpack_source(packed: Any, tensors: dict[str, np.ndarray], graph: Graph) -> DataSource | None:

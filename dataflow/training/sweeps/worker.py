@@ -10,22 +10,17 @@ from __future__ import annotations
 import os
 import queue
 import threading
-import time
-import warnings
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import msgpack
 
-from dataflow.errors import DataflowWarning
-from dataflow.training.history import History
 from dataflow.training.saving.interrupts import Interrupt, deferred
 from dataflow.training.sweeps.luggage import unpack_inputs
-from dataflow.training.sweeps.runs import Outcome, Task, do_run
-
-PERIOD = 0.1
-"""Seconds between two messages about epochs."""
+from dataflow.training.sweeps.reported import do_reported
+from dataflow.training.sweeps.runs import Outcome, Task
 
 
 def main() -> None:
@@ -55,31 +50,13 @@ def _listen(inbox: queue.SimpleQueue[dict[str, Any]], interrupt: Interrupt) -> N
 
 def _do(message: dict[str, Any], replies: int, interrupt: Interrupt) -> None:
     task = Task(**message["task"])
-    last = -PERIOD
 
-    def tell(**reply: Any) -> None:
+    def tell(reply: Mapping[str, Any]) -> None:
         data = memoryview(msgpack.packb({"number": task.number, **reply}))
         while data:
             data = data[os.write(replies, data) :]
 
-    if interrupt.requested:
-        tell(outcome=asdict(Outcome("interrupted", None, {})))
-        return
-
-    def on_epoch(history: History) -> None:
-        nonlocal last
-        if time.monotonic() - last >= PERIOD:
-            last = time.monotonic()
-            series = {"loss": history.loss, **history.metrics}
-            tell(epochs=history.epochs, measured={name: values[-1] for name, values in series.items() if values})
-
-    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
-        if issubclass(category, DataflowWarning):
-            tell(warning=str(message))
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", DataflowWarning)
-        warnings.showwarning = show
-        model, data, weights = unpack_inputs(Path(message["inputs"]))
-        outcome = do_run(task, model, data, weights, on_epoch)
-    tell(outcome=asdict(outcome))
+    outcome = Outcome("interrupted", None, {})
+    if not interrupt.requested:
+        outcome = do_reported(task, lambda: unpack_inputs(Path(message["inputs"])), tell)
+    tell({"outcome": asdict(outcome)})

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,15 @@ class Here(Workers):
     def run(self, arrays: Sequence[np.ndarray], tasks: Sequence[Task]) -> list[list[np.ndarray]]:
         self.asked.append([part for task in tasks for part in task])
         return [compute(self._setup, self._data, arrays, task) for task in tasks]
+
+    def each(
+        self,
+        inputs: Sequence[bytes],
+        needs: Mapping[str, Any],
+        tasks: Iterable[bytes],
+        asked_to_end: Callable[[], bool],
+    ) -> Iterator[tuple[int, str, bytes]]:
+        raise NotImplementedError
 
     def close(self) -> None:
         pass
@@ -295,14 +304,14 @@ def test_what_a_worker_lacks_is_named() -> None:
         "version": dataflow.__version__,
         "numpy": np.__version__,
         "ops": {"relu": "nn"},
-        "backend": "numpy",
-        "optimizer": "sgd",
+        "backends": ["numpy"],
+        "optimizers": ["sgd"],
     }
     assert missing(needs) is None
     assert "not 99" in str(missing({**needs, "version": "99"}))
     assert "'swirl', which mine has" in str(missing({**needs, "ops": {"swirl": "mine"}}))
-    assert "no backend 'abacus'" in str(missing({**needs, "backend": "abacus"}))
-    assert "no optimizer 'leap'" in str(missing({**needs, "optimizer": "leap"}))
+    assert "no backend 'abacus'" in str(missing({**needs, "backends": ["numpy", "abacus"]}))
+    assert "no optimizer 'leap'" in str(missing({**needs, "optimizers": ["leap"]}))
 
 
 def test_an_unknown_cluster_is_refused(data: dict[str, np.ndarray]) -> None:
