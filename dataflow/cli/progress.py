@@ -1,4 +1,4 @@
-"""A progress bar on the terminal while training runs."""
+"""What is told while training runs: who computes, and a progress bar on the terminal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import click
+
+from dataflow.backends.cluster import Workers
 from dataflow.cli.group import Session
+from dataflow.cli.terminal_text import clean
 from dataflow.support.number_texts import number_text
 from dataflow.training import History, Progress
 
@@ -69,3 +73,10 @@ def show_progress(session: Session) -> Iterator[Silent]:
     columns = (text("{task.description}"), BarColumn(12), TimeRemainingColumn(), text("{task.fields[text]}"))
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         yield Shown(bar)
+
+
+def tell_workers(workers: Workers | None, quiet: bool) -> None:
+    """Say how many workers there are, and where a browser shows what they do."""
+    if workers is not None and not quiet:
+        where = "" if workers.link is None else f"; dashboard: {clean(workers.link)}"
+        click.echo(f"workers: {workers.count}{where}", err=True)

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dataflow.backends.cluster import Workers, open_workers
+from dataflow.backends.cluster import open_workers
 from dataflow.backends.threads import thread_count
 from dataflow.cli.command import together
 from dataflow.cli.common import about
 from dataflow.cli.going_on import arguments_of_call, command_line
 from dataflow.cli.group import Session
+from dataflow.cli.progress import tell_workers
 from dataflow.cli.rescue import Rescue
 from dataflow.cli.terminal_text import clean, table
 from dataflow.cli.train_options import NONE
@@ -158,13 +159,6 @@ def run_sweep(
     session.flush()
     if not whole:
         _tell_how_to_go_on(session, rescue, done, checkpoint, words, interrupt.signal)
-
-
-def tell_workers(workers: Workers | None, quiet: bool) -> None:
-    """Say how many workers there are, and where a browser shows what they do."""
-    if workers is not None and not quiet:
-        where = "" if workers.link is None else f"; dashboard: {clean(workers.link)}"
-        click.echo(f"workers: {workers.count}{where}", err=True)
 
 
 def _save_best(model: Model, model_file: Path, output: Path, checkpoint: Path | None) -> None:

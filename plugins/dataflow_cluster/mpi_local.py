@@ -29,7 +29,7 @@ SECONDS = 60
 """How long MPI may take to start."""
 _START = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
-    "from dataflow_cluster.mpi_ranks import serve_locally; serve_locally(sys.argv[2])"
+    "from dataflow_cluster.mpi_served import serve_locally; serve_locally(sys.argv[2])"
 )
 """The path is this process's, so that the same plugins are found."""
 
@@ -39,7 +39,10 @@ class LocalRanks(Workers):
 
     def __init__(self, count: int) -> None:
         self.count, self._stack = count, ExitStack()
-        mpiexec = shutil.which("mpiexec", path=sysconfig.get_path("scripts")) or shutil.which("mpiexec")
+        scripts = sysconfig.get_path("scripts")
+        # the first starts processes here alone, and listens on no port
+        found = (shutil.which(name, path=scripts) for name in ("mpiexec.gforker", "mpiexec"))
+        mpiexec = next(filter(None, found), None) or shutil.which("mpiexec")
         if mpiexec is None:
             raise MissingExtraError('mpi:N needs mpiexec: pip install "dataflow-autodiff[mpi]", which brings MPICH')
         try:
@@ -90,7 +93,7 @@ class LocalRanks(Workers):
         listening.listen(1)
         listening.settimeout(0.1)
         folders = json.dumps([os.path.abspath(folder) for folder in sys.path])
-        # what the ranks and mpiexec tell each other need not leave this machine
+        # what the ranks tell each other need not leave this machine
         own = {"HYDRA_IFACE": "lo", "UCX_NET_DEVICES": "lo", "FI_TCP_IFACE": "lo"} if sys.platform == "linux" else {}
         self._job = subprocess.Popen(
             [mpiexec, "-n", str(self.count), sys.executable, "-P", "-c", _START, folders, path],

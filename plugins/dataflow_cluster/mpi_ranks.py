@@ -9,11 +9,11 @@ from __future__ import annotations
 import atexit
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -21,17 +21,15 @@ import numpy as np
 from mpi4py import MPI
 
 from dataflow.backends.cluster import Task, Workers
-from dataflow.backends.joined import Joined
 from dataflow.errors import DataflowError, TrainingError
 from dataflow.training.minibatches.part_work import PartGradients, missing, work_of
-from dataflow_cluster.messages import receive, send
 from dataflow_cluster.mpi_tasks import dismiss, follow, lead
-from dataflow_cluster.packing import HEAD, packed, shared, task_of
+from dataflow_cluster.packing import HEAD, packed, task_of
 
 STEP, PLACE, TELL, EACH, END = range(5)
 SPIN = 0.002
-"""Seconds that a rank waits for a command at full speed; then it looks as often as ``PAUSE`` says, so that whoever else
-needs the processor gets it."""
+"""Seconds that a rank waits for another at full speed; then it looks as often as ``PAUSE`` says, so that whoever else
+needs the processor gets it: the other, too, where they are more than there are cores."""
 PAUSE = 0.0002
 CHUNK = 2**30
 """Bytes that are sent at once: MPI counts in 32 bits."""
@@ -47,59 +45,13 @@ def under_mpiexec() -> bool:
 def join() -> None:
     """Serve, and end this process, where it is another than rank 0. Rank 0 tells the others to end when it does."""
     if MPI.COMM_WORLD.Get_rank() > 0:
+        _forget_names()
         Rank(MPI.COMM_WORLD).serve()
         sys.exit(0)
     if not _told:
         _told.append(True)
+        _forget_names()
         atexit.register(Ranks().end)
-
-
-def serve_locally(path: str) -> None:
-    """What a process of ``mpi:N`` does: rank 0 gets what to say from the process that started all, on a socket."""
-    join()
-    ranks, taken = Ranks(), np.empty(0, np.uint8)
-    with socket.socket(socket.AF_UNIX) as parent:
-        parent.connect(path)
-        while True:
-            try:
-                message, arrays = receive(parent)
-                if "setup" in message:
-                    data = {
-                        name: array.view(dtype).reshape(shape)
-                        for (name, dtype, shape), array in zip(message["arrays"], arrays, strict=True)
-                    }
-                    ranks.place(message["setup"], message["needs"], data)
-                    send(parent, {"taken": _kinds(ranks.work.taken), "given": _kinds(ranks.work.given)})
-                elif "each" in message:
-                    relay(parent, ranks, message["each"], arrays)
-                elif "shared" in message:
-                    taken = ranks.share(shared(message["shared"]))
-                    send(parent, {})
-                else:
-                    ranks.step(message["tasks"], *arrays, taken)
-                    send(parent, {})
-            except DataflowError as error:
-                send(parent, {"error": str(error)})
-            except (EOFError, BrokenPipeError):  # it has ended, in whatever way
-                return
-
-
-def relay(parent: socket.socket, ranks: Ranks, needs: Mapping[str, Any], inputs: Sequence[np.ndarray]) -> None:
-    """Do what ``LocalRanks.each`` wants: each message asks for a task or whether to end, or tells, and gets an
-    answer."""
-
-    def ask(message: Mapping[str, Any], *arrays: np.ndarray) -> tuple[dict[str, Any], list[np.ndarray]]:
-        send(parent, message, *arrays)
-        return receive(parent)
-
-    def tasks() -> Iterator[bytes]:
-        while (answer := ask({"want": "task"}))[1]:
-            yield answer[1][0].tobytes()
-
-    packed_inputs = [one.tobytes() for one in inputs]
-    for number, kind, data in ranks.each(packed_inputs, needs, tasks(), lambda: bool(ask({"want": "end"})[0]["end"])):
-        ask({"number": number, "kind": kind}, np.frombuffer(data, np.uint8))
-    send(parent, {"want": "nothing"})
 
 
 class Ranks(Workers):
@@ -148,7 +100,7 @@ class Ranks(Workers):
         self.work.taken.bytes[...] = taken
         comm.Bcast(self.work.taken.bytes, 0)
         own = here.result(task_of(0, tasks, numbers.view(np.int64), rows.view(np.int64)))
-        comm.Gather(own, self._results, 0)
+        _wait(comm.Igather(own, self._results, 0))
         if self._results[:, 0].any():
             self._command(TELL)
             texts = [text.decode() for text in _gathered(comm, here.error.encode())]
@@ -232,10 +184,7 @@ class Rank:
 
     def _next(self) -> list[int]:
         command = np.empty(4, np.int64)
-        request, begun = self._comm.Ibcast(command, 0), time.monotonic()
-        while not request.Test():
-            if time.monotonic() - begun > SPIN:
-                time.sleep(PAUSE)
+        _wait(self._comm.Ibcast(command, 0))
         return [int(number) for number in command]
 
     def _place(self) -> None:
@@ -259,11 +208,28 @@ class Rank:
         self._comm.Bcast(rows, 0)
         assert self.work is not None
         self._comm.Bcast(self.work.taken.bytes, 0)
-        self._comm.Gather(self.result(task_of(self._number, tasks, numbers, rows)), None, 0)
+        _wait(self._comm.Igather(self.result(task_of(self._number, tasks, numbers, rows)), None, 0))
 
 
-def _kinds(joined: Joined) -> list[Any]:
-    return [[list(array.shape), array.dtype.str] for array in joined.arrays]
+def _forget_names() -> None:
+    """Unlink what MPICH's ranks of one machine share, which all have open by now, so that nothing is left in memory
+    however they end."""
+    comm = MPI.COMM_WORLD
+    comm.Barrier()
+    try:
+        mapped = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").split()
+    except OSError:  # no Linux
+        mapped = []
+    for name in {word for word in mapped if word.startswith("/dev/shm/mpich_shm_")}:
+        Path(name).unlink(missing_ok=True)
+    comm.Barrier()
+
+
+def _wait(request: Any) -> None:
+    begun = time.monotonic()
+    while not request.Test():
+        if time.monotonic() - begun > SPIN:
+            time.sleep(PAUSE)
 
 
 def _send(comm: Any, data: bytes | None) -> bytes:

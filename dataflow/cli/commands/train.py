@@ -18,7 +18,7 @@ from dataflow.cli.common import FILE, Given, about
 from dataflow.cli.going_on import explain_how_to_go_on
 from dataflow.cli.group import Session
 from dataflow.cli.parameters_option import parameters_option
-from dataflow.cli.progress import show_progress
+from dataflow.cli.progress import show_progress, tell_workers
 from dataflow.cli.rescue import Rescue
 from dataflow.cli.terminal_text import clean, settings_text, table
 from dataflow.cli.train_options import NONE, DottedCommand, train_options
@@ -151,7 +151,7 @@ def command(
             open_workers(cluster) as workers,
             show_progress(session) as progress,
         ):
-            sweeping.tell_workers(workers, session.quiet)
+            tell_workers(workers, session.quiet)
             history = train(
                 model,
                 inputs or source,
