@@ -89,9 +89,8 @@ def main() -> None:
                 break
         if not ratios:
             raise SystemExit("other processes computed in all rounds: nothing was measured")
-        print(
-            f"{asked.cluster}, {asked.backend}: {statistics.median(ratios):.2f} times the throughput of one thread, {len(ratios)} rounds"
-        )
+        median = f"{statistics.median(ratios):.2f} times the throughput of one thread"
+        print(f"{asked.cluster}, {asked.backend}: {median}, {len(ratios)} rounds")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -446,3 +447,66 @@ def test_ctrl_c_at_a_terminal_leaves_the_workers_to_the_process_that_trains(tmp_
     assert "Interrupted after" in errors
     assert "Traceback" not in errors
     assert "--resume" in errors
+
+
+def certificates(folder: Path) -> dict[str, str]:
+    """The files of an authority, and of a certificate for this machine that it has signed."""
+    trustme = pytest.importorskip("trustme")
+    folder.mkdir()
+    authority = trustme.CA()
+    own = authority.issue_cert("127.0.0.1")
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    own.private_key_and_cert_chain_pem.write_to_path(folder / "own.pem")
+    return {"ca": str(folder / "ca.pem"), "own": str(folder / "own.pem")}
+
+
+def of_client(files: dict[str, str]) -> dict[str, str]:
+    """What a user puts into Dask's configuration."""
+    key = "distributed.comm.tls"
+    return {f"{key}.ca-file": files["ca"], f"{key}.client.cert": files["own"], f"{key}.client.key": files["own"]}
+
+
+@pytest.fixture
+def tls_cluster(tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """The address of two workers, and the files that a client needs."""
+    distributed = pytest.importorskip("distributed")
+    files = certificates(tmp_path / "own")
+    roles = ("scheduler", "worker", "client")
+    given = {f"tls_{role}_{what}": files["own"] for role in roles for what in ("cert", "key")}
+    security = distributed.Security(tls_ca_file=files["ca"], require_encryption=True, **given)
+    options: dict[str, Any] = {"host": "127.0.0.1", "dashboard_address": None, "silence_logs": 50}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with distributed.LocalCluster(2, threads_per_worker=1, protocol="tls://", security=security, **options) as own:
+            yield own.scheduler_address, files
+
+
+@pytest.mark.slow
+def test_training_over_tls(
+    tls_cluster: tuple[str, dict[str, str]],
+    data: dict[str, np.ndarray],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("dataflow_cluster.engine.SECONDS", 2)
+    dask = pytest.importorskip("dask")
+    address, files = tls_cluster
+    assert address.startswith("tls://127.0.0.1:")
+    here, there = net(), net()
+    dataflow.train(here, data, cluster=Here(2), **RUN)
+    with dask.config.set(of_client(files)), warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        dataflow.train(there, data, cluster=address, **RUN)
+    assert distance(here, there) == 0
+    assert not any("can run code as you" in str(one.message) for one in told)
+    others: list[dict[str, str]] = [{}, of_client(certificates(tmp_path / "others"))]
+    for configuration in others:  # none, and those of another authority
+        with dask.config.set(configuration), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with pytest.raises(TrainingError, match=f"no scheduler answers at {address}"):
+                dataflow.train(net(), data, cluster=address, **RUN)
+    plain = address.replace("tls", "tcp")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(TrainingError, match=f"no scheduler answers at {plain}"):
+            dataflow.train(net(), data, cluster=plain, **RUN)
