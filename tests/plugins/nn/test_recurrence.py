@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from dataflow import Graph, Model, ShapeError, ops
 from dataflow.analysis.gradient_check import check_gradients
+from dataflow.plan import make_plan
+from dataflow.shapes import TensorSpec
 
 RNG = np.random.default_rng(2)
 STEPS, EXAMPLES, INPUTS, WIDTH = 4, 3, 2, 5
