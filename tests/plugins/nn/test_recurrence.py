@@ -137,6 +137,8 @@ def test_the_first_step_computes_no_product_with_a_state_that_is_left_out(layer:
     graph = Graph("first", dtype="float64")
     x, W, R = graph.input("x", (3, 2, 4)), graph.input("W", (1, gates * 5, 4)), graph.input("R", (1, gates * 5, 5))
     graph.node("h", layer(x, W, R)["h"])
-    plan = make_plan(graph, ["h"], {name: TensorSpec(graph.value(name).shape, "float64") for name in ("x", "W", "R")})
+    plan = make_plan(
+        graph, ["h"], {name: TensorSpec(graph.value(name).shape, np.dtype("float64")) for name in ("x", "W", "R")}
+    )
     products = [instruction for instruction in plan.instructions if instruction.op.name == "matmul"]
     assert len(products) == 1 + each * 2
