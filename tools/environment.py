@@ -15,6 +15,7 @@ import os
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -193,7 +194,7 @@ def _show_progress(line: str) -> None:
         width = shutil.get_terminal_size().columns - 3
         print(f"\r\033[K  {line[:width]}" if line else "\r\033[K", end="", flush=True)
     elif line.startswith(("Collecting ", "Building ", "Installing collected")):
-        print(f"  {line[:110]}", flush=True)
+        print(f"  {textwrap.shorten(line, 110, placeholder=' ...')}", flush=True)
 
 
 def _last_lines(text: str, count: int = 20) -> str:

@@ -108,3 +108,14 @@ def test_convert_that_keeps_a_file_says_nothing_else(tmp_path: Path) -> None:
     assert "--force replaces it" in told("convert", str(trained), str(tmp_path / "a.toml"), status=1)
     done = CliRunner().invoke(main, ["convert", str(trained), str(tmp_path / "a.toml"), "--force"])
     assert done.stderr.startswith("Warning: TOML holds the model, not the state")
+
+
+def test_a_call_that_does_not_fit_is_written_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    path.write_text(
+        'dataflow = 1\ninputs.x = { shape = ["n", 3] }\nparameters.W = { shape = [2, 4], init = "zeros" }\n'
+        'nodes.y = "x @ W"\nmodel.outputs = ["y"]\n'
+    )
+    assert "(2, 4) does not fit" in told("run", str(path), status=1)
+    path.write_text(path.read_text().replace("x @ W", "linear(x, W)"))
+    assert told("run", str(path), status=1).count("linear(x, W)") == 1

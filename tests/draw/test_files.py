@@ -148,7 +148,13 @@ def test_engines_are_tried_in_order(monkeypatch):
     assert find_engine("pdf").name == "dot"
 
 
-def test_an_engine_that_is_not_there(xor):
+def test_an_engine_that_is_not_there(xor, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", "")
+        with pytest.raises(
+            MissingExtraError, match="^dot is not on the PATH; install Graphviz, or take another --engine"
+        ):
+            dataflow.draw(xor, engine="dot").render("svg")
     with pytest.raises(MissingExtraError, match="unknown layout engine 'neat'; choose 'dot'"):
         dataflow.draw(xor, engine="neat").render("svg")
     with pytest.raises(MissingExtraError, match="graphviz-pure writes no PDF"):

@@ -119,6 +119,8 @@ def _chosen(name: str) -> Engine:
             raise MissingExtraError(reason)
         return _pygraphviz()
     program = _pure_path() if name == PURE else shutil.which(name)
+    if program is None and name == "dot":
+        raise MissingExtraError("dot is not on the PATH; install Graphviz, or take another --engine")
     if program is None:
         known = listed(("dot", PYGRAPHVIZ, PURE))
         raise MissingExtraError(f"unknown layout engine '{name}'; choose {known}, or the path of Graphviz' dot")

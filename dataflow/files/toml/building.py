@@ -249,7 +249,7 @@ def _placed(error: DataflowError, node: Node, site: Site) -> DataflowError:
     """The error with its place; where shapes do not fit, also the node, what it is, and the call that it is for."""
     if error.line is None and isinstance(error, ShapeError | DtypeError):
         error.at(node=site.name(node.name))
-        if node.text is not None:
+        if node.text is not None and node.text.replace(" ", "") not in error.message.replace(" ", ""):
             error.message += f', in "{shorten(node.text, 80)}"'
         if site.caller:
             error.message += f", for the {site.caller}"
