@@ -30,8 +30,9 @@ from dataflow_llvm.kernels.assembly import (
 DIRECT, PACKED, TURNED = range(3)
 COLUMNS = ((2, False), (1, False), (1, True))
 """How many vectors of columns a block has, and whether they are not whole."""
-DEPTH = 256
-"""Products that are added up before the next block's: a panel of so many rows stays in the nearest cache."""
+DEPTH = 512
+"""Products that are added up before the next block's: a panel of so many rows, of 64 KiB at most, stays in the second
+cache, whose lines come ahead of their use, and what was added up is stored and read again the more seldom."""
 BLOCK = [I64, POINTER, I64, I64, POINTER, I64, POINTER, I64, POINTER, I64, I64]
 """Of a block's kernel: length of the sum, left, its two strides, right, its stride from row to row, result, its
 stride, what is added and its stride, how many columns count."""
@@ -44,9 +45,10 @@ def write_product(module: ir.Module, dtype: str, machine: Machine) -> None:
     addend, its stride, panel, how, adding): strides in elements; where ``adding`` is 1, onto the addend, which may be
     what the result holds. ``how`` the right factor is read: ``DIRECT``; ``PACKED``, each panel of columns copied first,
     for rows so far apart that they would crowd each other out of the cache; ``TURNED``, the same for a right factor
-    that lies transposed, whose stride is then that from column to column. A panel is ``length`` times two vectors."""
+    that lies transposed, whose stride is then that from column to column. A panel is two vectors
+    times ``length``, or ``DEPTH`` if that is less."""
     width = machine.vector_bytes // SIZES[dtype]
-    heights = [h for h in (8, 4, 2, 1) if h <= machine.product_rows]
+    heights = (machine.product_rows, *(h for h in (4, 2, 1) if h < machine.product_rows))
     for height, (vectors, masked), adds in product(heights, COLUMNS, (False, True)):
         _write_block(module, dtype, width, height, vectors, masked, adds)
     builder, parameters = begin(module, f"product_{dtype}", VOID, PRODUCT_ARGUMENTS)

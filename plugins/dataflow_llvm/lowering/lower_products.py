@@ -8,15 +8,15 @@ import numpy as np
 
 from dataflow.plan import Instruction
 from dataflow_llvm.kernels.interpreter import BY_BATCH, BY_COLUMNS, BY_ROWS, DOTS, FLOAT_NAMES, PRODUCT
-from dataflow_llvm.kernels.matrix_products import DIRECT, PACKED, TURNED
+from dataflow_llvm.kernels.matrix_products import DEPTH, DIRECT, PACKED, TURNED
 from dataflow_llvm.lowering.emitter import SHARED_WORK, Emitter, at, dtype_number
 from dataflow_llvm.lowering.layouts import batches, matrix_strides
 from dataflow_llvm.lowering.places import Place
 
 PACKED_BYTES = 2**18
 """A right factor over which rows are spread further than this is copied panel by panel."""
-LARGE_PANEL = 2**20
-"""Beyond this the panel of a product does not fit into the cache: numpy's library divides it better."""
+FAR_BYTES = 8 * PACKED_BYTES
+"""A left factor that lies transposed over more than this is left to numpy's library, which copies it in pieces."""
 VECTOR_BYTES = 64
 """The longest vectors: two of them side by side are a panel's row."""
 MOST_STACKS = 64
@@ -114,10 +114,10 @@ class Products:
         adds: bool,
     ) -> bool:
         rows, columns, length = sizes
-        panel = length * 2 * VECTOR_BYTES
+        panel = min(length, DEPTH) * 2 * VECTOR_BYTES
         (a_row, a_along), (b_row, b_column) = left[1], right[1]
         crowded = length * max(b_row, a_along) * dtype.itemsize > PACKED_BYTES or rows >= MANY_ROWS
-        if panel > LARGE_PANEL or (rows >= PANEL_ROWS and length * a_along * dtype.itemsize > 8 * PACKED_BYTES):
+        if rows >= PANEL_ROWS and length * a_along * dtype.itemsize > FAR_BYTES:
             return False
         if b_column == 1:
             how, step = (PACKED if crowded and rows >= PANEL_ROWS else DIRECT), b_row

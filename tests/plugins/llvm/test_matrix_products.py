@@ -1,0 +1,72 @@
+"""The shape of the blocks of a product is chosen for the processor, and decides nothing about its bits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("llvmlite")
+
+from llvmlite import ir
+
+from dataflow_llvm.compiling import machine_code
+from dataflow_llvm.kernels.assembly import Machine
+from dataflow_llvm.kernels.matrix_products import DEPTH, DIRECT, PACKED, TURNED, write_product, write_turn
+
+MACHINES = [Machine(32, 4), Machine(32, 6), Machine(64, 8)]
+SIZES = [(1, 1, 1), (7, 10, 9), (13, 47, 31), (25, 37, DEPTH + 3), (6, 16, 2 * DEPTH)]
+"""Rows, columns, length: with what is left over for each height and width, and longer than a panel."""
+
+
+@pytest.mark.parametrize(
+    ("features", "expected"),
+    [
+        ({"avx512f": True, "fma": True}, Machine(64, 8)),
+        ({"avx512f": False, "avx2": True, "fma": True}, Machine(32, 6)),
+        ({"neon": True}, Machine(32, 6)),
+        ({"sse2": True}, Machine(32, 4)),
+        ({}, Machine(32, 4)),
+    ],
+)
+def test_a_block_fits_into_the_registers(features: dict[str, bool], expected: Machine) -> None:
+    machine = Machine.of(features)
+    assert machine == expected
+    registers, size = (32, 64) if features.get("avx512f") else (32, 16) if features.get("neon") else (16, 32)
+    if features.get("fma") or features.get("neon"):  # sums, two vectors of the right factor, one of the left
+        assert (2 * machine.product_rows + 2) * machine.vector_bytes // size + 1 <= registers
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_shape_of_blocks_gives_the_same_bits(dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    size = np.dtype(dtype).itemsize
+    panel = np.zeros(DEPTH * 2 * 64 // size, dtype)
+    found: dict[tuple, np.ndarray] = {}
+    factors = {sizes: [rng.standard_normal(shape).astype(dtype) for shape in _shapes(*sizes)] for sizes in SIZES}
+    for machine in MACHINES:
+        module = ir.Module("product")
+        write_turn(module, dtype, machine)
+        write_product(module, dtype, machine)
+        library = machine_code.Library(machine_code._compiled(str(module)))
+        product = library.function(f"product_{dtype}", 13)
+        for (rows, columns, length), (a, b, before) in factors.items():
+            for how in (DIRECT, PACKED, TURNED):
+                right = np.ascontiguousarray(b.T) if how == TURNED else b
+                for adding in (0, 1):
+                    result = np.pad(before, ((0, 1), (0, 3)), constant_values=7)
+                    ends = (a.ctypes.data, length, 1, right.ctypes.data, right.shape[1])
+                    product(rows, columns, length, *ends, result.ctypes.data, columns + 3, panel.ctypes.data, how, adding)
+                    assert (result[rows:] == 7).all()
+                    assert (result[:, columns:] == 7).all(), "it writes beside its result"
+                    same = found.setdefault((rows, columns, length, adding), result)
+                    np.testing.assert_array_equal(result, same, err_msg=f"{machine}, {how}")
+    for (rows, columns, length, adding), result in found.items():
+        a, b, before = factors[rows, columns, length]
+        expected = a.astype(np.longdouble) @ b.astype(np.longdouble) + adding * before
+        scale = np.abs(a) @ np.abs(b) + 1
+        assert (np.abs(result[:rows, :columns] - expected) < scale * length * np.finfo(dtype).eps).all()
+
+
+def _shapes(rows: int, columns: int, length: int) -> tuple[tuple[int, int], ...]:
+    return (rows, length), (length, columns), (rows, columns)
