@@ -3,7 +3,8 @@
 ``python tools/bench.py -o results.json``                measures everything that is installed, 10 to 12 minutes
 ``python tools/bench.py --quick``                        a smoke test of some seconds
 ``python tools/bench.py --only steps -w c32,d -p torch`` a part
-``python tools/bench.py --document results.json``        docs/performance.md, its tables, pictures, numbers
+``python tools/bench.py --document results.json ...``    docs/performance.md, its tables, pictures, numbers, of one
+                                                         run or of several parts of it
 
 Exit status 1 where results of peers disagree, or where one of dataflow's own backends fails. A bound that is missed is
 reported, and no failure: on a busy machine it says nothing.
@@ -19,14 +20,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark import child, growth, judge, machine, page, pictures, report, start, steps
+from benchmark import child, growth, judge, machine, memory, merge, page, pictures, report, start, steps
 from benchmark.peers import PEERS, REFERENCE, add_backends_of_plugins, installed
 from benchmark.workloads import ONE_THREAD, WORKLOADS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "performance.md"
 TABLES = PAGE.with_name("performance_tables.md")
-SECTIONS = ("steps", "start", "growth", "plan")
+SECTIONS = ("steps", "memory", "start", "growth", "plan")
 STARTED = ("a32", "c32")
 """The workloads of which starting is measured."""
 
@@ -41,8 +42,10 @@ def main() -> int:
         growth.serve(options.grow[0], options.grow[1], int(options.grow[2]))
     elif options.plan:
         growth.serve_plan(options.plan)
+    elif options.limited:
+        memory.serve(options.limited[0], options.limited[1], int(options.limited[2]))
     elif options.document:
-        document(json.loads(options.document.read_text(encoding="utf-8")))
+        document(merge.merged([json.loads(path.read_text(encoding="utf-8")) for path in options.document]))
     else:
         return measured(options)
     return 0
@@ -62,6 +65,7 @@ def measured(options: argparse.Namespace) -> int:
         "settings": {"rounds": options.rounds, "slice": options.slice, "threads": options.threads},
         "note": options.note,
         "steps": {},
+        "memory": [],
         "start": {},
         "growth": {},
         "plans": [],
@@ -94,6 +98,8 @@ def document(result: dict[str, Any]) -> None:
             if numbers.get("distance", 0) > steps.AGREE:
                 sys.exit(f"error: {workload}: {key} has another result than {REFERENCE}; there is nothing to document")
     drawn = [path.name for path in pictures.draw(PAGE.with_suffix(".svg"), result)]
+    result["bounds"] = list(judge.judged(result["steps"]))
+    result["limits"] = list(judge.limits(result["start"], result["plans"]))
     PAGE.with_suffix(".json").write_text(_json(result), encoding="utf-8")
     PAGE.write_text(page.page(result, drawn), encoding="utf-8")
     TABLES.write_text(page.tables(result, drawn), encoding="utf-8")
@@ -116,16 +122,23 @@ def _measure(options: argparse.Namespace, peers: Sequence[str], result: dict[str
             for count in threads:
                 name = f"{report.title(workload)}, {count} thread{'s' if count > 1 else ''}"
                 report.printed(name, report.steps_table(workload, measured, count))
+    if "memory" in options.only:
+        those = (options.workloads, options.rounds, options.patience, folder)
+        result["memory"] = memory.measure(*those, _progress)
+        report.printed("Less memory", report.limited_table(result["memory"]))
+        faults += memory.disagreements(result["memory"])
+    everywhere = [peer for peer in peers if not PEERS[peer].only]
     if "start" in options.only:
         (folder / "start").mkdir()
         for workload in [name for name in options.workloads if name in STARTED]:
             rounds = min(options.rounds, 3)
-            those = [peer for peer in peers if PEERS[peer].grows or workload == STARTED[-1]]  # torch.compile once
-            result["start"][workload] = start.measure(workload, those, rounds, options.patience, folder, _progress)
+            last = workload == STARTED[-1]  # torch.compile once
+            at_work = [peer for peer in everywhere if PEERS[peer].grows or last]
+            result["start"][workload] = start.measure(workload, at_work, rounds, options.patience, folder, _progress)
         report.printed("From the start of a process", report.start_table(result["start"]))
     if "growth" in options.only:
         for axis in growth.AXES:
-            measured = growth.measure(axis, peers, options.most, options.patience / 5, folder, _progress)
+            measured = growth.measure(axis, everywhere, options.most, options.patience / 5, folder, _progress)
             result["growth"][axis] = measured
             report.printed(growth.AXES[axis][0], report.growth_table(measured))
     if "plan" in options.only:
@@ -163,8 +176,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the results as JSON")
     parser.add_argument("--note", default="", metavar="TEXT", help="a sentence for the page, such as what else ran")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw them into FILE-steps-1.svg, ... (or .png)")
-    parser.add_argument("--document", type=Path, metavar="FILE", help="make docs/performance.md from results")
-    for name, count, kind in (("--child", 4, str), ("--grow", 3, str), ("--plan", None, int)):
+    parser.add_argument("--document", nargs="+", type=Path, metavar="FILE", help="make docs/performance.md of results")
+    for name, count, kind in (("--child", 4, str), ("--grow", 3, str), ("--limited", 3, str), ("--plan", None, int)):
         parser.add_argument(name, nargs=count, type=kind, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.quick:

@@ -25,7 +25,20 @@ def tools() -> Iterator[Any]:
     sys.path.insert(0, str(TOOLS))
     try:
         import benchmark
-        from benchmark import by_hand, judge, ours, page, peers, pictures, report, steps, workloads  # noqa: F401
+        from benchmark import (  # noqa: F401  # noqa: F401
+            by_hand,
+            judge,
+            memory,
+            merge,
+            ours,
+            page,
+            peers,
+            pictures,
+            products,
+            report,
+            steps,
+            workloads,
+        )
 
         yield benchmark
     finally:
@@ -47,13 +60,32 @@ def small(tools: Any) -> list[Any]:
 def test_by_hand_and_ours_do_the_same_work(tools: Any, number: int) -> None:
     work = small(tools)[number]
     results = []
-    for peer in (tools.by_hand.Numpy(work, 1), tools.ours.Ours(work, 1, "numpy")):
+    peers = [tools.by_hand.Numpy(work, 1), tools.ours.Ours(work, 1, "numpy")]
+    if hasattr(work, "sizes"):
+        peers.append(tools.ours.ByStep(work, 1, "numpy"))
+    for peer in peers:
         peer.run(3)
         results.append(peer.result())
     start = work.data().start() if hasattr(work, "sizes") else np.zeros_like(results[0])
     change = np.linalg.norm(results[0] - start)
     assert change > 1e-3
-    assert np.linalg.norm(results[0] - results[1]) < 1e-5 * change
+    for other in results[1:]:
+        assert np.linalg.norm(results[0] - other) < 1e-5 * change
+    if len(results) > 2:
+        np.testing.assert_array_equal(results[1], results[2])
+
+
+def test_products_alone_are_those_of_a_step(tools: Any) -> None:
+    net = tools.workloads.Net("net", "", (5, 4, 3), 6, "mse")
+    shapes = [(a.shape, b.shape) for a, b in tools.products._factors(net.data(), net)]
+    assert shapes == [((6, 5), (5, 4)), ((5, 6), (6, 4)), ((6, 4), (4, 3)), ((4, 6), (6, 3)), ((6, 3), (3, 4))]
+    at_work = tools.products.Products(net, 1)
+    at_work.run(2)
+    assert at_work.result() is None
+    left, right = np.arange(6.0).reshape(2, 3), np.arange(12.0).reshape(3, 4)
+    call = tools.products._numpys(left, right)
+    np.testing.assert_array_equal(call(), [[20, 23, 26, 29], [56, 68, 80, 92]])  # by hand
+    assert call() is call()
 
 
 @pytest.mark.parametrize(
@@ -139,19 +171,90 @@ def test_bounds_are_judged_by_the_whole_interval(tools: Any) -> None:
     }
     assert verdicts["dataflow numpy", "c32", "numpy by hand", 1.1, 1] == "missed"
     assert verdicts["dataflow numpy", "a32", "numpy by hand", 1.1, 1] == "goal, not reached"
-    assert verdicts["dataflow llvm", "c32", "jax loop", 1.1, 1] == "met"
-    assert verdicts["dataflow llvm", "c32", "jax loop", 1.0, 1] == "goal, not reached"
+    assert verdicts["dataflow llvm", "c32", "the fastest peer", 0.9, 1] == "missed"
     assert verdicts["dataflow llvm", "c32", "dataflow numpy", 1.25, 1] == "met"
     assert verdicts["dataflow numpy", "c32", "torch", 0.75, 1] == "not measured"
     assert verdicts["dataflow llvm", "d", "the fastest peer", 1.05, 2] == "not measured"
     assert len(verdicts) == len(tools.judge.BOUNDS)
 
 
-def test_the_fastest_peer_is_not_one_of_ours(tools: Any) -> None:
-    found = {"dataflow numpy@1": times(0.1), "torch@1": times(1), "jax loop@1": times(0.5), "torch@2": times(0.01)}
-    assert tools.judge.fastest(found, 1, loop=True) == "jax loop@1"
-    assert tools.judge.fastest(found, 1, loop=False) == "torch@1"
-    assert tools.judge.fastest({}, 1, loop=True) is None
+def test_an_interval_too_wide_misses_the_bounds_that_count_most(tools: Any) -> None:
+    spread = {"seconds": [1.0, 2.0] * 10, "memory": 50.0}
+    steps = {
+        "a32": {
+            "dataflow numpy step()@1": spread,
+            "dataflow llvm step()@1": times(0.25),
+            "dataflow numpy@1": spread,
+            "numpy by hand@1": times(2.0),
+            "jax.jit@1": times(1.0),
+        }
+    }
+    verdicts = {(row["ours"], row["peer"]): row["verdict"] for row in tools.judge.judged(steps) if "ratio" in row}
+    assert verdicts["dataflow numpy step()", "numpy by hand"] == "missed, too wide"
+    assert verdicts["dataflow numpy", "numpy by hand"] == "met"
+    assert verdicts["dataflow llvm step()", "jax.jit"] == "met"
+
+
+def test_the_fastest_peer_is_neither_one_of_ours_nor_a_limit(tools: Any) -> None:
+    found = {"dataflow numpy step()@1": times(0.1), "torch@1": times(1), "jax loop@1": times(0.5)}
+    found |= {"products alone@1": times(0.01), "torch@2": times(0.01)}
+    assert tools.judge.fastest(found, 1) == "jax loop@1"
+    assert tools.judge.fastest({}, 1) is None
+
+
+def test_calls_have_a_table_of_their_own(tools: Any) -> None:
+    measured = {
+        "dataflow numpy step()@1": times(1.2e-6),
+        "dataflow numpy@1": times(1e-6),
+        "numpy by hand@1": times(1e-6),
+    }
+    headers, ((what, *row),) = tools.report.calls_table({"a32": measured, "d": {"numpy by hand@1": times(1.0)}})
+    assert headers[:3] == ["", "dataflow numpy step()", "dataflow numpy run(n)"]
+    assert (what, row[0], row[1], row[2]) == ("a32", "1.21 µs", "1.01 µs", "")
+    assert row[6].startswith("1.2 [")
+    assert row[7] == ""
+    _, rows = tools.report.steps_table("a32", measured, 1)
+    assert [name for name, *_ in rows] == ["dataflow numpy run(n)", "numpy by hand", "dataflow numpy step()"]
+
+
+def part(**sections: Any) -> dict[str, Any]:
+    machine = {"processor": "A (AVX2)", "day": "2026-01-01"}
+    empty: dict[str, Any] = {"steps": {}, "memory": [], "start": {}, "growth": {}, "plans": []}
+    return {"machine": machine, "settings": {"threads": [1]}, "note": "", **empty, **sections}
+
+
+def test_parts_of_a_run_are_one_where_the_machine_is_one(tools: Any) -> None:
+    second = part(steps={"a32": {"torch@1": times(2.0)}, "b": {}}, plans=[{"size": 1}], settings={"threads": [2]})
+    second["machine"] = {"processor": "A (AVX2)", "day": "2026-01-02"}
+    first = part(steps={"c32": {}, "a32": {"torch@1": times(1.0), "jax.jit@1": {}}}, growth={"width": {}})
+    whole = tools.merge.merged([first, second])
+    assert list(whole["steps"]) == ["a32", "b", "c32"]
+    assert whole["steps"]["a32"] == {"torch@1": times(2.0), "jax.jit@1": {}}
+    assert (whole["growth"], whole["plans"], whole["settings"]) == ({"width": {}}, [{"size": 1}], {"threads": [1, 2]})
+    assert whole["machine"]["day"] == "2026-01-02"
+    with pytest.raises(SystemExit, match=r"different machines or versions: processor A \(AVX2\), and processor B"):
+        tools.merge.merged([first, part(machine={"processor": "B"})])
+
+
+@pytest.mark.slow
+def test_memory_limits_go_down_to_the_least(tools: Any) -> None:
+    (_, most), *limited = tools.memory.limits(dataclasses.replace(tools.workloads.WORKLOADS["transformer"], batch=1))
+    assert 1 <= len(limited) <= 2
+    used = [found for _, found in limited]
+    assert most > used[0]
+    assert used == sorted(used, reverse=True)
+    assert all(found <= limit for limit, found in limited)
+
+
+def test_a_limit_on_memory_has_to_give_the_same_parameters(tools: Any) -> None:
+    rows = [{"workload": "conv", "backend": "numpy", "limit": limit, "parameters": 1.0} for limit in (0, 10)]
+    assert tools.memory.disagreements(rows) == []
+    rows[1]["parameters"] = 1.5
+    rows.append({"workload": "conv", "backend": "numpy", "limit": 5, "error": "killed"})
+    assert tools.memory.disagreements(rows) == [
+        "conv: numpy with a limit of 10 bytes has other parameters than without",
+        "conv: numpy with a limit of 5 bytes: killed",
+    ]
 
 
 def test_limits_on_plans_and_starts(tools: Any) -> None:

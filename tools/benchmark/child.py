@@ -34,8 +34,8 @@ def serve(peer: str, workload: str, threads: int, result: str) -> None:
     first = time.perf_counter()
     say(build=built - start, first=first - built)
     work.run(SAME_STEPS - 1)
-    if result:
-        np.save(result, work.result())
+    if result and (found := work.result()) is not None:
+        np.save(result, found)
     say(memory=peak_memory())
     for line in sys.stdin:
         steps = int(line)

@@ -8,13 +8,15 @@ import platform
 from importlib import metadata
 from pathlib import Path
 
+VECTORS = {"avx512f": "AVX-512", "fma": "AVX2", "asimd": "NEON"}
+"""By the flag of the processor."""
 PACKAGES = ("numpy", "llvmlite", "torch", "jax", "jaxlib")
 
 
 def described() -> dict[str, str]:
     """Facts by name."""
     facts = {
-        "processor": _field("/proc/cpuinfo", "model name") or platform.processor() or platform.machine(),
+        "processor": _processor(),
         "cores": str(os.cpu_count()),
         "memory": _memory(),
         "system": f"{platform.system()} {platform.machine()}",
@@ -27,6 +29,16 @@ def described() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return facts
+
+
+def _processor() -> str:
+    """Its name, what tells apart those of one name, and the longest vectors that it multiplies and adds."""
+    name = _field("/proc/cpuinfo", "model name") or platform.processor() or platform.machine()
+    family, model = _field("/proc/cpuinfo", "cpu family"), _field("/proc/cpuinfo", "model\t")
+    flags = (_field("/proc/cpuinfo", "flags") or _field("/proc/cpuinfo", "Features")).split()
+    vectors = next((vector for flag, vector in VECTORS.items() if flag in flags), "")
+    told = [f"family {family} model {model}" if family and model else "", vectors]
+    return f"{name} ({', '.join(text for text in told if text)})" if any(told) else name
 
 
 def _field(path: str, name: str) -> str:

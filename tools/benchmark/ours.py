@@ -57,6 +57,19 @@ class Ours:
         self.found = lambda: [gradients[name] for name in wrt]
 
 
+class ByStep(Ours):
+    """The same, one call of ``Trainer.step()`` after the other."""
+
+    def __init__(self, workload: Any, threads: int, backend: str) -> None:
+        super().__init__(workload, threads, backend)
+        self.run = self._steps
+
+    def _steps(self, steps: int) -> None:
+        step = self.trainer.step
+        for _ in range(steps):
+            step()
+
+
 def net_model(net: Net) -> dataflow.Model:
     """A net as a model."""
     data, count = net.data(), len(net.sizes) - 1

@@ -27,6 +27,10 @@ class Peer:
     """Workloads whose compilation takes minutes."""
     grows: bool = True
     """Whether it is ready for another size within a second or so."""
+    only: tuple[str, ...] = ()
+    """The workloads that it is measured on; all, unless given."""
+    limit: bool = False
+    """Whether it is no way to train, but what no way can be faster than."""
 
     @property
     def ours(self) -> bool:
@@ -37,6 +41,10 @@ class Peer:
     def missing(self) -> str | None:
         """What is not installed."""
         return next((name for name in self.needs if importlib.util.find_spec(name) is None), None)
+
+    def takes(self, workload: str) -> bool:
+        """Whether it is meant for the workload at all."""
+        return not self.only or workload in self.only
 
     def leaves_out(self, workload: str) -> str | None:
         """Why it does not take part."""
@@ -54,11 +62,17 @@ class Peer:
         return kind(workload, threads) if self.backend is None else kind(workload, threads, self.backend)
 
 
+SMALL = ("a32", "b", "c32")
+"""Workloads whose steps are so short that the call of one counts."""
 PEERS = {
     peer.name: peer
     for peer in (
         Peer("dataflow numpy", "benchmark.ours:Ours", "numpy"),
         Peer("dataflow llvm", "benchmark.ours:Ours", "llvm", ("llvmlite",)),
+        *(
+            Peer(f"dataflow {backend} step()", "benchmark.ours:ByStep", backend, needs, only=SMALL, grows=False)
+            for backend, needs in (("numpy", ()), ("llvm", ("llvmlite",)))
+        ),
         Peer("dataflow jax", "benchmark.ours:Ours", "jax", ("jax",)),
         Peer("numpy by hand", "benchmark.by_hand:Numpy", layers=False),
         Peer("torch", "benchmark.frameworks:Torch", needs=("torch",)),
@@ -72,9 +86,11 @@ PEERS = {
         ),
         Peer("jax.jit", "benchmark.frameworks:Jax", needs=("jax",)),
         Peer("jax loop", "benchmark.frameworks:JaxLoop", needs=("jax",), only_models=True),
+        Peer("products alone", "benchmark.products:Products", only=("c256", "d"), limit=True, grows=False),
     )
 }
 LOOP_INSIDE = "jax loop"
+LIMIT = "products alone"
 REFERENCE = "numpy by hand"
 
 

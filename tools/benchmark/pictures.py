@@ -67,6 +67,7 @@ def _steps(figure: Any, steps: Mapping[str, Any], threads: int) -> None:
     axes = figure.add_subplot()
     names = _measured(steps, threads)
     peers = [peer for peer in PEERS if any("seconds" in steps[name].get(f"{peer}@{threads}", {}) for name in names)]
+    peers = [peer for peer in peers if not PEERS[peer].only]
     spread = np.linspace(-0.3, 0.3, len(peers))
     for peer, shift in zip(peers, spread, strict=True):
         colour, marker = STYLES.get(peer, OTHERS)

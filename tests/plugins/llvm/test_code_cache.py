@@ -1,11 +1,13 @@
 """Compiled code that is kept on disk: what somebody else could have put there is never run."""
 
+import errno
 import hashlib
 import os
 import signal
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -244,3 +246,88 @@ def test_planted_code_is_compiled_instead(folder: Path, monkeypatch: pytest.Monk
     np.testing.assert_array_equal(result, [2, 2, 2])
     assert len(caught) == 1
     machine_code.interpreter.cache_clear()
+
+
+def processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    binding = machine_code._binding()
+    monkeypatch.setattr(binding, "get_host_cpu_name", lambda: "another")
+
+
+def features(monkeypatch: pytest.MonkeyPatch) -> None:
+    binding = machine_code._binding()
+    fewer = binding.get_host_cpu_features()
+    fewer["a feature more"] = True
+    monkeypatch.setattr(binding, "get_host_cpu_features", lambda: fewer)
+
+
+def compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llvmlite.__version__", "0.1")
+
+
+def sources(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read(path) + b"#" * (path.name == "formulas.py"))
+
+
+@pytest.mark.parametrize("other", [processor, features, compiler, sources])
+def test_code_of_another_processor_or_version_is_made_again(
+    other: Callable[[pytest.MonkeyPatch], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATAFLOW_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(machine_code, "_compiled", lambda text: text.encode())
+    monkeypatch.setattr(machine_code, "Library", lambda code: code)
+    made: list[bytes] = []
+
+    def text_here(where: str) -> bytes:
+        machine_code._environment.cache_clear()
+        return machine_code.generated("net", "made from", lambda: made.append(where) or where)  # type: ignore[return-value]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert text_here("here") == b"here"
+        with monkeypatch.context() as patch:
+            other(patch)
+            assert text_here("there") == b"there", "it read the code of another processor or version"
+            assert text_here("there again") == b"there"
+        assert text_here("here again") == b"here"
+    machine_code._environment.cache_clear()
+    assert made == ["here", "there"]
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("full", ["a full disk", "a disk that is full in the middle of a file", "a disk to read alone"])
+def test_a_model_runs_where_nothing_can_be_kept(full: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = pytest.importorskip("resource")
+    folder = tmp_path / "cache"
+    folder.mkdir(mode=0o700)
+    monkeypatch.setenv("DATAFLOW_CACHE", str(folder))
+    graph = Graph("net")
+    x = graph.input("x", (3,))
+    graph.node("y", ops.exp(x) + 1)
+    opened = os.open
+
+    def refused(path: str, flags: int, *others: Any, **more: Any) -> int:
+        if flags & os.O_CREAT and str(path).endswith(".part"):
+            code = errno.ENOSPC if full == "a full disk" else errno.EROFS
+            raise OSError(code, os.strerror(code), path)
+        return opened(path, flags, *others, **more)
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    machine_code.interpreter.cache_clear()
+    try:
+        if "middle" in full:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+        else:
+            monkeypatch.setattr(os, "open", refused)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for _ in range(2):
+                (result,) = Program(graph, ["y"], "llvm").run({"x": np.zeros(3)})
+                np.testing.assert_array_equal(result, [2, 2, 2])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        machine_code.interpreter.cache_clear()
+    assert list(folder.iterdir()) == []

@@ -55,8 +55,9 @@ def test_every_shape_of_blocks_gives_the_same_bits(dtype: str) -> None:
                 right = np.ascontiguousarray(b.T) if how == TURNED else b
                 for adding in (0, 1):
                     result = np.pad(before, ((0, 1), (0, 3)), constant_values=7)
-                    ends = (a.ctypes.data, length, 1, right.ctypes.data, right.shape[1])
-                    product(rows, columns, length, *ends, result.ctypes.data, columns + 3, panel.ctypes.data, how, adding)
+                    sides = (a.ctypes.data, length, 1, right.ctypes.data, right.shape[1])
+                    others = (result.ctypes.data, columns + 3, panel.ctypes.data, how, adding)
+                    product(rows, columns, length, *sides, *others)
                     assert (result[rows:] == 7).all()
                     assert (result[:, columns:] == 7).all(), "it writes beside its result"
                     same = found.setdefault((rows, columns, length, adding), result)

@@ -1,0 +1,36 @@
+"""Parts of one run, measured one after the other, as one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from benchmark.workloads import WORKLOADS
+
+SAME = ("processor", "cores", "Python", "numpy", "llvmlite", "torch", "jax")
+"""What all parts were measured with."""
+
+
+def merged(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What was measured in any part; twice measured, the later counts. Exits where machines or versions differ."""
+    whole = dict(parts[0])
+    for part in parts[1:]:
+        for name in SAME:
+            if part["machine"].get(name) != whole["machine"].get(name):
+                was, now = whole["machine"].get(name, "none"), part["machine"].get(name, "none")
+                sys.exit(f"error: the parts are of different machines or versions: {name} {was}, and {name} {now}")
+        whole["machine"] = whole["machine"] | {"day": max(whole["machine"]["day"], part["machine"]["day"])}
+        whole["steps"] = {
+            workload: whole["steps"].get(workload, {}) | part["steps"].get(workload, {})
+            for workload in WORKLOADS
+            if workload in whole["steps"] or workload in part["steps"]
+        }
+        whole["memory"] = whole.get("memory", []) + part.get("memory", [])
+        whole["plans"] = part["plans"] or whole["plans"]
+        for section in ("start", "growth"):
+            whole[section] = whole[section] | part[section]
+        threads = {*whole["settings"]["threads"], *part["settings"]["threads"]}
+        whole["settings"] = whole["settings"] | {"threads": sorted(threads)}
+        whole["note"] = " ".join(dict.fromkeys(text for text in (whole["note"], part["note"]) if text))
+    return whole
