@@ -137,7 +137,7 @@ def _measure(options: argparse.Namespace, peers: Sequence[str], result: dict[str
             result["start"][workload] = start.measure(workload, at_work, rounds, options.patience, folder, _progress)
         report.printed("From the start of a process", report.start_table(result["start"]))
     if "growth" in options.only:
-        for axis in growth.AXES:
+        for axis in options.axes:
             measured = growth.measure(axis, everywhere, options.most, options.patience / 5, folder, _progress)
             result["growth"][axis] = measured
             report.printed(growth.AXES[axis][0], report.growth_table(measured))
@@ -169,6 +169,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--slice", type=float, default=0.05, metavar="S", help="seconds of a round; 0.05 unless given")
     parser.add_argument("--patience", type=float, default=150, metavar="S", help="the most seconds to build a step")
     parser.add_argument("--only", type=_names(SECTIONS), default=list(SECTIONS), metavar="SECTION,...")
+    parser.add_argument("--axes", type=_names(growth.AXES), default=list(growth.AXES), metavar="AXIS,...")
     parser.add_argument("--most", type=int, default=10**6, metavar="N", help="the largest size of what grows")
     parser.add_argument(
         "--quick", action="store_true", help="few rounds, small sizes, workloads a32, c32 and f, no torch.compile"

@@ -28,7 +28,7 @@ class Peer:
     grows: bool = True
     """Whether it is ready for another size within a second or so."""
     only: tuple[str, ...] = ()
-    """The workloads that it is measured on; all, unless given."""
+    """The workloads that it is measured on, with one thread; all, unless given."""
     limit: bool = False
     """Whether it is no way to train, but what no way can be faster than."""
 
@@ -42,9 +42,9 @@ class Peer:
         """What is not installed."""
         return next((name for name in self.needs if importlib.util.find_spec(name) is None), None)
 
-    def takes(self, workload: str) -> bool:
-        """Whether it is meant for the workload at all."""
-        return not self.only or workload in self.only
+    def takes(self, workload: str, threads: int) -> bool:
+        """Whether it is meant for the workload at all, with so many threads."""
+        return not self.only or (workload in self.only and threads == 1)
 
     def leaves_out(self, workload: str) -> str | None:
         """Why it does not take part."""

@@ -32,8 +32,8 @@ def measure(
     none."""
     measured: dict[str, Any] = {}
     running: dict[str, Child] = {}
-    those = [peer for peer in peers if PEERS[peer].takes(workload)]
-    for key, peer, count in [(f"{peer}@{count}", peer, count) for count in threads for peer in those]:
+    those = [(peer, count) for count in threads for peer in peers if PEERS[peer].takes(workload, count)]
+    for key, peer, count in [(f"{peer}@{count}", peer, count) for peer, count in those]:
         reason = PEERS[peer].leaves_out(workload)
         if reason is not None:
             measured[key] = {"error": reason}
