@@ -226,11 +226,18 @@ def part(**sections: Any) -> dict[str, Any]:
 def test_parts_of_a_run_are_one_where_the_machine_is_one(tools: Any) -> None:
     second = part(steps={"a32": {"torch@1": times(2.0)}, "b": {}}, plans=[{"size": 1}], settings={"threads": [2]})
     second["machine"] = {"processor": "A (AVX2)", "day": "2026-01-02"}
-    first = part(steps={"c32": {}, "a32": {"torch@1": times(1.0), "jax.jit@1": {}}}, growth={"width": {}})
+    conv, other = {"workload": "conv", "backend": "numpy"}, {"workload": "conv", "backend": "llvm"}
+    second["memory"] = [conv | {"limit": 0}, conv | {"limit": 7}]
+    first = part(
+        memory=[conv | {"limit": 5}, other],
+        steps={"c32": {}, "a32": {"torch@1": times(1.0), "jax.jit@1": {}}},
+        growth={"width": {}},
+    )
     whole = tools.merge.merged([first, second])
     assert list(whole["steps"]) == ["a32", "b", "c32"]
     assert whole["steps"]["a32"] == {"torch@1": times(2.0), "jax.jit@1": {}}
     assert (whole["growth"], whole["plans"], whole["settings"]) == ({"width": {}}, [{"size": 1}], {"threads": [1, 2]})
+    assert whole["memory"] == [other, *second["memory"]]
     assert whole["machine"]["day"] == "2026-01-02"
     with pytest.raises(SystemExit, match=r"different machines or versions: processor A \(AVX2\), and processor B"):
         tools.merge.merged([first, part(machine={"processor": "B"})])

@@ -26,7 +26,9 @@ def merged(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
             for workload in WORKLOADS
             if workload in whole["steps"] or workload in part["steps"]
         }
-        whole["memory"] = whole.get("memory", []) + part.get("memory", [])
+        again = {(row["workload"], row["backend"]) for row in part["memory"]}
+        kept = [row for row in whole["memory"] if (row["workload"], row["backend"]) not in again]
+        whole["memory"] = kept + part["memory"]
         whole["plans"] = part["plans"] or whole["plans"]
         for section in ("start", "growth"):
             whole[section] = whole[section] | part[section]
