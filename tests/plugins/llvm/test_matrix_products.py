@@ -11,7 +11,15 @@ from llvmlite import ir
 
 from dataflow_llvm.compiling import machine_code
 from dataflow_llvm.kernels.assembly import Machine
-from dataflow_llvm.kernels.matrix_products import DEPTH, DIRECT, PACKED, TURNED, write_product, write_turn
+from dataflow_llvm.kernels.matrix_products import (
+    DEPTH,
+    DIRECT,
+    PACKED,
+    PRODUCT_ARGUMENTS,
+    TURNED,
+    write_product,
+    write_turn,
+)
 
 MACHINES = [Machine(32, 4), Machine(32, 6), Machine(64, 8)]
 SIZES = [(1, 1, 1), (7, 10, 9), (13, 47, 31), (25, 37, DEPTH + 3), (6, 16, 2 * DEPTH)]
@@ -49,15 +57,15 @@ def test_every_shape_of_blocks_gives_the_same_bits(dtype: str) -> None:
         write_turn(module, dtype, machine)
         write_product(module, dtype, machine)
         library = machine_code.Library(machine_code._compiled(str(module)))
-        product = library.function(f"product_{dtype}", 13)
+        product = library.function(f"product_{dtype}", len(PRODUCT_ARGUMENTS))
         for (rows, columns, length), (a, b, before) in factors.items():
             for how in (DIRECT, PACKED, TURNED):
                 right = np.ascontiguousarray(b.T) if how == TURNED else b
                 for adding in (0, 1):
-                    result = np.pad(before, ((0, 1), (0, 3)), constant_values=7)
+                    result = np.full((rows + 1, columns + 3), 7, dtype)
                     sides = (a.ctypes.data, length, 1, right.ctypes.data, right.shape[1])
-                    others = (result.ctypes.data, columns + 3, panel.ctypes.data, how, adding)
-                    product(rows, columns, length, *sides, *others)
+                    others = (before.ctypes.data, columns, panel.ctypes.data, how, adding)
+                    product(rows, columns, length, *sides, result.ctypes.data, columns + 3, *others)
                     assert (result[rows:] == 7).all()
                     assert (result[:, columns:] == 7).all(), "it writes beside its result"
                     same = found.setdefault((rows, columns, length, adding), result)
