@@ -125,6 +125,7 @@ What training itself takes is best seen against the first row, a net of nine par
 _LIMITED = """
 What `memory_limit` costs: results of the forward pass are forgotten and computed again, so that the intermediate
 results take less. Without a limit, half way to the least, and the least that can be met. The process is as above.
+A model that stands there without a limit alone has nothing to forget: most is held inside its first layer.
 """
 _METHOD = """
 Every peer is a process of its own, pinned to as many processors as it has threads; they run in turn, {rounds} rounds of
