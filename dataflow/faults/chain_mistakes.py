@@ -57,12 +57,7 @@ class ForgottenBias(Mistaken):
     name = "forgotten bias"
     remedy = "the bias is part of the forward pass, and the backward pass gives it the sum of the cotangents"
 
-    def __init__(
-        self,
-        task: Task,
-        biases: Sequence[str],
-        forward: bool,
-    ) -> None:
+    def __init__(self, task: Task, biases: Sequence[str], forward: bool) -> None:
         super().__init__(task)
         self.biases, self.left_out = list(biases), forward
 
@@ -119,13 +114,7 @@ class WrongSlope(Mistaken):
 
     name = "wrong derivative of an activation"
 
-    def __init__(
-        self,
-        task: Task,
-        op: Op,
-        nodes: Sequence[str],
-        formula: WrongFormula,
-    ) -> None:
+    def __init__(self, task: Task, op: Op, nodes: Sequence[str], formula: WrongFormula) -> None:
         super().__init__(task)
         self.op, self.nodes, self.formula = op, nodes, formula
         self.name = formula.name

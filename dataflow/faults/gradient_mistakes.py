@@ -169,12 +169,7 @@ class WrongExample(Mistaken):
     name = "wrong example"
     remedy = "take the example that is asked for, counted from 0, or add up the gradients of all"
 
-    def __init__(
-        self,
-        task: Task,
-        number: int,
-        example: Mapping[str, np.ndarray],
-    ) -> None:
+    def __init__(self, task: Task, number: int, example: Mapping[str, np.ndarray]) -> None:
         super().__init__(task)
         self.number, self.example = number, example
 

@@ -36,13 +36,7 @@ class OtherWeights(Mistaken):
     name = "weights of another layer"
     remedy = "go back through the weights by which the forward pass went"
 
-    def __init__(
-        self,
-        task: Task,
-        place: str,
-        taken: str,
-        transposed: bool,
-    ) -> None:
+    def __init__(self, task: Task, place: str, taken: str, transposed: bool) -> None:
         super().__init__(task)
         self.place, self.taken, self.transposed = place, taken, transposed
         self.weights = self.graph.depending_on(self.parameters) - self.graph.depending_on(self.graph.names(INPUT))

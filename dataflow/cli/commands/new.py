@@ -35,13 +35,7 @@ from dataflow.support.atomic import replace_file
 @click.option("--force", is_flag=True, help="Replace MODEL.toml if there is one.")
 @common.output_options
 @click.pass_obj
-def command(
-    session: Session,
-    model_file: Path,
-    data_file: Path,
-    target: str | None,
-    force: bool,
-) -> None:
+def command(session: Session, model_file: Path, data_file: Path, target: str | None, force: bool) -> None:
     """Write a model that predicts one column of a table from the others, and trains as it is.
 
     Numbers are standardized, texts become categories, missing cells are filled; the loss suits the target. Columns that

@@ -111,13 +111,7 @@ def _read(model_file: Path, checkpoint: Path | None, boundary: bool) -> tuple[Sa
     return state, None
 
 
-def _train(
-    session: Session,
-    model_file: Path,
-    model: Model,
-    history: History,
-    given: Given,
-) -> History:
+def _train(session: Session, model_file: Path, model: Model, history: History, given: Given) -> History:
     if history.loss:
         raise click.UsageError(f"'{model_file}' has been trained, and keeps its losses; leave out --train")
     with about(model_file), show_progress(session) as progress:
@@ -126,13 +120,7 @@ def _train(
         return train(model, inputs or source, on_epoch=progress.epoch, on_batch=progress.batch)
 
 
-def _draw_boundary(
-    session: Session,
-    model: Model,
-    history: History,
-    given: Given,
-    output: Path,
-) -> None:
+def _draw_boundary(session: Session, model: Model, history: History, given: Given, output: Path) -> None:
     known = model.feed(gather(session, model, given))[0]
     boundary_plot.plot_boundary(model, known, output, title=model.name)
     if not history.epochs and not model.training:

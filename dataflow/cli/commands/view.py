@@ -75,14 +75,7 @@ from dataflow.viewer.viewer import View, check_target, view
 @common.output_options
 @click.pass_obj
 def command(
-    session: Session,
-    /,
-    model_file: Path,
-    output: Path | None,
-    serve: bool,
-    port: int,
-    given: Given,
-    **options: Any,
+    session: Session, /, model_file: Path, output: Path | None, serve: bool, port: int, given: Given, **options: Any
 ) -> None:
     """Make a self-contained HTML page to step through MODEL: forward node by node, then back factor by factor, with
     every value, every cotangent and every local Jacobian.
@@ -127,12 +120,7 @@ def _content_and_files(page: View, files: list[Path]) -> tuple[dict[str, Any], l
     return page.content, files
 
 
-def _build(
-    session: Session,
-    model_file: Path,
-    given: Given,
-    options: Mapping[str, Any],
-) -> tuple[View, list[Path]]:
+def _build(session: Session, model_file: Path, given: Given, options: Mapping[str, Any]) -> tuple[View, list[Path]]:
     """Make the page of the file as it is now; return it with the files that it was made from."""
     files = [model_file, *([] if given.file is None else [given.file])]
     with allowance("view"), about(model_file), show_progress(session) as progress:
