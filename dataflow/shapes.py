@@ -219,6 +219,12 @@ class TensorSpec:
         return f"{self.dtype} {format_shape(self.shape)}"
 
 
+@lru_cache(maxsize=8192)
+def spec_of(shape: Shape, dtype: np.dtype) -> TensorSpec:
+    """The spec, one object for all nodes that have it: it takes no memory for each, and is found in tables at once."""
+    return TensorSpec(shape, dtype)
+
+
 def _terms(size: Dim) -> Sequence[tuple[tuple[Atom, ...], int]]:
     if isinstance(size, Size):
         return size._terms

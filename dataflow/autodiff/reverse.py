@@ -46,11 +46,16 @@ def gradient_graph(graph: Graph, of: str, wrt: Sequence[str]) -> GradientGraph:
     all names differ, whatever the graph's own are.
     """
     check_differentiable(graph, of, wrt)
-    extended = graph.copy()
+    with collector_paused():
+        return _gradient_graph(graph.copy(), of, wrt)
+
+
+def _gradient_graph(extended: Graph, of: str, wrt: Sequence[str]) -> GradientGraph:
+    """``extended``, a graph that is nobody else's, with its gradient."""
     order = extended.schedule([of])
     values = {name: extended.value(name) for name in order}
-    prefix = _free_word("grad", {name.split(".")[0] for name in graph})
-    parts = {part for name in graph for part in name.split(".")}
+    prefix = _free_word("grad", {name.split(".")[0] for name in extended})
+    parts = {part for name in extended for part in name.split(".")}
     rule, start = _free_word("vjp", parts), _free_word("seed", parts)
     target = values[of]
     seed = extended.constant(f"{prefix}.{of}.{start}", np.ones((), target.dtype), target.dtype)
@@ -63,8 +68,7 @@ def gradient_graph(graph: Graph, of: str, wrt: Sequence[str]) -> GradientGraph:
             extended.change_node(cotangent.name, cotangent_of=node)
         return pull(node, cotangent, wanted)
 
-    with collector_paused():
-        cotangents = sweep(extended, order, {of: spread}, wrt, visit)
+    cotangents = sweep(extended, order, {of: spread}, wrt, visit)
     return GradientGraph(extended, of, {node: cotangent.name for node, cotangent in cotangents.items()})
 
 
@@ -278,6 +282,8 @@ def _through_body(
 
 def _fitted(op: Op, share: Any, argument: Any) -> Any:
     """A cotangent in its argument's shape and dtype."""
+    if isinstance(share, Value) and isinstance(argument, Value) and share.spec is argument.spec:
+        return share
     if type(share) in (int, float) or (isinstance(argument, Value) and not isinstance(share, Value)):
         share = where(False, argument, share)  # give a plain number, such as 0, the argument's shape and dtype
     if not isinstance(argument, Value):

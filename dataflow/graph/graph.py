@@ -117,6 +117,12 @@ class Graph(NodeGraph):
     ) -> Value:
         """Add a node that applies ``op``. Arguments are values of this graph, plain numbers, arrays (which become
         constants), or ``None`` for an optional input. Shape and dtype are inferred now, so errors come now."""
+        return self.add_call(op, arguments, attributes, name)
+
+    def add_call(
+        self, op: Op, arguments: Sequence[Any], attributes: Mapping[str, Any] | None, name: str | None = None
+    ) -> Value:
+        """``apply`` for ops that are called, whose arguments are of the right kinds by themselves."""
         bound, operands, literals, spec = self._checked_call(op, arguments, attributes, name)
         known = self.ops.setdefault(op.name, op)
         if known is not op:
@@ -128,7 +134,8 @@ class Graph(NodeGraph):
         for position, operand in enumerate(operands):
             if isinstance(operand, Value):
                 self.connect(operand.name, target, position)
-        return self.value(target)
+        value = self._values[target] = Value(self, target)
+        return value
 
     @checked
     def apply_outputs(self, op: Op, arguments: Sequence[Any], attributes: Mapping[str, Any] | None = None) -> Outputs:
@@ -195,14 +202,16 @@ class Graph(NodeGraph):
                 outputs = f"op '{op.name}' has several outputs ({op.outputs_text})"
                 raise OpError(f"{outputs}; a node has one, as by {op.name}.output(...), and apply_outputs gives all")
             bound = op.bind(attributes or {})
-            operands = [self._operand(argument) for argument in op.complete(list(arguments))]
-            if not any(isinstance(operand, Value) for operand in operands):
+            operands = [self._operand(argument) for argument in op.complete(arguments)]
+            if not any([isinstance(operand, Value) for operand in operands]):
                 operands[0] = self.constant(None, operands[0])
-            literals = literals_of(operands)
-            specs = with_literals([x.spec if isinstance(x, Value) else None for x in operands], literals)
+            specs: list[TensorSpec | None] = [x.spec if isinstance(x, Value) else None for x in operands]
+            literals: dict[int, Literal] = {}
+            if None in specs:
+                literals = literals_of(operands)
+                specs = with_literals(specs, literals)
             spec = infer(op, specs, bound, literals)
-            check_shape(spec.shape)
-            if made := made_names(spec.shape):
+            if made := _checked_made_names(spec.shape):
                 spec = self._with_own_sizes(op, operands, specs, bound, spec, made)
         except (ShapeError, DtypeError) as error:
             names = ", ".join(map(_written, arguments))
@@ -326,19 +335,27 @@ class Graph(NodeGraph):
         return name
 
     def _rename(self, old: str, new: str) -> None:
-        node = self.node_of(old)
-        del self._node[old]
-        incoming, outgoing = self._pred.pop(old), self._succ.pop(old)
+        succ, pred = self._succ, self._pred
+        self._node[new] = self._node.pop(old)
+        pred[new], succ[new] = incoming, outgoing = pred.pop(old), succ.pop(old)
         self._unnamed.pop(old, None)
-        self.set_node(new, node)
-        self._pred[new], self._succ[new] = incoming, outgoing
+        self._forget_conversions()
         for source in incoming:
-            self._succ[source][new] = self._succ[source].pop(old)
+            targets = succ[source]
+            targets[new] = targets.pop(old)
         for target in outgoing:
-            self._pred[target][new] = self._pred[target].pop(old)
+            sources = pred[target]
+            sources[new] = sources.pop(old)
         if (value := self._values.pop(old, None)) is not None:
             value.name = new
             self._values[new] = value
+
+
+@lru_cache(maxsize=8192)
+def _checked_made_names(shape: Shape) -> set[str]:
+    """The sizes in a shape that a call makes; a ``ShapeError`` for a shape that no array has."""
+    check_shape(shape)
+    return made_names(shape)
 
 
 def _written(argument: Any) -> str:

@@ -41,6 +41,8 @@ def concrete_attributes(op: Op, node: Node, sizes: Mapping[str, int]) -> dict[st
     """A node's attributes with every symbolic size in a shape replaced by its number. Where one is 0, so is a −1, which
     nothing is left to tell: the node's own shape does."""
     result = dict(node.attributes)
+    if not op.shape_attributes and not op.graph_attributes:
+        return result
     for name in op.shape_attributes:
         shape = result[name]
         if shape is not None:

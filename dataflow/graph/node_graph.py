@@ -16,7 +16,7 @@ from dataflow.operations.attributes import plain
 from dataflow.operations.op import Op
 from dataflow.operations.operands import Literal
 from dataflow.operations.outputs import several_outputs
-from dataflow.shapes import TensorSpec, format_shape
+from dataflow.shapes import TensorSpec, format_shape, spec_of
 from dataflow.support.arguments import checked, describe
 
 Argument: TypeAlias = "str | Literal | None"
@@ -112,7 +112,7 @@ class NodeGraph(nx.MultiDiGraph):
     def spec(self, name: str) -> TensorSpec:
         """The shape and dtype of a node."""
         node = self.node_of(name)
-        return TensorSpec(node.shape, node.dtype)
+        return spec_of(node.shape, node.dtype)
 
     def arguments(self, name: str) -> tuple[Argument, ...]:
         """What an op node is applied to, in order: names of nodes, plain numbers, ``None`` where nothing was given."""
@@ -120,7 +120,10 @@ class NodeGraph(nx.MultiDiGraph):
         for source, positions in self._pred[name].items():
             for position in positions:
                 arguments[position] = source
-        return tuple([arguments.get(i) for i in range(max(arguments, default=-1) + 1)])
+        try:
+            return tuple([arguments[i] for i in range(len(arguments))])
+        except KeyError:  # one in between is left out
+            return tuple([arguments.get(i) for i in range(max(arguments) + 1)])
 
     @checked
     def names(self, kind: str) -> list[str]:
@@ -132,8 +135,8 @@ class NodeGraph(nx.MultiDiGraph):
         """A topological order of all nodes, or of those that ``targets`` need: the order in which they were added where
         that is one. A cycle is a ``GraphError`` that lists its nodes."""
         order = [name for name, _ in self.node_items()]
-        position = {name: i for i, name in enumerate(order)}
-        if not all(position[source] < i for name, i in position.items() for source in self._pred[name]):
+        if not self._is_ordered():
+            position = {name: i for i, name in enumerate(order)}
             try:
                 order = list(nx.lexicographical_topological_sort(self, key=position.__getitem__))
             except nx.NetworkXUnfeasible:
@@ -157,9 +160,19 @@ class NodeGraph(nx.MultiDiGraph):
     @checked
     def copy(self, as_view: bool = False) -> Self:
         """An independent graph with the same nodes. All of them count as named."""
-        duplicate: Self = super().copy(as_view)
-        if not as_view:
-            duplicate.graph.update(ops=dict(self.ops), blocks=dict(self.blocks), calls=dict(self.calls))
+        if as_view:
+            view: Self = super().copy(as_view)
+            return view
+        duplicate = self.__class__()
+        duplicate.graph.update(self.graph)
+        duplicate.graph.update(ops=dict(self.ops), blocks=dict(self.blocks), calls=dict(self.calls))
+        succ, pred = duplicate._succ, duplicate._pred
+        for name, data in self._node.items():
+            succ[name], pred[name], duplicate._node[name] = {}, {}, dict(data)
+        for name, targets in self._succ.items():
+            own = succ[name]
+            for target, positions in targets.items():
+                own[target] = pred[target][name] = {position: dict(data) for position, data in positions.items()}
         return duplicate
 
     def to_networkx(self) -> nx.MultiDiGraph:
@@ -181,6 +194,15 @@ class NodeGraph(nx.MultiDiGraph):
         return result
 
     # -------------------------------------------------------------------------------------------- internals
+
+    def _is_ordered(self) -> bool:
+        """Whether each node stands behind all that it is applied to."""
+        seen: set[str] = set()
+        for name in self._node:
+            if not seen.issuperset(self._pred[name]):
+                return False
+            seen.add(name)
+        return True
 
     def _no_node(self, name: object) -> GraphError:
         if isinstance(name, str) and name in self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from dataflow.errors import GraphError, cut
@@ -9,20 +10,24 @@ from dataflow.operations.outputs import is_output_name
 
 RESERVED = ("True", "False", "None")
 """The constants of expressions, which cannot be names."""
+LONGEST = 1000
+_ORDINARY = re.compile(r"(?!.*(?:True|False|None))[a-z_]\w*(?:\.[a-z_]\w*)*", re.ASCII | re.IGNORECASE)
 
 
 def check_name(name: str) -> None:
     """A ``GraphError`` unless ``name`` is a Unicode identifier, or several joined by dots (inner nodes, blocks), in the
     form in which expressions know it: graphs built by hand and files of every format hold to it. Behind a dot a number
     may stand, that of a repetition; behind a colon the name of an output."""
+    if isinstance(name, str) and len(name) <= LONGEST and _ORDINARY.fullmatch(name):
+        return
     if not isinstance(name, str) or not all(
         _is_part(part) or (i > 0 and is_repetition(part)) for i, part in enumerate(name.split("."))
     ):
         raise GraphError(
             f"{name!r} is not a name; a name has letters, digits and underscores and does not start with a digit"
         )
-    if len(name) > 1000:
-        raise GraphError(f"a name has at most 1000 characters, '{cut(name, 43)}' has {len(name)}")
+    if len(name) > LONGEST:
+        raise GraphError(f"a name has at most {LONGEST} characters, '{cut(name, 43)}' has {len(name)}")
     for part in name.replace(":", ".").split("."):
         if part in RESERVED:
             raise GraphError(f"{part} is a constant of expressions and no name")

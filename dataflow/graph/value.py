@@ -39,11 +39,13 @@ class Value(Traced):
 
     @property
     def shape(self) -> Shape:
-        return self.spec.shape
+        shape: Shape = self.graph.node_of(self.name).shape
+        return shape
 
     @property
     def dtype(self) -> np.dtype:
-        return self.spec.dtype
+        dtype: np.dtype = self.graph.node_of(self.name).dtype
+        return dtype
 
     @property
     def ndim(self) -> int:
@@ -56,8 +58,8 @@ class Value(Traced):
 
     def apply_op(self, op: Op, arguments: Sequence[Any], attributes: Mapping[str, Any]) -> Any:
         """A value, or the ``Outputs`` of an op that has several."""
-        apply = self.graph.apply_outputs if op.has_outputs else self.graph.apply
-        return apply(op, arguments, attributes)
+        add = self.graph.apply_outputs if op.has_outputs else self.graph.add_call
+        return add(op, arguments, attributes)
 
     def __repr__(self) -> str:
         return f"<value '{self.name}': {self.spec}>"

@@ -32,7 +32,7 @@ from dataflow.operations.op_rules import Rule, Rules, Sample
 from dataflow.operations.operands import Literal, as_array, as_operand, literals_of, specs_of
 from dataflow.operations.outputs import Outputs, is_output_name, list_outputs, no_output
 from dataflow.operations.rule_parameters import declared_inputs
-from dataflow.shapes import DTYPES, Shape, TensorSpec, broadcast_shapes, format_shape
+from dataflow.shapes import DTYPES, Shape, TensorSpec, broadcast_shapes, format_shape, spec_of
 from dataflow.support.arguments import describe
 from dataflow.support.docstrings import doc_of
 
@@ -43,6 +43,8 @@ them; evaluations of functions such as exp, power and the square root; negations
 OPERATIONS: tuple[Operation, ...] = typing.get_args(Operation)
 Compares: TypeAlias = typing.Literal["classes", "binary", "numbers"]
 ViewKind: TypeAlias = typing.Literal["always", "contiguous"]
+MOST_SPECS = 1024
+"""For so many kinds of arguments an op remembers what it makes of them."""
 
 
 class Traced(ABC):
@@ -104,6 +106,7 @@ class Op(Rules):
         self.over_one_entry: float | None = None
         """What it gives over a single entry along its ``axis``, whatever that entry is."""
         self._dtypes: dict[tuple[Any, ...], np.dtype] = {}
+        self._specs: dict[tuple[TensorSpec | None, ...], TensorSpec] = {}
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
@@ -152,7 +155,7 @@ class Op(Rules):
         derived = object.__new__(Op)
         derived.__dict__.update(self.__dict__)
         derived.family, derived.output_name, derived.name = self, name, f"{self.name}:{name}"
-        derived._derived, derived._dtypes = {}, {}
+        derived._derived, derived._dtypes, derived._specs = {}, {}, {}
 
         def picked(rule: Rule) -> Rule:
             def pick(*arguments: Any, **attributes: Any) -> Any:
@@ -271,8 +274,20 @@ class Op(Rules):
             return TensorSpec(tuple(result), self.result_dtype(specs, literals))
         if not self.elementwise:
             raise RuleError(f"op '{self.name}' is primitive and not elementwise, so it needs a shape rule")
-        shape: Shape = broadcast_shapes(*(spec.shape for spec in specs if spec is not None))
-        return TensorSpec(shape, self._elementwise_dtype(specs, attributes, literals))
+        if attributes or literals:
+            return self._elementwise_spec(specs, attributes, literals)
+        key = tuple(specs)
+        if (known := self._specs.get(key)) is None:
+            known = self._elementwise_spec(specs, attributes, literals)
+            if len(self._specs) < MOST_SPECS:
+                self._specs[key] = known
+        return known
+
+    def _elementwise_spec(
+        self, specs: Sequence[TensorSpec | None], attributes: Mapping[str, Any], literals: Mapping[int, Literal]
+    ) -> TensorSpec:
+        shape: Shape = broadcast_shapes(*[spec.shape for spec in specs if spec is not None])
+        return spec_of(shape, self._elementwise_dtype(specs, attributes, literals))
 
     def result_dtype(self, specs: Sequence[TensorSpec | None], literals: Mapping[int, Literal]) -> np.dtype:
         """numpy's result type, in which plain numbers adapt to the arrays beside them."""

@@ -30,12 +30,14 @@ def literals_of(arguments: Sequence[Any]) -> dict[int, Literal]:
 def with_literals(specs: Sequence[TensorSpec | None], literals: Mapping[int, Literal]) -> list[TensorSpec | None]:
     """The arguments' specs with those of plain numbers, which take the dtype of the arrays beside them; a boolean is no
     number and stays what it is."""
+    if not literals:
+        return list(specs)
     beside = [spec.dtype for spec in specs if spec is not None]
 
-    def spec_of(literal: Literal) -> TensorSpec:
+    def spec_of_number(literal: Literal) -> TensorSpec:
         return TensorSpec((), np.dtype(bool) if isinstance(literal, bool) else np.result_type(literal, *beside))
 
-    return [spec_of(literals[i]) if i in literals else spec for i, spec in enumerate(specs)]
+    return [spec_of_number(literals[i]) if i in literals else spec for i, spec in enumerate(specs)]
 
 
 def refuse_outputs(argument: Any) -> None:

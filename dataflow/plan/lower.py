@@ -41,7 +41,7 @@ def lower(
         try:
             spend(PLANNED, name)
             slot = builder.emit(op, inputs, concrete_attributes(op, node, sizes), name)
-            _check_shape(op, builder.specs[slot], substitute(node.shape, sizes))
+            _check_shape(op, builder.specs[slot], node.shape, sizes)
             return slot
         except DataflowError as error:
             raise error.at(node=name) from None
@@ -70,10 +70,13 @@ def _refuse_made_sizes(graph: Graph, outputs: Sequence[str]) -> None:
             )
 
 
-def _check_shape(op: Op, spec: TensorSpec | None, declared: Shape) -> None:
+def _check_shape(op: Op, spec: TensorSpec | None, shape: Shape, sizes: Mapping[str, int]) -> None:
     """A ``RuleError`` where a symbolic size stands for a number with which the shape is another than without, such as
     that of ``x[0:2]`` where x has one row."""
-    if spec is not None and spec.shape != declared and all(isinstance(size, int) for size in declared):
+    if spec is None or spec.shape == shape:
+        return
+    declared = substitute(shape, sizes)
+    if spec.shape != declared:
         inferred, expected = format_shape(spec.shape), format_shape(declared)
         raise RuleError(f"op '{op.name}' gave the shape {inferred} where its shape rule says {expected}")
 
