@@ -24,7 +24,7 @@ from dataflow.operations.op import Op
 from dataflow.operations.operands import literals_of, specs_of
 from dataflow.operations.outputs import Outputs
 from dataflow.shapes import TensorSpec, element_count, format_shape, made_names
-from dataflow.support.gc_pause import collector_paused
+from dataflow.support.gc_pause import LARGE, collector_paused
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def gradient_graph(graph: Graph, of: str, wrt: Sequence[str]) -> GradientGraph:
     all names differ, whatever the graph's own are.
     """
     check_differentiable(graph, of, wrt)
-    with collector_paused():
+    with collector_paused(stays=len(graph) > LARGE):
         return _gradient_graph(graph.copy(), of, wrt)
 
 
@@ -65,7 +65,7 @@ def _gradient_graph(extended: Graph, of: str, wrt: Sequence[str]) -> GradientGra
     def visit(node: str, cotangent: Value, wanted: Sequence[bool]) -> Sequence[Any]:
         if cotangent.name in extended.unnamed:
             extended.node(f"{prefix}.{node}", cotangent, inner=f"{prefix}.{node}.{rule}")
-            extended.change_node(cotangent.name, cotangent_of=node)
+            extended.set_node(cotangent.name, extended.node_of(cotangent.name).as_cotangent(node))
         return pull(node, cotangent, wanted)
 
     cotangents = sweep(extended, order, {of: spread}, wrt, visit)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, overload
 
 import numpy as np
@@ -131,9 +131,9 @@ class Graph(NodeGraph):
             check_output(name, op.output_name)
         target = self._claim(name) if name is not None else self._fresh(op.name)
         self.set_node(target, Node(OP, spec.shape, spec.dtype, op.name, bound, literals))
-        for position, operand in enumerate(operands):
-            if isinstance(operand, Value):
-                self.connect(operand.name, target, position)
+        self.connect_all(
+            [(i, operand.name) for i, operand in enumerate(operands) if isinstance(operand, Value)], target
+        )
         value = self._values[target] = Value(self, target)
         return value
 
@@ -202,10 +202,13 @@ class Graph(NodeGraph):
                 outputs = f"op '{op.name}' has several outputs ({op.outputs_text})"
                 raise OpError(f"{outputs}; a node has one, as by {op.name}.output(...), and apply_outputs gives all")
             bound = op.bind(attributes or {})
-            operands = [self._operand(argument) for argument in op.complete(arguments)]
-            if not any([isinstance(operand, Value) for operand in operands]):
+            operands = [
+                x if isinstance(x, Value) and x.graph is self else self._operand(x) for x in op.complete(arguments)
+            ]
+            specs = [self.spec(x.name) if isinstance(x, Value) else None for x in operands]
+            if not any(specs):
                 operands[0] = self.constant(None, operands[0])
-            specs: list[TensorSpec | None] = [x.spec if isinstance(x, Value) else None for x in operands]
+                specs[0] = operands[0].spec
             literals: dict[int, Literal] = {}
             if None in specs:
                 literals = literals_of(operands)
@@ -317,18 +320,20 @@ class Graph(NodeGraph):
     def _claim(self, name: str) -> str:
         """Check that a name is free; an unnamed node that happens to have it is renamed."""
         check_name(name)
-        if name in self._unnamed and name in self:
+        if name not in self._node:
+            return name
+        if name in self._unnamed:
             serial = self._unnamed[name]
             free = self._fresh(self.node_of(name).op or CONSTANT)
             self._rename(name, free)
             self._unnamed[free] = serial
-        elif name in self:
+        else:
             raise GraphError(f"the name '{name}' is used twice", node=name)
         return name
 
     def _fresh(self, base: str) -> str:
         count = self._counts.get(base, 0) + 1
-        while (name := base if count == 1 else f"{base}_{count}") in self:
+        while (name := base if count == 1 else f"{base}_{count}") in self._node:
             count += 1
         self._counts[base] = count
         self._unnamed[name] = len(self)
@@ -371,11 +376,17 @@ def _written(argument: Any) -> str:
 
 @dataclass(frozen=True)
 class Trace:
-    """A composite op's body as a graph. ``inputs`` names the graph's input for each argument that is an array."""
+    """A composite op's body as a graph, which nobody changes. ``inputs`` names the graph's input for each argument that
+    is an array."""
 
     graph: Graph
     inputs: tuple[str | None, ...]
     output: str
+
+    @cached_property
+    def order(self) -> Sequence[str]:
+        """The schedule of what the output needs."""
+        return self.graph.schedule([self.output])
 
     def replay(self, arguments: Sequence[Any]) -> Any:
         """The output for other arguments: arrays, or values of another graph, to which the body's nodes are added."""

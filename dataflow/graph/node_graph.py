@@ -84,10 +84,16 @@ class NodeGraph(nx.MultiDiGraph):
 
     def connect(self, source: str, target: str, position: int) -> None:
         """Add the edge of an argument between two nodes that are there; ``add_edge`` of networkx takes longer."""
-        used = self._succ[source].get(target)
-        if used is None:
-            used = self._succ[source][target] = self._pred[target][source] = {}
-        used[position] = {}
+        self.connect_all(((position, source),), target)
+
+    def connect_all(self, arguments: Iterable[tuple[int, str]], target: str) -> None:
+        """Add the edges of a node's arguments, each with its position."""
+        succ, own = self._succ, self._pred[target]
+        for position, source in arguments:
+            used = own.get(source)
+            if used is None:
+                used = succ[source][target] = own[source] = {}
+            used[position] = {}
         self._forget_conversions()
 
     def _forget_conversions(self) -> None:

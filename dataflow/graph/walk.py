@@ -37,6 +37,7 @@ def walk(
     for arguments that are plain numbers, or are left out.
     """
     values = dict(known)
+    ops = graph.ops
     for name in order:
         if name in values:
             continue
@@ -45,13 +46,16 @@ def walk(
             if (value := leaf(name, node)) is not None:
                 values[name] = value
             continue
-        op = graph.op_of(name)
-        sources = op.complete(graph.arguments(name))
-        if all(source in values for source in sources if isinstance(source, str)):
-            arguments = [
-                values[source] if isinstance(source, str) else source if literal is None else literal(source)
-                for source in sources
-            ]
+        op = ops[node.op]
+        arguments: list[Any] = []
+        for source in op.complete(graph.arguments(name)):
+            if not isinstance(source, str):
+                arguments.append(source if literal is None else literal(source))
+            elif source in values:
+                arguments.append(values[source])
+            else:
+                break
+        else:
             values[name] = apply(name, op, node, arguments)
     return values
 

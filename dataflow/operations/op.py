@@ -241,6 +241,8 @@ class Op(Rules):
 
     def bind(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """All attributes, checked and canonical, with defaults filled in; an ``OpError`` where they do not fit."""
+        if not self.attributes and type(given) is dict and not given and self.output_name is None:
+            return {}
         bound = attribute_module.bind(self.attributes, given, f"op '{self.name}'")
         if self.output_name is not None and self.output_name not in (names := self.outputs_of(bound)):
             raise OpError(no_output(self.family_name, self.output_name, names))

@@ -46,7 +46,9 @@ def lower(
         except DataflowError as error:
             raise error.at(node=name) from None
 
-    slots = builder.walk(graph, outputs, {name: builder.slot(spec) for name, spec in arguments.items()}, apply)
+    slots = builder.walk(
+        graph, graph.schedule(outputs), {name: builder.slot(spec) for name, spec in arguments.items()}, apply
+    )
     output_slots = tuple(slots[name] for name in outputs)
     return Plan(
         tuple(arguments),
@@ -106,21 +108,21 @@ class _Builder:
     def walk(
         self,
         graph: Graph,
-        targets: Sequence[str],
+        order: Sequence[str],
         known: Mapping[str, int],
         apply: Callable[[str, Op, Node, Sequence[int]], int],
     ) -> dict[str, int]:
-        """The slot of each node that the targets need."""
+        """The slot of each node of a schedule."""
 
         def leaf(name: str, node: Node) -> int:
             return self.constant(constant_of(name, node))
 
-        return walk(graph, graph.schedule(targets), known, apply, leaf, self.constant)
+        return walk(graph, order, known, apply, leaf, self.constant)
 
     def emit(self, op: Op, inputs: Sequence[int], attributes: Mapping[str, Any], node: str) -> int:
         """The slot with the op's result; nothing is added if the plan has it already."""
         key = key_of(op, tuple(inputs), attributes)
-        if key not in self.known:
+        if (slot := self.known.get(key)) is None:
             specs = [self.specs[slot] for slot in inputs]
             literals: dict[int, Literal] = {}
             if None in specs:
@@ -131,8 +133,8 @@ class _Builder:
                 self.instructions.append(Instruction(op, tuple(inputs), output, attributes, node))
             else:
                 output = self._expand(op, inputs, specs, attributes, literals, node)
-            self.known[key] = output
-        return self.known[key]
+            slot = self.known[key] = output
+        return slot
 
     def _expand(
         self,
@@ -149,4 +151,4 @@ class _Builder:
         def apply(_: str, inner: Op, body: Node, arguments: Sequence[int]) -> int:
             return self.emit(inner, arguments, body.attributes, node)
 
-        return self.walk(trace.graph, [trace.output], known, apply)[trace.output]
+        return self.walk(trace.graph, trace.order, known, apply)[trace.output]

@@ -19,7 +19,7 @@ from dataflow.plan.passes.simplify import simplify
 from dataflow.plan.passes.views import views
 from dataflow.plan.structure import Plan
 from dataflow.shapes import TensorSpec
-from dataflow.support.gc_pause import collector_paused
+from dataflow.support.gc_pause import LARGE, collector_paused
 
 PASSES: tuple[tuple[str, Callable[[Plan], Plan]], ...] = (
     ("fold", fold),
@@ -54,7 +54,7 @@ def make_plan(
     declared ones are refused, as is a size that no argument determines. A limit that cannot be met is a
     ``MemoryLimitError``.
     """
-    with collector_paused():
+    with collector_paused(stays=len(graph) > LARGE):
         (_, plan) = deque(stages(graph, outputs, arguments, known, memory_limit), maxlen=1).pop()
         return plan
 

@@ -6,6 +6,9 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+LARGE = 10_000
+"""From so many nodes on, what was made of a graph stays long enough to count as old."""
+
 
 @contextmanager
 def collector_paused(*, stays: bool = False) -> Iterator[None]:

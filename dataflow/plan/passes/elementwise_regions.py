@@ -74,11 +74,11 @@ def _region(
 ) -> Region:
     made = {instruction.output for instruction in members}
     inside = {id(instruction) for instruction in members}
-    needed = outside | {plan.root(slot) for instruction in others for slot in instruction.inputs}
+    needed = {plan.root(slot) for instruction in others for slot in instruction.inputs}
     outputs = tuple(
         slot
         for slot in (instruction.output for instruction in members)
-        if slot in needed or (slot in final and id(final[slot]) not in inside)
+        if slot in outside or slot in needed or (slot in final and id(final[slot]) not in inside)
     )
     read = dict.fromkeys(slot for instruction in members for slot in instruction.inputs)
     inputs = tuple(slot for slot in read if slot not in made and plan.specs[slot] is not None)

@@ -25,7 +25,8 @@ class Rewriting:
         self.makers: dict[int, Instruction] = {}
         """The instruction that makes a slot, as far as the walk has come."""
         self.instructions: list[Instruction] = []
-        self._results: dict[tuple[np.ufunc | None, tuple[int, ...]], int] = {}
+        self._results: dict[tuple[np.ufunc | None, tuple[int, ...]], int] | None = None
+        """What ``result`` looks things up in, from when it is first asked."""
 
     def emit(
         self, op: Op, inputs: tuple[int, ...], spec: TensorSpec | None, attributes: Mapping[str, Any], node: str
@@ -40,7 +41,8 @@ class Rewriting:
         """Go on with an instruction as it is."""
         self.makers[instruction.output] = instruction
         self.instructions.append(instruction)
-        self._results.setdefault((instruction.op.ufunc, instruction.inputs), instruction.output)
+        if self._results is not None:
+            self._results.setdefault((instruction.op.ufunc, instruction.inputs), instruction.output)
 
     def number(self, value: float) -> int:
         """A slot for a plain number."""
@@ -71,6 +73,10 @@ class Rewriting:
 
     def result(self, ufunc: np.ufunc, inputs: tuple[int, ...]) -> int | None:
         """The slot with what that ufunc makes of these inputs, if it is there by now."""
+        if self._results is None:
+            self._results = {}
+            for instruction in self.instructions:
+                self._results.setdefault((instruction.op.ufunc, instruction.inputs), instruction.output)
         return self._results.get((ufunc, inputs))
 
     def _constant(self, value: Any, spec: TensorSpec | None) -> int:

@@ -20,7 +20,7 @@ def views(plan: Plan) -> Plan:
     same: dict[int, int] = {}
     kept: list[Instruction] = []
     for instruction in plan.instructions:
-        if any(slot in same for slot in instruction.inputs):
+        if same and any(slot in same for slot in instruction.inputs):
             instruction = with_inputs(instruction, tuple([same.get(slot, slot) for slot in instruction.inputs]))
         view = _view(plan.specs, view_by_slot, instruction) if instruction.op.view is not None else None
         if view is None:
