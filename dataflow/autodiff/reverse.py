@@ -46,12 +46,7 @@ def gradient_graph(graph: Graph, of: str, wrt: Sequence[str]) -> GradientGraph:
     all names differ, whatever the graph's own are.
     """
     check_differentiable(graph, of, wrt)
-    with collector_paused(stays=len(graph) > LARGE):
-        return _gradient_graph(graph.copy(), of, wrt)
-
-
-def _gradient_graph(extended: Graph, of: str, wrt: Sequence[str]) -> GradientGraph:
-    """``extended``, a graph that is nobody else's, with its gradient."""
+    extended = graph.copy()
     order = extended.schedule([of])
     values = {name: extended.value(name) for name in order}
     prefix = _free_word("grad", {name.split(".")[0] for name in extended})
@@ -68,7 +63,8 @@ def _gradient_graph(extended: Graph, of: str, wrt: Sequence[str]) -> GradientGra
             extended.set_node(cotangent.name, extended.node_of(cotangent.name).as_cotangent(node))
         return pull(node, cotangent, wanted)
 
-    cotangents = sweep(extended, order, {of: spread}, wrt, visit)
+    with collector_paused(stays=len(graph) > LARGE):
+        cotangents = sweep(extended, order, {of: spread}, wrt, visit)
     return GradientGraph(extended, of, {node: cotangent.name for node, cotangent in cotangents.items()})
 
 
@@ -275,8 +271,7 @@ def _through_body(
     cotangents = sweep(trace.graph, order, {trace.output: g}, [name for name in names if name], visit)
     shares: list[Any] = [None] * len(arguments)
     for i in remaining:
-        name = trace.inputs[i]
-        shares[i] = None if name is None else cotangents.get(name)
+        shares[i] = cotangents.get(trace.inputs[i] or "")
     return shares
 
 

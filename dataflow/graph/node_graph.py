@@ -18,6 +18,7 @@ from dataflow.operations.operands import Literal
 from dataflow.operations.outputs import several_outputs
 from dataflow.shapes import TensorSpec, format_shape, spec_of
 from dataflow.support.arguments import checked, describe
+from dataflow.support.gc_pause import LARGE, collector_paused
 
 Argument: TypeAlias = "str | Literal | None"
 
@@ -173,12 +174,13 @@ class NodeGraph(nx.MultiDiGraph):
         duplicate.graph.update(self.graph)
         duplicate.graph.update(ops=dict(self.ops), blocks=dict(self.blocks), calls=dict(self.calls))
         succ, pred = duplicate._succ, duplicate._pred
-        for name, data in self._node.items():
-            succ[name], pred[name], duplicate._node[name] = {}, {}, dict(data)
-        for name, targets in self._succ.items():
-            own = succ[name]
-            for target, positions in targets.items():
-                own[target] = pred[target][name] = {position: dict(data) for position, data in positions.items()}
+        with collector_paused(stays=len(self) > LARGE):
+            for name, data in self._node.items():
+                succ[name], pred[name], duplicate._node[name] = {}, {}, dict(data)
+            for name, targets in self._succ.items():
+                own = succ[name]
+                for target, positions in targets.items():
+                    own[target] = pred[target][name] = {position: dict(data) for position, data in positions.items()}
         return duplicate
 
     def to_networkx(self) -> nx.MultiDiGraph:
