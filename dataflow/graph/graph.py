@@ -117,9 +117,9 @@ class Graph(NodeGraph):
     ) -> Value:
         """Add a node that applies ``op``. Arguments are values of this graph, plain numbers, arrays (which become
         constants), or ``None`` for an optional input. Shape and dtype are inferred now, so errors come now."""
-        return self.add_call(op, arguments, attributes, name)
+        return self._add_call(op, arguments, attributes, name)
 
-    def add_call(
+    def _add_call(
         self, op: Op, arguments: Sequence[Any], attributes: Mapping[str, Any] | None, name: str | None = None
     ) -> Value:
         """``apply`` for ops that are called, whose arguments are of the right kinds by themselves."""

@@ -58,7 +58,7 @@ class Value(Traced):
 
     def apply_op(self, op: Op, arguments: Sequence[Any], attributes: Mapping[str, Any]) -> Any:
         """A value, or the ``Outputs`` of an op that has several."""
-        add = self.graph.apply_outputs if op.has_outputs else self.graph.add_call
+        add = self.graph.apply_outputs if op.has_outputs else self.graph._add_call
         return add(op, arguments, attributes)
 
     def __repr__(self) -> str:
