@@ -32,7 +32,7 @@ def bind_instruction(instruction: Instruction, inputs: Sequence[Any], out: Stora
     """A function that computes one instruction into ``out``, from these storages, constants and numbers. A
     ``BackendError`` names the op that cannot be run."""
     op = instruction.op
-    if op.elementwise and out.ndim > 1 and all(_is_flat(value, out.shape) for value in inputs):
+    if op.elementwise and out.ndim > 1 and all(_is_flat(value, out.shape) for value in (out, *inputs)):
         # numpy needs less time to start on arrays of one axis
         inputs = [_flat(value, out.size) for value in inputs]
         out = out.reshape(-1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import numpy as np
 import pytest
 
@@ -110,6 +112,12 @@ def as_theirs(model, found, output):
     return found[output] if texts is None else np.array(texts, object)[found[output]]
 
 
+def compiled(model, output, feed):
+    """An output of the compiled backend, where there is one."""
+    backend = "llvm" if importlib.util.find_spec("llvmlite") else "numpy"
+    return model.compile(values=[output], backend=backend)(**feed)[0][output]
+
+
 def check(path, feed, given=None):
     """All outputs of a file against onnxruntime's; ``given`` is the feed as dataflow takes it."""
     options = runtime.SessionOptions()
@@ -120,6 +128,7 @@ def check(path, feed, given=None):
     assert len(expected) == len(model.outputs)
     for output, array in zip(model.outputs, expected, strict=True):
         theirs = [list(row.values()) for row in array] if isinstance(array, list) else array
+        np.testing.assert_allclose(compiled(model, output, given or feed), found[output], rtol=1e-4, atol=1e-6)
         ours = as_theirs(model, found, output)
         if ours.dtype.kind == "f":
             np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
