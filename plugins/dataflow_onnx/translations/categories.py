@@ -54,11 +54,9 @@ def _label_encoder(call: Call) -> Any:
     keys, values = _given(call, "keys"), _given(call, "values")
     if keys.size != values.size:
         raise FileFormatError(f"LabelEncoder has {keys.size} keys and {values.size} values")
-    _, last = np.unique(keys[::-1], return_index=True, equal_nan=False)  # of the same keys the last counts
-    kept = np.sort(keys.size - 1 - last)
-    keys, values = keys[kept], values[kept]
     same = _same(call, call.value(0), keys)
     found = ops.cast(same, dtype="int64")
+    # of the same keys the first counts, as in onnxruntime
     chosen = ops.gather(call.constant(values, values.dtype), ops.argmax(found, axis=-1))
     default = call.constant(_default(call, values.dtype), values.dtype)
     return ops.where(ops.max(found, axis=-1) > 0, chosen, default)

@@ -13,9 +13,9 @@ from dataflow_onnx.call import Call, DeclinedError, translates
 
 
 def _floats(call: Call) -> Any:
-    """The first input in float32, in which all of this is computed; float64 stays what it is."""
+    """The first input in float32, which the results of these ops are, whatever the input is."""
     x = call.value(0)
-    return x if x.dtype.kind == "f" and x.dtype.itemsize >= 4 else ops.cast(x, dtype="float32")
+    return x if x.dtype.name == "float32" else ops.cast(x, dtype="float32")
 
 
 @translates("Scaler", until=1)
@@ -128,12 +128,31 @@ def _linear_classifier(call: Call) -> Any:
 # ---------------------------------------------------------------------------------------------------- kernels
 
 
+def _counted(call: Call, name: str, count: int) -> np.ndarray:
+    """An attribute of so many numbers."""
+    numbers = np.ravel(np.array(call.attribute(name, ()), np.float64))
+    if numbers.size != count:
+        raise FileFormatError(f"{call.op} has {numbers.size} {name}; {count} are expected")
+    return numbers
+
+
+def _vectors(call: Call, x: Any, count: int) -> np.ndarray:
+    """The support vectors: (vectors, features)."""
+    features = x.shape[-1]
+    if not isinstance(features, int):
+        features = np.size(call.attribute("support_vectors", ())) // max(count, 1)
+    return _counted(call, "support_vectors", count * features).reshape(count, features)
+
+
 def _kernel(call: Call, x: Any, vectors: np.ndarray) -> Any:
     """The kernel of each row of x with each support vector: (rows, vectors)."""
-    kind, (gamma, constant, degree) = (
-        call.attribute("kernel_type", "LINEAR"),
-        call.attribute("kernel_params", (0, 0, 0)),
+    kind = call.attribute("kernel_type", "LINEAR")
+    gamma, constant, degree = (
+        _counted(call, "kernel_params", 3).tolist() if call.attribute("kernel_params") else [0] * 3
     )
+    if kind == "RBF":  # distances from the middle of all, as the squares of large numbers leave few digits
+        middle = vectors.mean(axis=0).astype(x.dtype)
+        x, vectors = x - call.constant(middle, x.dtype), vectors - middle
     products = x @ call.constant(vectors.T, x.dtype)
     if kind == "LINEAR":
         return products
@@ -149,13 +168,16 @@ def _kernel(call: Call, x: Any, vectors: np.ndarray) -> Any:
 
 @translates("SVMRegressor", until=1)
 def _svm_regressor(call: Call) -> Any:
-    if call.attribute("one_class", 0):
-        raise DeclinedError("SVMRegressor with one class is not supported")
     x, count = _floats(call), call.attribute("n_supports", 0)
-    coefficients = call.parameter("coefficients", np.array(call.attribute("coefficients"), x.dtype).reshape(-1, 1))
-    if count:
-        x = _kernel(call, x, np.array(call.attribute("support_vectors")).reshape(count, -1))
-    return transformed(call, x @ coefficients + call.parameter("rho", np.array(call.attribute("rho"), x.dtype)))
+    if count < 0:
+        raise FileFormatError(f"SVMRegressor has {count} support vectors")
+    x = _kernel(call, x, _vectors(call, x, count)) if count else x
+    features = x.shape[-1] if isinstance(x.shape[-1], int) else np.size(call.attribute("coefficients", ()))
+    coefficients = call.parameter("coefficients", _counted(call, "coefficients", features).astype("float32")[:, None])
+    score = x @ coefficients + call.parameter("rho", _counted(call, "rho", 1).astype("float32"))
+    if call.attribute("one_class", 0):  # 1 for what is like the support vectors, -1 for an outlier
+        return ops.cast(ops.where(score > 0, 1, -1), dtype="float32")
+    return transformed(call, score)
 
 
 @translates("SVMClassifier", until=1)
@@ -165,10 +187,10 @@ def _svm_classifier(call: Call) -> Any:
     if labels is None or not sizes or call.attribute("prob_a") or call.attribute("post_transform", "NONE") != "NONE":
         raise DeclinedError("SVMClassifier is supported with support vectors and without probabilities only")
     x, count, total = _floats(call), len(sizes), sum(sizes)
-    if count != labels.shape[0] or count < 2 or min(sizes) < 0:
+    if count != labels.shape[0] or count < 2 or min(sizes) < 0 or not total:
         raise FileFormatError(f"SVMClassifier has vectors for {count} classes, and {labels.shape[0]} names of classes")
     call.check_memory(8 * count * count * (total + 2 * count))
-    coefficients = np.array(call.attribute("coefficients")).reshape(count - 1, total)
+    coefficients = _counted(call, "coefficients", (count - 1) * total).reshape(count - 1, total)
     starts, pairs = np.cumsum([0, *sizes]), [(i, j) for i in range(count) for j in range(i + 1, count)]
     weights, votes = np.zeros((total, len(pairs))), np.zeros((2, len(pairs), count))
     for k, (i, j) in enumerate(pairs):
@@ -176,9 +198,8 @@ def _svm_classifier(call: Call) -> Any:
             rows = slice(starts[one], starts[one + 1])
             weights[rows, k] = coefficients[other, rows]
         votes[0, k, j] = votes[1, k, i] = 1
-    vectors = np.array(call.attribute("support_vectors")).reshape(total, -1)
-    weight, rho = call.parameter("coefficients", weights.astype(x.dtype)), np.array(call.attribute("rho"), x.dtype)
-    scores = _kernel(call, x, vectors) @ weight + call.parameter("rho", rho)
+    weight, rho = call.parameter("coefficients", weights.astype(x.dtype)), _counted(call, "rho", len(pairs))
+    scores = _kernel(call, x, _vectors(call, x, total)) @ weight + call.parameter("rho", rho.astype(x.dtype))
     won = ops.cast(scores > 0, dtype=x.dtype.name)
     counts = won @ call.constant(votes[1], x.dtype) + (1 - won) @ call.constant(votes[0], x.dtype)
     label = ops.gather(labels, ops.argmax(counts, axis=1))

@@ -118,7 +118,7 @@ def _rows(call: Call) -> Any:
 def _numbers(call: Call, name: str) -> np.ndarray:
     """Numbers in an attribute, or in its twin for tensors."""
     tensor = call.attribute(f"{name}_as_tensor")
-    return np.ravel(tensor) if tensor is not None else np.array(call.attribute(name, ()), np.float32)
+    return np.ravel(np.array(call.attribute(name, ()), np.float32) if tensor is None else tensor)
 
 
 # -------------------------------------------------------------------------------- trees by their nodes' numbers
@@ -126,12 +126,11 @@ def _numbers(call: Call, name: str) -> np.ndarray:
 
 def _by_numbers(call: Call, x: Any, prefix: str, results: int) -> tuple[Any, np.ndarray, np.ndarray]:
     """The leaves reached, the weight of each leaf for each result, and which of these it has at all."""
-    keys = list(zip(call.attribute("nodes_treeids", ()), call.attribute("nodes_nodeids", ()), strict=True))
-    modes, values = call.attribute("nodes_modes", ()), _numbers(call, "nodes_values")
-    truths, lies = call.attribute("nodes_truenodeids", ()), call.attribute("nodes_falsenodeids", ())
-    features = call.attribute("nodes_featureids", ())
+    what = ("treeids", "nodeids", "modes", "truenodeids", "falsenodeids", "featureids")
+    trees, numbers, modes, truths, lies, features = (call.attribute(f"nodes_{name}", ()) for name in what)
+    keys, values = list(zip(trees, numbers, strict=False)), _numbers(call, "nodes_values")
     tracks = call.attribute("nodes_missing_value_tracks_true") or (0,) * len(keys)
-    if len({len(keys), len(modes), len(values), len(truths), len(lies), len(features), len(tracks)}) > 1 or not keys:
+    if len({*map(len, (trees, numbers, modes, values, truths, lies, features, tracks))}) > 1 or not keys:
         raise FileFormatError(f"{call.op} has nodes whose attributes are of several lengths, or none")
     if len(set(keys)) < len(keys):
         raise FileFormatError(f"{call.op} has two nodes of one number in a tree")
@@ -158,7 +157,10 @@ def _by_numbers(call: Call, x: Any, prefix: str, results: int) -> tuple[Any, np.
         raise FileFormatError(f"{call.op} has a tree that is none: each node but one is led to by one other")
     weights, has = _table(call, len(leaves), results, x.dtype)
     entries = [call.attribute(f"{prefix}_{what}", ()) for what in ("treeids", "nodeids", "ids")]
-    for tree, number, result, weight in zip(*entries, _numbers(call, f"{prefix}_weights"), strict=True):
+    entries.append(_numbers(call, f"{prefix}_weights"))
+    if len({*map(len, entries)}) > 1:
+        raise FileFormatError(f"{call.op} has weights whose attributes are of several lengths")
+    for tree, number, result, weight in zip(*entries, strict=True):
         place = places.get((tree, number), len(leaves))
         if place >= len(leaves) or not 0 <= result < results:
             raise FileFormatError(f"{call.op} has a weight of result {result} in node {number} of tree {tree}")

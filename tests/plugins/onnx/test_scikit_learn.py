@@ -142,6 +142,16 @@ def test_other_pipelines_give_what_onnxruntime_gives(name, tmp_path):
     check(exported(tmp_path, *OTHERS[name]), {"X": X})
 
 
+@pytest.mark.parametrize(
+    "machine", [svm.SVC(), svm.SVR(gamma=0.1), svm.OneClassSVM()], ids=lambda kind: type(kind).__name__
+)
+def test_a_kernel_of_distances_takes_numbers_far_from_zero(machine, tmp_path):
+    """In float32 the squares of numbers about 2000, such as years, leave no digits for differences of 1."""
+    years = X + 2000
+    onnx.save(skl2onnx.to_onnx(machine.fit(years, CLASSES), years[:1]), tmp_path / "p.onnx")
+    check(tmp_path / "p.onnx", {"X": years})
+
+
 def test_what_is_missing_is_put_in(tmp_path):
     path = exported(tmp_path, *OTHERS["imputed"])
     holes = X.copy()

@@ -152,6 +152,11 @@ LABELS = {
         np.array([[1.5, np.nan], [0, 7]], np.float32),
         TensorProto.INT64,
     ),
+    "one key twice": (
+        {"keys_int64s": [1, 1, 2], "values_int64s": [5, 6, 7]},
+        np.array([1, 2, 3]),
+        TensorProto.INT64,
+    ),
     "whole numbers to floats": (
         {"keys_int64s": [3, 1, 2], "values_floats": [0.5, 1.5, 2.5], "default_float": -2.0},
         np.array([[1, 2, 3], [4, 3, 1]]),
@@ -193,6 +198,8 @@ STUMP = {
 }
 WRONG = {
     "lengths": ({"nodes_values": [0.5]}, "attributes are of several lengths"),
+    "trees": ({"nodes_treeids": [0, 0]}, "attributes are of several lengths"),
+    "weights": ({"target_weights": [1.0]}, "weights whose attributes are of several lengths"),
     "nowhere": ({"nodes_truenodeids": [7, 0, 0]}, "node 0 of tree 0 leads to a node that is not there"),
     "circle": (
         {
@@ -210,6 +217,44 @@ WRONG = {
     "aggregate": ({"aggregate_function": "MEDIAN"}, "aggregates by 'MEDIAN'"),
     "transform": ({"post_transform": "PROBIT"}, "the transform PROBIT is not supported"),
 }
+
+
+MACHINE = {
+    "kernel_type": "RBF",
+    "kernel_params": [0.5, 0.0, 3.0],
+    "vectors_per_class": [1, 2],
+    "support_vectors": [0.0, 1.0, 2.0, 3.0, 4.0, 5.0],
+    "coefficients": [1.0, -0.5, -0.5],
+    "rho": [0.25],
+    "classlabels_ints": [4, 9],
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+def test_scores_of_a_support_vector_machine_are_float32(dtype, tmp_path):
+    node = helper.make_node("SVMClassifier", ["X"], ["L", "P"], domain=ML, **MACHINE)
+    x = np.array([[0, 1], [2, 2], [5, 5]], dtype)
+    proto = proto_of(node, x, {"L": TensorProto.INT64, "P": TensorProto.FLOAT}, version=1)
+    (labels, scores), (our_labels, our_scores) = both(proto, x, tmp_path)
+    assert our_scores.dtype == scores.dtype
+    np.testing.assert_allclose(our_scores, scores, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(our_labels, labels)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "expected"), [("kernel_params", 3), ("support_vectors", 6), ("coefficients", 3), ("rho", 1)]
+)
+@pytest.mark.parametrize("op", ["SVMClassifier", "SVMRegressor"])
+def test_a_support_vector_machine_with_too_many_numbers_is_refused(op, attribute, expected, tmp_path):
+    others = {} if op == "SVMClassifier" else {"n_supports": 3}
+    attributes = MACHINE | {attribute: [*MACHINE[attribute], 1.0]} | others
+    if op == "SVMRegressor":
+        del attributes["vectors_per_class"], attributes["classlabels_ints"]
+    node = helper.make_node(op, ["X"], ["Y"], name="machine", domain=ML, **attributes)
+    onnx.save(proto_of(node, np.zeros((1, 2), np.float32), {"Y": TensorProto.FLOAT}), tmp_path / "m.onnx")
+    message = f"node 'machine': {op} has {expected + 1} {attribute}; {expected} are expected"
+    with pytest.raises(DataflowError, match=message):
+        dataflow.load(tmp_path / "m.onnx")
 
 
 @pytest.mark.parametrize("fault", WRONG)
