@@ -215,6 +215,7 @@ WRONG = {
     "target": ({"target_ids": [0, 4]}, "a weight of result 4 in node 2"),
     "weight of an inner node": ({"target_nodeids": [0, 2]}, "a weight of result 0 in node 0"),
     "aggregate": ({"aggregate_function": "MEDIAN"}, "aggregates by 'MEDIAN'"),
+    "transform of one": ({"post_transform": "LOGISTIC"}, "with one result and the transform LOGISTIC is not supported"),
     "transform": ({"post_transform": "PROBIT"}, "the transform PROBIT is not supported"),
 }
 
