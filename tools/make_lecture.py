@@ -12,6 +12,7 @@ The commands of a page run one after another in a folder in which ``docs`` and `
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
@@ -41,6 +42,7 @@ _MATPLOTLIB = re.compile(rb"Matplotlib v[\d.]+")
 
 def main() -> int:
     """Write what is out of date, or with ``--check`` only say what is."""
+    os.environ.pop("COLUMNS", None)  # lines are as wide as they are
     wanted: dict[Path, bytes] = {}
     for path in sorted(LECTURE.glob("*.md")):
         page, drawn = made(path.read_text(encoding="utf-8"))
