@@ -18,6 +18,7 @@ from dataflow.backends.threads import PRODUCT_THREADS, thread_count
 from dataflow.backends.unreadable_arrays import Step, Storage, opened
 from dataflow.operations.engine_ops import matmul
 from dataflow.plan import Instruction, Plan, Region, concrete
+from dataflow.support.error_state import ERROR_STATE
 from dataflow.support.gc_pause import collector_paused
 
 TINY_PRODUCT, SMALL_PRODUCT = 2**13, 2**23
@@ -39,8 +40,12 @@ class NumpyRunner(Runner):
         self._last = LastBinding(plan, self.bind)
 
     def run(self, arguments: Sequence[np.ndarray]) -> list[np.ndarray]:
-        with self._lock, PRODUCT_THREADS, np.errstate(all="ignore"):
-            return self._last.run(arguments)
+        with self._lock, PRODUCT_THREADS:
+            outside = ERROR_STATE.ignore()
+            try:
+                return self._last.run(arguments)
+            finally:
+                ERROR_STATE.restore(outside)
 
     def bind(self, arguments: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> Callable[[], object]:
         return partial(self._run, self._steps(arguments, outputs))

@@ -27,6 +27,7 @@ from dataflow.model.units import Units
 from dataflow.support.arguments import checked
 from dataflow.support.arrays import frozen
 from dataflow.support.conversion import whole
+from dataflow.support.error_state import ERROR_STATE
 from dataflow.training.history import History
 from dataflow.training.minibatches.backend_loop import Inside
 from dataflow.training.minibatches.batch_gradients import Gradients
@@ -240,8 +241,12 @@ class Trainer:
         if self._inside is not None or not self._is_bound:
             return self._some(1)[1]
         self.vectors.refresh()
-        with self._gradients.scope(), np.errstate(all="ignore"):
-            loss = self._one()
+        with self._gradients.scope():
+            outside = ERROR_STATE.ignore()
+            try:
+                loss = self._one()
+            finally:
+                ERROR_STATE.restore(outside)
         if loss is None:
             raise self._failed_batch(self.batches.current())
         return loss
@@ -272,9 +277,10 @@ class Trainer:
     def _some(self, most: int) -> tuple[int, float]:
         if self._inside is not None:
             self.vectors.refresh()
-            position = self.batches.position if self._updates.accumulate > 1 else 0
+            several = self._updates.accumulate > 1
+            position = self.batches.position if several else 0
             done, loss = self._inside.run(most, self.optimizer_start.updates + self.steps)
-            self.steps += self._updates.made(position, done)
+            self.steps += self._updates.made(position, done) if several else done
             if done:
                 return done, loss
         return self._outside(1)

@@ -99,8 +99,11 @@ class Inside:
     def run(self, most: int, steps: int) -> tuple[int, float]:
         loop, first, left, order = self._blocks.next()
         if most == 1 and loop.undoes_one:
-            done, loss = self._run(loop, first, 1, order, steps)
-            self._batches.advance(done)
+            if self._number is not None:
+                self._number[...] = self._batches.position
+            done, loss = loop.run(first, 1, order, steps)
+            if done:
+                self._batches.advance()
             return done, loss
         block = min(most, self._block, most if left is None else left)
         for array, before in zip(self._changing, self._before, strict=True):

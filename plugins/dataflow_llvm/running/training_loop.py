@@ -100,7 +100,8 @@ class LlvmLoop(TrainingLoop):
         table[Loop.SHARED] = self._team.shared
         table[Loop.NUMBER] = self._address(np.zeros(1, np.int64) if task.number is None else task.number)
         table[Loop.STATES], table[Loop.STATE_TABLE] = len(task.state), self._address(self._states())
-        self._train = partial(machine_code.interpreter().function("train", 1), address(table))
+        train = partial(machine_code.interpreter().function("train", 1), address(table))
+        self._train = train if self._team.count == 1 else partial(self._team.run, train)
         self._prepare(1)
 
     def run(self, batch: int, steps: int, order: np.ndarray | None, step: int) -> tuple[int, float]:
@@ -116,10 +117,10 @@ class LlvmLoop(TrainingLoop):
         if self._task.rates is not None:
             rates = self._task.rates(step, step + steps)
             entries[RATES] = address(rates)
-        if steps == 1:
+        if steps == 1 and self._state_before:
             for (array, _), before in zip(self._task.state, self._state_before, strict=True):
                 before[...] = array
-        self._team.run(self._train)
+        self._train()
         done = entries[DONE]
         if done:
             return done, self._read_losses[done - 1]
