@@ -245,7 +245,7 @@ def _result(run: SweepRun) -> str:
     if run.error is not None:
         return f"{run.state}: {run.error}"
     how = "" if run.state == "finished" else f"{run.state} after "
-    return f"{how}{counted(run.history.epochs, 'epoch')}, {_numbers(run)}"
+    return ", ".join(filter(None, (f"{how}{counted(run.history.epochs, 'epoch')}", _numbers(run))))
 
 
 def _numbers(run: SweepRun) -> str:

@@ -96,15 +96,19 @@ class WorkerTasks:
         else:
             found = number, "ended", result
         del self._going[number]
-        yield found
+        if found[2]:
+            yield found
 
 
 def do_task(inputs: list[bytes], name: str, number: int, task: bytes) -> bytes:
-    """The task of Dask. Threads of one process wait for each other."""
+    """The task of Dask; nothing, where it has not begun when all are to end. Threads of one process wait for each
+    other."""
     worker = get_worker()
     with _lock:
-        worker.log_event(name, (number, "begun", b""))
         interrupt = _interrupts.setdefault(name, Interrupt())
+        if interrupt.requested:
+            return b""
+        worker.log_event(name, (number, "begun", b""))
         return do_packed(inputs, task, lambda report: worker.log_event(name, (number, "told", report)), interrupt)
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import signal
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import Any
 
 from dataflow.backends.cluster import ClusterEngine, Workers
@@ -38,16 +42,17 @@ class DaskEngine(ClusterEngine):
         if not isinstance(cluster, str):
             return DaskWorkers(cluster)
         if match := _LOCAL.fullmatch(cluster):
-            here = LocalCluster(
-                n_workers=int(match[1]),
-                threads_per_worker=1,
-                host="127.0.0.1",
-                dashboard_address="127.0.0.1:0",
-                worker_dashboard_address="127.0.0.1:0",
-                memory_limit=0,
-                silence_logs=50,
-                preload=["import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)"],  # Ctrl-C is for this process
-            )
+            with _ctrl_c_waits():
+                here = LocalCluster(
+                    n_workers=int(match[1]),
+                    threads_per_worker=1,
+                    host="127.0.0.1",
+                    dashboard_address="127.0.0.1:0",
+                    worker_dashboard_address="127.0.0.1:0",
+                    memory_limit=0,
+                    silence_logs=50,
+                    preload=["import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)"],  # it is for this process
+                )
             return DaskWorkers(Client(here), here)
         if cluster.startswith("tcp://") and not _is_here(cluster):
             warnings.warn(
@@ -64,6 +69,20 @@ class DaskEngine(ClusterEngine):
                 "workers with 'dask worker'"
             ) from None
         return DaskWorkers(client, client)
+
+
+@contextmanager
+def _ctrl_c_waits() -> Iterator[None]:
+    """Let Ctrl-C wait; processes that are started meanwhile block it from their beginning on."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # later it would unblock the signal
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def _is_here(address: str) -> bool:

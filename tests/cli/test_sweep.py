@@ -23,7 +23,7 @@ import dataflow
 from dataflow import TrainSettings
 from dataflow.cli import sweeping
 from dataflow.cli.group import main
-from dataflow.cli.sweeping import _live_table, _values
+from dataflow.cli.sweeping import _live_table, _result, _values
 from dataflow.training.history import History
 from dataflow.training.sweep import Sweep
 from dataflow.training.sweeps.runs import SweepRun
@@ -228,3 +228,10 @@ def test_without_a_folder_it_says_how_to_start_again(long: Path) -> None:
     text = " ".join(shown.decode(errors="replace").split())
     assert "nothing was saved. Start again with: dataflow train m.msgpack" in text
     assert "--checkpoint m-sweep" in text
+
+
+def test_a_run_that_ends_before_anything_is_measured() -> None:
+    run = SweepRun("seed=1", {"seed": 1}, 5, state="interrupted")
+    assert _result(run) == "interrupted after 0 epochs"
+    run.history.epochs, run.history.loss = 1, [0.5]
+    assert _result(run) == "interrupted after 1 epoch, loss 0.5"

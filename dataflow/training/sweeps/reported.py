@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -38,8 +39,12 @@ def do_reported(
             measured = {name: values[-1] for name, values in series.items() if values}
             tell({"epochs": history.epochs, "measured": measured})
 
+    own, others = threading.get_ident(), warnings.showwarning
+
     def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
-        if issubclass(category, DataflowWarning):
+        if threading.get_ident() != own:  # of the process that this is a thread of
+            others(message, category, *place, **more)
+        elif issubclass(category, DataflowWarning):
             tell({"warning": str(message)})
 
     with warnings.catch_warnings():

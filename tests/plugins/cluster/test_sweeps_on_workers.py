@@ -20,12 +20,13 @@ import numpy as np
 import pytest
 
 import dataflow
-from dataflow import TrainingError
+from dataflow import DataflowWarning, TrainingError
 from dataflow.backends.cluster import Task, Workers, open_workers
 from dataflow.training.saving.interrupts import Interrupt
 from dataflow.training.sweep import Sweep, sweep
-from dataflow.training.sweeps.reported import do_packed
+from dataflow.training.sweeps.reported import do_packed, do_reported
 from dataflow.training.sweeps.runs import HISTORY, TRAINED
+from dataflow.training.sweeps.runs import Task as Run
 
 MODEL = """
 dataflow = 1
@@ -169,6 +170,69 @@ def test_an_interrupt_ends_the_runs_and_they_go_on(file: Path, tmp_path: Path) -
     assert {name: found[name] for name in whole if name.endswith((TRAINED, HISTORY))} == {
         name: data for name, data in whole.items() if name.endswith((TRAINED, HISTORY))
     }
+
+
+def test_only_the_warnings_of_a_run_are_told() -> None:
+    warned, told = threading.Event(), list[Mapping[str, Any]]()
+
+    def inputs() -> tuple[Any, Any, Any]:
+        warnings.warn("of the run", DataflowWarning, stacklevel=1)
+        begun.set()
+        assert warned.wait(60)
+        raise EOFError
+
+    def work() -> None:
+        with pytest.raises(EOFError):
+            do_reported(Run(0, {}, None, False, None, 1, {}), inputs, told.append)
+
+    begun = threading.Event()
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        thread = threading.Thread(target=work)
+        thread.start()
+        assert begun.wait(60)
+        warnings.warn("of this process", DataflowWarning, stacklevel=1)
+        warned.set()
+        thread.join()
+    assert told == [{"warning": "of the run"}]
+    assert [str(one.message) for one in shown] == ["of this process"]
+
+
+@pytest.mark.slow
+@needs_dask
+def test_runs_that_have_not_begun_wait_when_all_are_to_end(file: Path) -> None:
+    seen = dict[int, set[str]]()
+
+    def interrupt(done: Sweep) -> None:
+        for number, run in enumerate(done.runs):
+            seen.setdefault(number, set()).add(run.state)
+        if done.runs[0].history.epochs and not done.interrupted:
+            done.interrupted = True
+            signal.raise_signal(signal.SIGINT)
+
+    with open_workers("local:1") as workers:
+        assert workers is not None
+        with pytest.raises(KeyboardInterrupt):
+            sweep(dataflow.load(file), over={"seed": [0, 1, 2]}, epochs=10**5, cluster=workers, on_change=interrupt)
+    assert seen == {0: {"running", "interrupted"}, 1: {"waiting"}, 2: {"waiting"}}
+
+
+@pytest.mark.slow
+@needs_dask
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="needs masks of signals")
+def test_ctrl_c_does_not_reach_workers_that_start() -> None:
+    from distributed import LocalCluster
+
+    from dataflow_cluster import engine
+
+    with (
+        engine._ctrl_c_waits(),
+        LocalCluster(n_workers=1, dashboard_address=None, silence_logs=50) as cluster,
+        cluster.get_client() as client,
+    ):
+        [masked] = client.run(lambda: signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])).values()
+    assert masked
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 def command(*words: object) -> list[str]:
