@@ -189,8 +189,8 @@ _MOST_COMPARED = 40_000
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """``"; did you mean 'matmul'?"`` for the nearest of ``known``, else what there is (at most 12 names), else
-    nothing."""
+    """``"; did you mean 'matmul'?"`` for the nearest of ``known``, else what there is (at most 12 names, those of a
+    list in its order), else nothing."""
     name, names = str(name), list(dict.fromkeys(known)) if isinstance(known, list) else sorted(set(known))
     if close := closest(name, names):
         return "; did you mean " + " or ".join(f"'{cut(candidate, 100)}'" for candidate in close) + "?"

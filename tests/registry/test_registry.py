@@ -246,7 +246,8 @@ def test_ops_are_attributes_of_a_module() -> None:
 
 def test_the_nearest_names() -> None:
     assert nearest("rellu", ["relu", "tanh"]) == "; did you mean 'relu'?"
-    assert nearest("q", ["b", "a"]) == "; available: 'a', 'b'"
+    assert nearest("q", ["b", "a"]) == "; available: 'b', 'a'"
+    assert nearest("q", {"b", "a"}) == "; available: 'a', 'b'"
     assert nearest("q", []) == ""
     many = [f"layer{i}.multiply" for i in range(100_000)]
     assert "did you mean" in nearest("layer5.multipyl", many)
