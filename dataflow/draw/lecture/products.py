@@ -36,7 +36,7 @@ def captions(
     """A line for each gradient that is asked for, or for each if they are few."""
     listed = [name for name in edges_of if name in asked or (not asked and len(edges_of) <= MOST_PRODUCTS)]
     writer = _Writer(chain, edges_of, names, numbers=numbers)
-    lines = [Caption(tuple(writer.parts(name, is_asked=bool(asked)))) for name in listed]
+    lines = [Caption(tuple(writer.parts(name, is_asked=bool(asked))), name) for name in listed]
     lines = [line for line in lines if len(line.parts) > 1]
     return (*lines, *counts(chain, edges_of, asked)) if lines else ()
 

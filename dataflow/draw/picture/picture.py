@@ -150,6 +150,8 @@ class Caption:
     """A line of mathematics below a picture. It may be broken before each of its parts."""
 
     parts: tuple[Part, ...]
+    wrt: str = ""
+    """Of a gradient: the node that it is with respect to."""
 
     @property
     def text(self) -> str:

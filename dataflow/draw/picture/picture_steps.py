@@ -44,17 +44,19 @@ def number_steps(picture: Picture, owners: Mapping[str, int] | None = None) -> P
 
 
 def _number_parts(caption: Caption, edges: Iterable[PictureEdge]) -> Caption:
-    """Each factor comes with its arrow, the result with the last of them, and an operator with what it leads to: before
-    a number that is not computed yet it is left out as the number is."""
+    """Each factor comes with its arrow, and all numbers with the last arrow that leads to the gradient: a product of
+    some of the factors is not what stands before the equals sign. An operator comes with what it leads to: before a
+    number that is not computed yet it is left out as the number is."""
     step_of = {(edge.source, edge.target): edge.step for edge in edges if edge.flow == Flow.GRADIENT}
     factors = [step_of.get(part.factor, 0) if part.factor else 0 for part in caption.parts]
+    last = max([*factors, *(step for (_, target), step in step_of.items() if target == caption.wrt)])
     parts: list[Part] = []
-    step = max(factors)
+    step = last
     for i, part in reversed(list(enumerate(caption.parts))):
-        step = factors[i] if part.factor else max(factors) if part.is_result else step if i else 0
+        step = last if part.is_result else factors[i] if part.factor else step if i else 0
         leads = part.is_operator and bool(parts) and parts[0].comes_with_numbers
         parts.insert(0, replace(part, step=step, leads_to_result=leads))
-    return Caption(tuple(parts))
+    return replace(caption, parts=tuple(parts))
 
 
 def at_step(picture: Picture, step: int) -> Picture:
@@ -68,7 +70,7 @@ def at_step(picture: Picture, step: int) -> Picture:
         nodes=tuple(replace(node, pending=node.step > step) for node in picture.nodes),
         edges=tuple(replace(edge, pending=edge.step > step) for edge in picture.edges),
         captions=tuple(
-            Caption(tuple(replace(part, pending=part.step > step) for part in caption.parts))
+            replace(caption, parts=tuple(replace(part, pending=part.step > step) for part in caption.parts))
             for caption in picture.captions
         ),
     )

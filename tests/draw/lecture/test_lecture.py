@@ -245,14 +245,44 @@ def test_frames_lie_over_each_other(xor):
 
 
 def test_the_product_comes_factor_by_factor(xor):
-    """After the forward pass, of 4 steps, the loss hands on to ŷ, ŷ to h, h to z, and z to W1."""
+    """After the forward pass, of 4 steps, the loss hands on to ŷ, ŷ to h, h to z, and z to W1. A product of some of the
+    numbers is not ∂loss/∂W1: they come with the last factor."""
     drawing = dataflow.draw(xor, both=True, values=True, example=3, wrt="W1")
-    for step, factors in enumerate(["", "−0.15", "−0.15 (0.7, −1.3)", "−0.15 (0.7, −1.3) diag(1, 1)"], 4):
-        (caption,) = drawing.at_step(step).picture.captions
-        assert " ".join(part.text for part in caption.parts if part.is_result and not part.pending) == factors
+    factors = ["∂loss/∂ŷ", "∂ŷ/∂h", "∂h/∂z", "∂z/∂W⁽¹⁾"]
+    for count in range(4):
+        (caption,) = drawing.at_step(4 + count).picture.captions
+        shown = [part for part in caption.parts if not part.pending]
+        assert [part.text for part in shown if part.factor] == factors[:count]
+        assert not any(part.comes_with_numbers for part in shown)
     assert not any(part.pending for part in drawing.at_step(8).picture.captions[0].parts)
     root = ET.fromstring(drawing.at_step(5).render("svg"))
     hidden = [span.text for span in root.iter(f"{SVG}tspan") if span.get("visibility") == "hidden"]
-    factors = [" · ", "(0.7, −1.3)", " · ", "diag(1, 1)", " · ", "(I ⊗ (1, 1))"]
-    assert hidden == [*factors, " → ", "[[−0.105, −0.105], [0.195, 0.195]]"]
-    assert ".number-5{" in drawing.frames().render("svg").decode()
+    numbers = [" = ", "−0.15", " · ", "(0.7, −1.3)", " · ", "diag(1, 1)", " · ", "(I ⊗ (1, 1))"]
+    assert [text.strip() for text in hidden[:1]] == ["="]
+    assert hidden[1:] == [*numbers[1:], " → ", "[[−0.105, −0.105], [0.195, 0.195]]"]
+    animation = drawing.frames().render("svg").decode()
+    assert 'class="number-8"' in animation
+    assert 'class="number-5"' not in animation
+
+
+def test_no_equation_of_a_step_is_wrong(xor):
+    """No number stands behind ∂loss/∂… before all that leads to it is there: products of many factors, of one alone,
+    and sums over paths, of which a number alone is written where they are many."""
+    graph = dataflow.Graph()
+    u = graph.node("u", graph.input("x", (2,)) ** 2)
+    v = graph.node("v", u * u)
+    w = graph.node("w", v * v)
+    graph.node("loss", ops.sum(w))
+    many = dataflow.Model(graph, ["w"], "loss")
+    for model, more in ((xor, {"example": 3}), (many, {"data": {"x": [1.0, 2.0]}})):
+        names = ["W1", "b1", "W2", "b2", "yhat", "z"] if model is xor else ["x", "u", "w"]
+        drawing = dataflow.draw(model, style="lecture", both=True, values=True, wrt=names, **more)
+        arrives = {}
+        for edge in drawing.picture.edges:
+            if edge.flow == Flow.GRADIENT:
+                arrives[edge.target] = max(edge.step, arrives.get(edge.target, 0))
+        captions = [caption for caption in drawing.picture.captions if caption.wrt]
+        assert len(captions) == len(names)
+        for caption in captions:
+            numbers = [part.step for part in caption.parts if part.comes_with_numbers]
+            assert set(numbers) == {arrives[caption.wrt]}
