@@ -33,14 +33,29 @@ def gradient_table(report: GradientReport) -> str:
 
 
 def agreement(reports: list[GradientReport]) -> str:
-    """The sentence that all gradients agree; nothing where none was compared."""
+    """The sentence that all gradients agree, or how many could not be compared, and what to do; nothing where there
+    are none."""
     checks = [check for report in reports for check in report.checks]
-    if not any(check.checked for check in checks):
-        return ""
     undecided = sum(check.undecided for check in checks)
-    return "\nAll gradients agree" + (
-        f", as far as they could be compared: {undecided:,} undecided." if undecided else "."
-    )
+    kinks = not_compared(reports)
+    if not any(check.checked for check in checks):
+        if not kinks:
+            return ""
+        verdict = "No gradient could be compared"
+    elif undecided or kinks:
+        verdict = "All gradients agree, as far as they could be compared"
+    else:
+        return "\nAll gradients agree."
+    parts = [f"no entry of {listed(kinks, 6)} could, being at a kink"] if kinks else []
+    parts += [f"{undecided:,} undecided"] if undecided else []
+    advice = " Check with other numbers: --parameters, --data or --set." if kinks else ""
+    return f"\n{verdict}: {'; '.join(parts)}.{advice}"
+
+
+def not_compared(reports: list[GradientReport]) -> list[str]:
+    """With respect to what no entry of a gradient was compared, as each is at a kink, or else undecided."""
+    checks = [check for report in reports for check in report.checks if check.kinks and not check.checked]
+    return list(dict.fromkeys(check.wrt for check in checks))
 
 
 def fault_text(report: GradientReport) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -260,6 +261,36 @@ def test_the_command_says_how_much_it_could_not_compare(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["check", str(path)])
     assert done.exit_code == 0
     assert "\nAll gradients agree, as far as they could be compared: 2 undecided.\n\ngraph  " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("more", "verdict"),
+    [
+        ("", "No gradient could be compared: no entry of 'a' could, being at a kink."),
+        ("b", "All gradients agree, as far as they could be compared: no entry of 'a' could, being at a kink."),
+        (
+            "bc",
+            (
+                "All gradients agree, as far as they could be compared: no entry of 'a' could, being at a kink; "
+                "1 undecided."
+            ),
+        ),
+    ],
+)
+def test_the_verdict_names_what_is_at_a_kink_altogether(more: str, verdict: str, tmp_path: Path) -> None:
+    path = tmp_path / "net.toml"
+    terms = {"b": " + sum(b)", "c": " + sum(where(c > 0, c, 0))"}
+    path.write_text(
+        "dataflow = 1\nparameters.a = { value = [0.0, 0.0] }\nparameters.b = { value = [2.0] }\n"
+        "parameters.c = { value = [nan] }\n"
+        f"nodes.l = 'sum(relu(a)){''.join(terms[name] for name in more)}'\nmodel.loss = 'l'\n"
+    )
+    wrt = ",".join(["a", *more])
+    done = CliRunner().invoke(main, ["check", str(path), "--wrt", wrt])
+    assert done.exit_code == 0
+    assert f"\n{verdict} Check with other numbers: --parameters, --data or --set.\n" in done.stdout
+    document = json.loads(CliRunner().invoke(main, ["check", str(path), "--wrt", wrt, "--json"]).stdout)
+    assert (document["ok"], document["not_compared"]) == (True, ["a"])
 
 
 def test_the_sum_of_a_softmax_hides_nothing() -> None:

@@ -21,7 +21,7 @@ from dataflow.analysis.gradient_check import (
 from dataflow.cli import common
 from dataflow.cli.command import Command, example_text, refuse
 from dataflow.cli.common import FILE, Given, about, gather
-from dataflow.cli.gradient_report import agreement, check_document, fault_text, gradient_table
+from dataflow.cli.gradient_report import agreement, check_document, fault_text, gradient_table, not_compared
 from dataflow.cli.group import Session
 from dataflow.cli.learned_text import learned_text
 from dataflow.cli.marking import check_report, mark
@@ -272,5 +272,6 @@ def _document(
             }
             for report in reports
         ],
+        "not_compared": not_compared(reports),
         "warnings": session.take(),
     }
