@@ -97,9 +97,10 @@ def check_table_ending(path: Path) -> None:
             raise MissingExtraError('Parquet needs pyarrow: pip install "dataflow-autodiff[data]"') from None
 
 
-def write_table(path: Path, columns: Mapping[str, np.ndarray]) -> None:
+def write_table(path: Path, columns: Mapping[str, np.ndarray], arrays: Mapping[str, np.ndarray] | None = None) -> None:
     """Write columns of cells, of which some may be None, which is an empty cell: as CSV, as JSON with an object for
-    each row, as a NumPy archive with an array for each column, or as Parquet."""
+    each row, or as Parquet. A NumPy archive holds ``arrays`` in their place, if they are given, of any number of axes.
+    """
     check_table_ending(path)
     cells = {name: column.tolist() for name, column in columns.items()}
     if path.suffix.lower() == PARQUET:
@@ -111,7 +112,12 @@ def write_table(path: Path, columns: Mapping[str, np.ndarray]) -> None:
         replace_file(path, [buffer.getvalue()], sync=False)
         return
     rows = list(zip(*cells.values(), strict=True))
-    _write(path, lambda: [list(cells), *map(list, rows)], lambda: table_rows(columns), _plain_arrays(cells))
+    _write(
+        path,
+        lambda: [list(cells), *map(list, rows)],
+        lambda: table_rows(columns),
+        _plain_arrays(columns if arrays is None else arrays),
+    )
 
 
 def table_rows(columns: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
@@ -124,15 +130,18 @@ def _plain_cell(cell: Any) -> Any:
     return cell if isinstance(cell, str) else plain_numbers(cell)
 
 
-def _plain_arrays(cells: Mapping[str, list[Any]]) -> dict[str, np.ndarray]:
+def _plain_arrays(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Arrays of numbers, where None is NaN, or of texts, where it is empty."""
-    arrays = {}
-    for name, column in cells.items():
-        if any(isinstance(cell, str) for cell in column):
-            arrays[name] = np.array(["" if cell is None else str(cell) for cell in column], np.str_)
-        else:
-            arrays[name] = np.array([np.nan if cell is None else cell for cell in column])
-    return arrays
+    return {name: _plain_array(array) if array.dtype == object else array for name, array in arrays.items()}
+
+
+def _plain_array(array: np.ndarray) -> np.ndarray:
+    cells = array.reshape(-1).tolist()
+    if any(isinstance(cell, str) for cell in cells):
+        plain = np.array(["" if cell is None else str(cell) for cell in cells], np.str_)
+    else:
+        plain = np.array([np.nan if cell is None else cell for cell in cells])
+    return plain.reshape(array.shape)
 
 
 def write_matrix(

@@ -55,10 +55,23 @@ class Predictions(Mapping[str, np.ndarray]):
                 labels = [f"_{label}" for label in self.classes[name]]
                 found |= dict(self._entries(name, self.probabilities[name], labels))
             for label, column in found.items():
-                if label in columns:
-                    raise DataError(f"two columns are called '{shorten(label, 60)}'; leave one out of --columns")
+                _check_new(label, columns)
                 columns[label] = column
         return columns
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Arrays by name: the columns that are carried over, then each output as it is, and where it predicts classes
+        the ``_probabilities`` of each, along a last axis, and what the ``_classes`` are called."""
+        arrays = {name: np.asarray(cells, object) for name, cells in self.carried.items()}
+        for name, array in self.outputs.items():
+            found = {name: array}
+            if name in self.probabilities:
+                found[f"{name}_probabilities"] = self.probabilities[name]
+                found[f"{name}_classes"] = np.array(self.classes[name], object)
+            for label, values in found.items():
+                _check_new(label, arrays)
+                arrays[label] = values
+        return arrays
 
     def _entries(self, name: str, array: np.ndarray, labels: list[str]) -> Iterator[tuple[str, np.ndarray]]:
         """A column for each entry of a row, in row-major order."""
@@ -71,6 +84,11 @@ class Predictions(Mapping[str, np.ndarray]):
             if self.left_out is not None:
                 column[self.left_out] = None
             yield stem + labels[i % len(labels)], column
+
+
+def _check_new(label: str, known: Mapping[str, np.ndarray]) -> None:
+    if label in known:
+        raise DataError(f"two columns are called '{shorten(label, 60)}'; leave one out of --columns")
 
 
 @dataclass(frozen=True)

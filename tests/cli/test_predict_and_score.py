@@ -65,9 +65,30 @@ def test_predictions_in_other_files(folder):
     assert [row["kind"] for row in rows] == ["no", "yes", "yes", "yes"]
     arrays = np.load("p.npz")
     assert arrays["z"].tolist() == ["no", "", "yes", "no"]
-    assert np.isnan(arrays["z_yes"]).tolist() == [False, True, False, False]
+    assert np.isnan(arrays["z_probabilities"]).tolist() == [[False] * 2, [True] * 2, [False] * 2, [False] * 2]
+    assert arrays["z_classes"].tolist() == ["no", "yes"]
+    assert [*arrays] == ["id", "kind", "z", "z_probabilities", "z_classes"]
     parquet = pytest.importorskip("pyarrow.parquet").read_table("p.parquet")
     assert parquet["z"].to_pylist() == ["no", None, "yes", "no"]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_an_array_file_holds_outputs_as_they_are(folder, dtype):
+    """Of any number of axes, and once where they belong to no row; a table has a column for each entry."""
+    (folder / "a.toml").write_text(
+        f"dataflow = 2\ndtype = '{dtype}'\ninputs.x.shape = ['n', 2, 2]\nparameters.w.value = [0.5, 2.0]\n"
+        "nodes = { p = 'x * w', q = 'sum(x * w, axis=[1, 2])', r = 'w * w' }\nmodel.outputs = ['p', 'q', 'r']\n"
+        "data.x = [[[1, 2], [3, 4]], [[5, 6], [7, 8]], [[0, 1], [0, 1]]]\n"
+    )
+    for command in ("predict", "run"):
+        call(command, "a.toml", "-o", f"{command}.npz")
+        arrays = np.load(f"{command}.npz")
+        assert arrays["p"].tolist() == [[[0.5, 4], [1.5, 8]], [[2.5, 12], [3.5, 16]], [[0, 2], [0, 2]]]  # by hand
+        assert arrays["q"].tolist() == [14, 34, 4]
+        assert arrays["r"].tolist() == [0.25, 4]
+        assert len(arrays) == 3
+    call("predict", "a.toml", "-o", "p.csv")
+    assert (folder / "p.csv").read_text().splitlines()[:2] == ["p0,p1,p2,p3,q,r0,r1", "0.5,4.0,1.5,8.0,14.0,0.25,4.0"]
 
 
 def test_predictions_on_the_screen_and_as_json(folder):

@@ -40,7 +40,9 @@ def _split_columns(ctx: click.Context, option: click.Parameter, values: tuple[st
 @common.model_argument
 @common.table_options
 @parameters_option
-@click.option("-o", "--output", type=FILE, metavar="FILE", help="Write the rows: .csv, .json, .npz or .parquet.")
+@click.option(
+    "-o", "--output", type=FILE, metavar="FILE", help="Write the rows: .csv, .json or .parquet; or arrays: .npz."
+)
 @click.option(
     "--columns",
     multiple=True,
@@ -72,9 +74,9 @@ def command(
     with about(model_file):
         model = common.load_model(model_file)
         predictions = model.predict(given.file, columns=columns, backend=backend or "numpy", **given.settings)
-        cells = predictions.columns()
+        cells, arrays = predictions.columns(), predictions.arrays()
     if output is not None:
-        write_table(output, cells)
+        write_table(output, cells, arrays)
     if session.as_json:
         session.print_json({"count": predictions.count, "rows": table_rows(cells), "warnings": session.take()})
         return
