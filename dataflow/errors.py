@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from os import PathLike, fspath
 from typing import Self
@@ -185,6 +186,7 @@ def plural(what: str, count: object) -> str:
 
 
 _LONGEST_NAME = 60
+_ACCENTS = {"\u0302": "hat", "\u0304": "bar", "\u0303": "tilde", "\u0307": "dot"}
 _MOST_COMPARED = 40_000
 
 
@@ -199,12 +201,15 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def closest(name: str, names: Sequence[str]) -> list[str]:
     """At most two of ``names`` that ``name`` may be meant for, the nearest first; else those whose words it has the
-    initials of, as ``lr`` has those of ``learning_rate``. Case does not count; how much is compared is bounded, so that
+    initials of, as ``lr`` has those of ``learning_rate``. A name as formulas are set, as ŷ and W⁽¹⁾, is meant for the
+    one that is typed so: ``yhat``, ``W1``. Case does not count; how much is compared is bounded, so that
     thousands of long names take no time."""
     wanted = name[: 2 * _LONGEST_NAME].casefold()
     same = [other for other in names if len(other) == len(name) and other.casefold() == name.casefold()]
     if same or not wanted:
         return same[:2]
+    if not wanted.isascii() and (meant := [n for n in names if n.replace("_", "").casefold() == _typed(wanted)]):
+        return meant[:2]
     most = _MOST_COMPARED // min(len(wanted), _LONGEST_NAME)
     if len(names) > most:
         names = [n for n in names if n[:1].casefold() == wanted[0] and abs(len(n) - len(name)) <= 2][:most]
@@ -213,6 +218,20 @@ def closest(name: str, names: Sequence[str]) -> list[str]:
     close = difflib.get_close_matches(wanted[:_LONGEST_NAME], by_start, n=2, cutoff=0.6)
     initials = [start for start in by_start if _initials(start) == wanted] if len(wanted) > 1 else []
     return [by_start[start] for start in (initials or close)[:2]]
+
+
+def _typed(name: str) -> str:
+    """A name that is set with accents, Greek letters and numbers above or below, as it is typed, in small letters."""
+    letters = []
+    for letter in unicodedata.normalize("NFKD", name):
+        called = unicodedata.name(letter, "").split()
+        if letter in _ACCENTS:
+            letters.append(_ACCENTS[letter])
+        elif called[:1] == ["GREEK"]:
+            letters.append(called[-1].replace("LAMDA", "LAMBDA"))
+        elif letter not in "()_":
+            letters.append(letter)
+    return "".join(letters).casefold()
 
 
 def _initials(name: str) -> str:

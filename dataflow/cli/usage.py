@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 
 import click
@@ -21,9 +22,17 @@ def usage_text(error: click.ClickException, commands: Callable[[], Iterable[clic
     if isinstance(error, click.MissingParameter) and error.param is not None and ctx is not None:
         return f"{_called(error.param, ctx)} is missing{where}"
     message = error.format_message()
+    if ctx is not None and (extra := re.fullmatch(r"Got unexpected extra arguments? \((.*)\)\.?", message, re.DOTALL)):
+        return f"unexpected '{extra[1]}'; '{ctx.command_path}' takes {_taken(ctx)}{where}"
     for theirs, ours in NUMBERS.items():
         message = message.replace(theirs, ours)
-    return message.removesuffix(".") + (where if message.startswith("Got unexpected") else "")
+    return message.removesuffix(".")
+
+
+def _taken(ctx: click.Context) -> str:
+    """The arguments of a command."""
+    arguments = [p.make_metavar(ctx) for p in ctx.command.get_params(ctx) if isinstance(p, click.Argument)]
+    return f"{' '.join(arguments)} and options" if arguments else "options alone"
 
 
 def _meant(option: str, ctx: click.Context, commands: Callable[[], Iterable[click.Command]]) -> str:

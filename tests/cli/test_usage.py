@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import pytest
 from checkout import MODELS
 from click.testing import CliRunner
 
 from dataflow.cli.group import COMMANDS, main
 from dataflow.errors import closest
+from dataflow.graph.graph import Graph
+from dataflow.notation.names import Names
 
 XOR = str(MODELS / "xor.toml")
 
@@ -46,7 +49,11 @@ def test_what_is_missing_is_named(name: str) -> None:
         (["completion"], "{bash|zsh|fish} is missing; 'dataflow completion -h' shows how it is called"),
         (
             ["plugins", "foo"],
-            "Got unexpected extra argument (foo); 'dataflow plugins -h' shows how it is called",
+            "unexpected 'foo'; 'dataflow plugins' takes options alone; 'dataflow plugins -h' shows how it is called",
+        ),
+        (
+            ["run", XOR, "a.toml"],
+            "unexpected 'a.toml'; 'dataflow run' takes MODEL and options; 'dataflow run -h' shows how it is called",
         ),
         (["run", XOR, "--digits", "99"], "Invalid value for '--digits': 99 is not in the range 1<=x<=17"),
         (
@@ -61,6 +68,68 @@ def test_what_is_missing_is_named(name: str) -> None:
 )
 def test_what_to_do_is_said(words: list[str], line: str) -> None:
     assert told(*words) == line
+
+
+@pytest.mark.parametrize(
+    "words", [["gradients"], ["jacobian", "--wrt", "W1"], ["explain"], ["draw", "--both"], ["check"]]
+)
+@pytest.mark.parametrize(("name", "meant"), [("ŷ", "yhat"), ("W⁽¹⁾", "W1"), ("b₁", "b1"), ("b⁽²⁾", "b2")])
+def test_a_name_as_pictures_write_it_leads_to_the_node(words: list[str], name: str, meant: str, tmp_path: Path) -> None:
+    target = ["-o", str(tmp_path / "a.svg")] if words[0] == "draw" else []
+    for option in ("--of", "--wrt"):
+        if option not in words:
+            line = told(
+                words[0],
+                XOR,
+                *words[1:],
+                *(["--of", "yhat"] if option == "--wrt" else []),
+                *target,
+                option,
+                name,
+                status=1,
+            )
+            assert line.endswith(f"'{name}'; did you mean '{meant}'?")
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "meant"),
+    [
+        ("α", ["alpha", "a"], ["alpha"]),
+        ("Σ₂", ["sigma2", "sum"], ["sigma2"]),
+        ("λ⁽¹²⁾", ["lambda12"], ["lambda12"]),
+        ("x̂", ["x_hat", "x"], ["x_hat"]),
+        ("Wᵢₙ", ["W_in", "w"], ["W_in"]),
+        ("enc.ẑ", ["enc.zhat", "enc.z"], ["enc.zhat"]),
+    ],
+)
+def test_symbols_are_meant_for_what_is_typed(name: str, known: list[str], meant: list[str]) -> None:
+    assert closest(name, known) == meant
+
+
+@pytest.mark.parametrize(
+    "notation_of", ["W1", "yhat", "x_hat", "b2", "alpha", "alpha2", "W_in", "ytilde", "Gamma", "xbar"]
+)
+def test_each_symbol_leads_back(notation_of: str) -> None:
+    """What the pictures write is the independent side."""
+    for shape in ((), (2,)):
+        graph = Graph()
+        graph.input(notation_of, shape)
+        symbol = Names(graph).text(notation_of)
+        assert symbol == notation_of or closest(symbol, [notation_of, "other"]) == [notation_of]
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "completion"])
+def test_too_many_arguments_are_told_what_is_taken(name: str) -> None:
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    taken = [p for p in command.params if isinstance(p, click.Argument)]
+    if any(p.nargs == -1 for p in taken):
+        return
+    needed = [word for p in command.params if p.required and p not in taken for word in (p.opts[0], XOR)]
+    line = told(name, *[XOR] * len(taken), *needed, "one more")
+    assert line.startswith(f"unexpected 'one more'; 'dataflow {name}' takes ")
+    assert line.endswith(f"; 'dataflow {name} -h' shows how it is called")
+    assert all(p.make_metavar(click.Context(command)) in line for p in taken)
 
 
 def test_initials_stand_for_words() -> None:
