@@ -180,6 +180,18 @@ def test_ops() -> None:
 
 
 def test_gradients_in_every_mode() -> None:
+    for words, end in (
+        (["--of", "yhat"], ", with a cotangent of ones"),
+        ([], ", with the cotangent 1"),
+        (["--of", "yhat", "--tangent", "yhat=[[1], [0], [0], [0]]"], ""),
+        (["--mode", "jvp", "--of", "yhat"], ", with a tangent of ones"),
+        (["--mode", "hvp"], ", with a tangent of ones"),
+        (["--mode", "jvp", "--tangent", "b1=[1, 0]"], ""),
+        (["--mode", "hessian"], ""),
+        (["--mode", "per-example"], ""),
+    ):  # what was taken where none was given is said
+        first = CliRunner().invoke(main, ["gradients", XOR, "--wrt", "b1", *words]).stdout.splitlines()[0]
+        assert first.endswith(f" with respect to b1{end}")
     per = document("gradients", XOR, "--mode", "per-example", "--wrt", "b1", "--json")
     whole = document("run", XOR, "--json")["gradients"]["b1"]
     np.testing.assert_allclose(np.sum(per["gradients"]["b1"], axis=0), whole, rtol=1e-12)

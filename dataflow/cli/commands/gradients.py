@@ -20,6 +20,8 @@ from dataflow.errors import DataError
 from dataflow.shapes import format_shape
 
 MODES = ("vjp", "jvp", "hvp", "hessian", "per-example")
+DIRECTIONS = {"vjp": "cotangent", "jvp": "tangent", "hvp": "tangent"}
+"""What a mode multiplies with."""
 
 
 @click.command(
@@ -112,7 +114,8 @@ def command(
         session.print_json({**document, "warnings": session.take()})
         return
     title = _title(mode) if order == 1 else f"Derivative of order {order} along the tangent"
-    session.say(f"{title} of {target} with respect to {', '.join(names)}\n")
+    assumed = "" if tangents or mode not in DIRECTIONS else f", with {_ones(DIRECTIONS[mode], list(ones.values()))}"
+    session.say(f"{title} of {target} with respect to {', '.join(names)}{assumed}\n")
     if mode == "hessian":
         across = [label for name in names for label in labels(name, values[name].shape)]
         if derivatives["hessian"].size > 600:
@@ -125,6 +128,13 @@ def command(
     columns = min(60, room(headers, [(name, format_shape(array.shape), "") for name, array in derivatives.items()]))
     texts = [(name, format_shape(array.shape), array_text(array, columns)) for name, array in derivatives.items()]
     session.say(table(headers, texts))
+
+
+def _ones(what: str, directions: list[np.ndarray]) -> str:
+    """What is taken where no direction is given."""
+    if len(directions) > 1:
+        return f"{what}s of ones"
+    return f"a {what} of ones" if directions[0].ndim else f"the {what} 1"
 
 
 def _title(mode: str) -> str:
