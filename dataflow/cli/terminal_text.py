@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from dataflow.errors import printable
 from dataflow.execution import forward as evaluate
 from dataflow.support.number_texts import current_format, number_text, without_negligible
 from dataflow.support.text_tables import align, columns_text, fit_lines, line_width, pad, widths
+from dataflow.support.texts import shorten
 
 NARROWEST = 24
 """The least room for a table's last column; with less, it stands on a line of its own."""
@@ -94,6 +95,12 @@ def array_text(array: np.ndarray, columns: int) -> str:
         return np.array2string(shown, precision=6, suppress_small=True, **layout)
     size = max((len(number_text(entry)) for entry in _shown_entries(shown)), default=0)
     return np.array2string(shown, formatter={"float_kind": lambda entry: number_text(entry).rjust(size)}, **layout)
+
+
+def named_text(array: np.ndarray, text_of: Callable[[int], str], columns: int) -> str:
+    """Format whole numbers as the texts that they stand for, as many as ``array_text`` shows."""
+    formatter: Any = {"int": lambda number: f"'{clean(shorten(text_of(int(number)), 40))}'"}
+    return np.array2string(array, max_line_width=columns, threshold=ENTRIES, edgeitems=2, formatter=formatter)
 
 
 def matrix_text(matrix: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -> str:

@@ -17,7 +17,8 @@ DATA_KEYS = (
 
 def version_of(model: Model) -> int:
     """1, so that earlier readers read it, unless it says something that they do not know."""
-    is_new = model.targets or _has_new_keys(model.data) or _has_open_widths(model) or _has_new_dtypes(model)
+    is_new = model.targets or model.graph.classes or _has_new_keys(model.data)
+    is_new = is_new or _has_open_widths(model) or _has_new_dtypes(model)
     return 2 if is_new or _has_new_blocks(model) or _has_graphs_or_made_sizes(model) else 1
 
 

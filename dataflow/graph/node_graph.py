@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any, Self, TypeAlias
@@ -19,6 +20,7 @@ from dataflow.operations.outputs import several_outputs
 from dataflow.shapes import TensorSpec, format_shape, spec_of
 from dataflow.support.arguments import checked, describe
 from dataflow.support.gc_pause import LARGE, collector_paused
+from dataflow.support.texts import shorten
 
 Argument: TypeAlias = "str | Literal | None"
 
@@ -28,7 +30,7 @@ class NodeGraph(nx.MultiDiGraph):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.graph.update(ops={}, blocks={}, calls={})
+        self.graph.update(ops={}, blocks={}, calls={}, classes={})
 
     # networkx passes the dictionary ``graph`` on to views and copies, so what belongs to the whole graph is kept there
 
@@ -60,6 +62,36 @@ class NodeGraph(nx.MultiDiGraph):
         """The calls of blocks by path: the block, the call whose parameters it shares, its inputs."""
         calls: dict[str, dict[str, Any]] = self.graph["calls"]
         return calls
+
+    @property
+    def classes(self) -> dict[str, list[str]]:
+        """For nodes of whole numbers that stand for texts, such as the names of classes: the texts, of which 0 is the
+        first, by node. ``name_classes`` sets them."""
+        classes: dict[str, list[str]] = self.graph["classes"]
+        return classes
+
+    def name_classes(self, name: str, texts: Any) -> None:
+        """Say what the numbers of a node stand for: texts, of which 0 is the first. A ``GraphError`` unless it has
+        whole numbers, and the texts differ."""
+        dtype = self.node_of(name).dtype
+        if dtype.kind not in "iu":
+            raise GraphError(f"classes: '{name}' is {dtype}; what stands for texts are whole numbers", node=name)
+        if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+            raise GraphError(f"classes: of '{name}' a list of texts is expected", node=name)
+        if len(set(texts)) < len(texts):
+            twice = next(text for text, count in Counter(texts).items() if count > 1)
+            raise GraphError(f"classes: of '{name}' the text '{shorten(twice, 60)}' is listed twice", node=name)
+        self.classes[name] = list(texts)
+
+    def as_texts(self, name: str, numbers: np.ndarray) -> np.ndarray:
+        """What numbers of a node stand for, in their shape: texts, as objects."""
+        found = [self.text_of(name, number) for number in numbers.reshape(-1).tolist()]
+        return np.array(found, object).reshape(numbers.shape)
+
+    def text_of(self, name: str, number: int) -> str:
+        """What a number of a node stands for; its own digits where that is no text."""
+        texts = self.classes[name]
+        return texts[number] if 0 <= number < len(texts) else str(number)
 
     # -------------------------------------------------------------------------------------------- nodes
 
@@ -172,7 +204,8 @@ class NodeGraph(nx.MultiDiGraph):
             return view
         duplicate = self.__class__()
         duplicate.graph.update(self.graph)
-        duplicate.graph.update(ops=dict(self.ops), blocks=dict(self.blocks), calls=dict(self.calls))
+        duplicate.graph.update(ops=dict(self.ops), blocks=dict(self.blocks))
+        duplicate.graph.update(calls=dict(self.calls), classes=dict(self.classes))
         succ, pred = duplicate._succ, duplicate._pred
         with collector_paused(stays=len(self) > LARGE):
             for name, data in self._node.items():
@@ -193,7 +226,7 @@ class NodeGraph(nx.MultiDiGraph):
         {'kind': 'input', 'shape': '(2, 3)', 'dtype': 'float64'}
         """
         result = nx.MultiDiGraph(name=self.name, dtype=self.dtype.name)
-        result.graph.update({key: _text(value) for key in ("blocks", "calls") if (value := self.graph[key])})
+        result.graph.update({key: _text(value) for key in ("blocks", "calls", "classes") if (value := self.graph[key])})
         for name, node in self.node_items():
             result.add_node(name, kind=node.kind, shape=format_shape(node.shape), dtype=node.dtype.name)
             rest = {key: getattr(node, key) for key in OPTIONAL}

@@ -55,7 +55,8 @@ class Comparison:
     changed: dict[str, dict[str, Difference]]
     """For each node that differs: ``op``, ``inputs``, ``shape``, ``attributes.NAME``, ..."""
     model: dict[str, Difference]
-    """Of the whole: ``name``, ``doc``, ``dtype``, ``outputs``, ``targets``, ``loss``, ``seed``, ``calls.PATH``."""
+    """Of the whole: ``name``, ``doc``, ``dtype``, ``outputs``, ``targets``, ``classes.NODE``, ``loss``, ``seed``,
+    ``calls.PATH``."""
     parameters: dict[str, ArrayDifference]
     """Of those that both models have and that differ in a bit."""
     settings: dict[str, Difference]
@@ -91,7 +92,7 @@ def same_model(a: Model, b: Model) -> bool:
     """Whether nodes, their order aside, parameters, outputs, loss and calls of blocks are the same, to the bit. A
     parameter that is still to be drawn is not the same as one that was."""
     names = dict(a.graph.node_items())
-    about = ("dtype", "outputs", "loss", "targets", "seed", "calls")
+    about = ("dtype", "outputs", "loss", "targets", "classes", "seed", "calls")
     return (
         names.keys() == dict(b.graph.node_items()).keys()
         and not any(_node_differences(a.graph, b.graph, name) for name in names)
@@ -175,6 +176,7 @@ def _about(model: Model) -> dict[str, Any]:
         "dtype": model.graph.dtype.name,
         "outputs": model.outputs,
         "targets": model.targets,
+        "classes": model.graph.classes,
         "loss": model.loss,
         "seed": model.parameters.seed,
         "calls": model.graph.calls,

@@ -47,6 +47,9 @@ def compose(f: Model, g: Model, connect: Mapping[str, str] | None = None) -> Mod
     _copied(f.graph, graph, names, set(connected), sizes)
     _copy_blocks(g.graph, graph, model_of)
     _copy_blocks(f.graph, graph, names)
+    graph.classes.update(g.graph.classes)
+    own = {name: texts for name, texts in f.graph.classes.items() if name not in connected}
+    graph.classes.update({names[name]: texts for name, texts in own.items()})
     composed = Model(
         graph,
         [names[name] for name in f.outputs],

@@ -129,7 +129,8 @@ def build_model(
         outputs += sequences[entry.name]
     if not outputs:
         raise FileFormatError("the model has no outputs")
-    graph.graph["onnx_texts"] = dict.fromkeys(text_names, texts.vocabulary)
+    for name in text_names:
+        graph.name_classes(name, texts.vocabulary)
     return Model(graph, outputs, doc=proto.doc_string[:10_000])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from dataflow.cli.command import Command, example_text
 from dataflow.cli.common import FILE, Given, about, gather, targets
 from dataflow.cli.group import Session
 from dataflow.cli.parameters_option import parameters_option
-from dataflow.cli.terminal_text import array_text, clean, missing_text, room, table
+from dataflow.cli.terminal_text import array_text, clean, missing_text, named_text, room, table
 from dataflow.data.write_results import check_ending, plain_numbers, write_outputs
 from dataflow.errors import DataError, counted, listed
 from dataflow.execution.forward import missing_inputs, non_finite_warnings
@@ -165,6 +166,9 @@ def _node_table(model: Model, result: Evaluation) -> str:
         value = result.values.get(name)
         if value is not None:
             text = array_text(value, columns)
+            if name in graph.classes:
+                named = named_text(value, partial(graph.text_of, name), columns)
+                text += f"\n{named}" if "\n" in text + named else f"  {named}"
         elif graph.node_of(name).kind == OP:
             text = missing_text(result.not_computed.get(name, []))
         else:

@@ -3,7 +3,8 @@
 The container (``dataflow.files.msgpack.container``) has a header and tensors. The header holds
 
 - ``name`` (one line of at most 200 characters), ``dtype``, ``doc``, ``outputs`` (names) and ``loss`` (a name or nil);
-  since version 2 also, where they are declared, ``targets``: names of inputs by output
+  since version 2 also, where they are declared, ``targets``: names of inputs by output, and ``classes``: lists of
+  the texts that numbers stand for, by node
 - ``specs``: each shape and dtype that occurs, as ``["float64", ["n", 2]]``
 - ``applications``: each op that occurs with all its attributes, as ``["sum", {"axis": [0], "keepdims": false}]``;
   an output of an op with several as ``["topk:values", ...]``, in a node that is called ``NAME:values``; since version 2
@@ -101,6 +102,8 @@ def pack_model(model: Model, folder: Path, *, for_file: bool = True) -> Containe
     header |= {"outputs": list(model.outputs), "loss": model.loss}
     if model.targets:
         header["targets"] = dict(model.targets)
+    if graph.classes:
+        header["classes"] = dict(graph.classes)
     header |= _pack_graph(graph, for_file)
     header["data"] = None if model.data is None or not for_file else pack_data(model.data, folder, tensors)
     header["train"] = _pack_train(settings_for(model, folder) if for_file else model.train_settings)

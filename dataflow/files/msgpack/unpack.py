@@ -52,7 +52,7 @@ def unpack_model(
 ) -> Model:
     """The model, whose arrays are those of ``tensors``; ``folder`` is the file's own. ``ops`` are ops that count before
     the registered ones."""
-    check_keys(header, _KEYS, "header", {"targets"})
+    check_keys(header, _KEYS, "header", {"targets", "classes"})
     unused = dict(tensors)
     graph = unpack_graph(header, unused, ops or {})
     check_parameter_shapes(graph, {name: graph.node_of(name).shape for name in graph.names(PARAMETER)})
@@ -61,6 +61,8 @@ def unpack_model(
     outputs = [name_of(output, "an output") for output in sequence(header["outputs"], "outputs")]
     loss = None if header["loss"] is None else name_of(header["loss"], "the loss")
     targets = map_of(header.get("targets", {}), lambda value: isinstance(value, str), "targets", "the name of an input")
+    for name, texts in typed(header.get("classes", {}), dict, "classes").items():
+        graph.name_classes(name, texts)
     doc = typed(header["doc"], str, "doc")
     model = Model(graph, outputs, loss, targets=targets, doc=doc, data=data, train=train)
     seed = whole(header["seed"], "seed")

@@ -24,7 +24,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "constant": ("shape", "value", "dtype"),
     "node": ("op", "inputs", "attributes"),
     "block": ("inputs", "attributes", "parameters", "constants", "nodes", "output", "outputs", "doc"),
-    "model": ("outputs", "loss", "targets"),
+    "model": ("outputs", "loss", "targets", "classes"),
     "data": ("file", "columns", "one_hot", "scale", *DATA_KEYS),
     "train": tuple(FILE_OPTIONS),
 }

@@ -45,7 +45,19 @@ def read_model(fields: Fields, graph: Graph, level: Level) -> tuple[list[str], s
             check_targets(graph, outputs, targets)
         except GraphError as error:
             raise table.placed_at_value(error, key) from None
+    _read_classes(fields, graph)
     return outputs, loss, targets
+
+
+def _read_classes(fields: Fields, graph: Graph) -> None:
+    """What numbers of nodes stand for, which goes into the graph."""
+    fields.needs_version(2, "classes")
+    table = fields.table("classes", "classes")
+    for key, texts in table.data.items():
+        try:
+            graph.name_classes(normal_name(key), texts)
+        except GraphError as error:
+            raise table.placed_at_value(error, key) from None
 
 
 def _read_outputs(fields: Fields, graph: Graph, level: Level) -> tuple[list[str], str | None]:

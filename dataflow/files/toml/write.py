@@ -99,7 +99,7 @@ class _Writer:
         self.file, self.root = place
         self.settings = settings
         self.with_blocks = with_blocks
-        pinned = {*model.outputs, *([model.loss] if model.loss else [])}
+        pinned = {*model.outputs, *([model.loss] if model.loss else []), *self.graph.classes}
         self.version = version_of(model)
         no_inputs = [key for key in KEYS["data"] if self.version > 1 or key not in DATA_KEYS]
         self.folded: Folded = fold(self.graph, pinned, with_calls=with_blocks, no_inputs=no_inputs)
@@ -195,6 +195,8 @@ class _Writer:
             yield "loss", string(names.get(self.model.loss, self.model.loss))
         if targets := self.model.targets:
             yield "targets", value({names.get(name, name): names.get(to, to) for name, to in targets.items()})
+        if classes := self.graph.classes:
+            yield "classes", value({names.get(name, name): texts for name, texts in classes.items()})
 
     def data(self) -> Iterable[tuple[str, str]]:
         source: DataSource | None = self.model.data

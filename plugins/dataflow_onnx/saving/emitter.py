@@ -67,6 +67,11 @@ class Emitter:
         """Give a value a name, if it has none."""
         self._labels.setdefault(value, name)
 
+    def unlabel(self, value: str, name: str) -> None:
+        """Take a value's name away, for another one, if it has this."""
+        if self._labels.get(value) == name:
+            del self._labels[value]
+
     # -------------------------------------------------------------------------------------------- constants and sizes
 
     def constant(self, array: Any, dtype: Any = None) -> str:

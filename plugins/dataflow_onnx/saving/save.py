@@ -12,13 +12,15 @@ from onnx import helper, numpy_helper
 
 import dataflow_onnx.saving.written  # noqa: F401 — fills the table
 from dataflow.errors import DataflowError, DataflowWarning, FileFormatError
-from dataflow.graph.node import INPUT, OP, PARAMETER
+from dataflow.graph.node import INPUT, OP, PARAMETER, Node
 from dataflow.model.model import Model
-from dataflow.shapes import Shape, Size, is_static
+from dataflow.shapes import Size, is_static
 from dataflow.support.atomic import replace_file
 from dataflow_onnx.saving.calls import write_nodes
 from dataflow_onnx.saving.emitter import Emitter
 from dataflow_onnx.saving.kept_model import keep_model
+from dataflow_onnx.saving.text_labels import ML_OPSET, name_numbers, number_texts
+from dataflow_onnx.supported import ML
 from dataflow_onnx.tensors import TYPES
 
 OPSET, IR_VERSION = 21, 10
@@ -52,6 +54,10 @@ def build_proto(model: Model) -> onnx.ModelProto:
             raise FileFormatError(f"the shape of the parameter '{name}' is decided by data; train the model first")
     out = Emitter({name: graph.node_of(name).shape for name in inputs}, parameters)
     known = {name: name for name in (*inputs, *parameters)}
+    texts = {name: graph.classes.get(name, []) for name in (*inputs, *wanted)}
+    for name in inputs:
+        if texts[name]:
+            known[name] = number_texts(out, name, texts[name], graph.node_of(name).dtype.name)
     write_nodes(out, graph, order, known, named=True)
     if out.missing:
         listed = ", ".join(f"{what} {count}×" for what, count in out.missing.most_common())
@@ -61,18 +67,23 @@ def build_proto(model: Model) -> onnx.ModelProto:
     outputs = []
     for name in wanted:
         plain = name if graph.node_of(name).kind == OP else f"{name}_output"
-        out.output(known[name], plain)
-        outputs.append(_value_info(plain, graph.node_of(name).shape, graph.node_of(name).dtype.name))
+        value = known[name]
+        if texts[name]:
+            out.unlabel(value, plain)
+            value = name_numbers(out, value, texts[name], graph.node_of(name).dtype.name)
+        out.output(value, plain)
+        outputs.append(_value_info(plain, graph.node_of(name), bool(texts[name])))
     proto = helper.make_graph(
         out.nodes(),
         re.sub(r"\s+", " ", model.name) or "model",
-        [_value_info(name, graph.node_of(name).shape, graph.node_of(name).dtype.name) for name in inputs],
+        [_value_info(name, graph.node_of(name), bool(texts[name])) for name in inputs],
         outputs,
         [numpy_helper.from_array(model.parameters[name], name) for name in parameters],
     )
+    opsets = {"": OPSET} | ({ML: ML_OPSET} if any(texts.values()) else {})
     result = helper.make_model(
         proto,
-        opset_imports=[helper.make_opsetid("", OPSET)],
+        opset_imports=[helper.make_opsetid(domain, version) for domain, version in opsets.items()],
         ir_version=IR_VERSION,
         producer_name="dataflow",
         doc_string=model.doc,
@@ -81,14 +92,15 @@ def build_proto(model: Model) -> onnx.ModelProto:
     return result
 
 
-def _value_info(name: str, shape: Shape, dtype: str) -> onnx.ValueInfoProto:
+def _value_info(name: str, node: Node, as_texts: bool) -> onnx.ValueInfoProto:
     """The declaration of an input or output; a size that is computed has no name there."""
     sizes: list[int | str | None] = [
-        size if isinstance(size, int) else size.as_symbol if isinstance(size, Size) else None for size in shape
+        size if isinstance(size, int) else size.as_symbol if isinstance(size, Size) else None for size in node.shape
     ]
-    if dtype not in TYPES:
-        raise FileFormatError(f"ONNX has no {dtype}", node=name)
-    return helper.make_tensor_value_info(name, TYPES[dtype], sizes)
+    if node.dtype.name not in TYPES:
+        raise FileFormatError(f"ONNX has no {node.dtype}", node=name)
+    kind = onnx.TensorProto.STRING if as_texts else TYPES[node.dtype.name]
+    return helper.make_tensor_value_info(name, kind, sizes)
 
 
 def _check(proto: onnx.ModelProto) -> None:

@@ -6,8 +6,10 @@ import importlib.util
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import dataflow
+from dataflow.cli.group import main
 from dataflow.errors import DataflowError
 
 onnx, runtime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
@@ -108,7 +110,7 @@ def test_the_probabilities_of_a_zip_map_are_one_array(tmp_path):
 
 def as_theirs(model, found, output):
     """An output as onnxruntime gives it: texts in place of their numbers."""
-    texts = model.graph.graph["onnx_texts"].get(output)
+    texts = model.graph.classes.get(output)
     return found[output] if texts is None else np.array(texts, object)[found[output]]
 
 
@@ -183,7 +185,7 @@ def test_columns_of_texts_are_numbers(encoder, tmp_path):
     if one_hot:
         feed["kind"] = feed["kind"].copy()
         feed["kind"][3] = "unheard of"
-    texts = dataflow.load(path).graph.graph["onnx_texts"]
+    texts = dataflow.load(path).graph.classes
     assert set(texts) == {"kind", "side", "label"}
     number = {text: i for i, text in enumerate(texts["kind"])}
     given = dict(feed)
@@ -229,3 +231,28 @@ def test_trees_say_that_they_have_no_derivative(tmp_path):
 def test_an_svm_with_probabilities_is_refused(tmp_path):
     with pytest.raises(DataflowError, match="'SVMc': SVMClassifier is supported .* without probabilities only"):
         dataflow.load(exported(tmp_path, svm.SVC(probability=True), CLASSES))
+
+
+@pytest.mark.parametrize("ending", [".toml", ".msgpack", ".onnx", "without metadata"])
+def test_class_names_are_kept_shown_and_predicted(ending, tmp_path):
+    """What scikit-learn predicts is in predict's table, and what is saved as ONNX gives it in onnxruntime."""
+    pipe, y = OTHERS["logistic of names"]
+    path = tmp_path / f"kept{ending if ending[0] == '.' else '.onnx'}"
+    dataflow.save(dataflow.load(exported(tmp_path, pipe, y, options={"zipmap": False})), path)
+    if path.suffix == ".onnx":
+        told = runtime.InferenceSession(str(path)).run(["label"], {"X": X})[0]
+        assert told.tolist() == pipe.predict(X).tolist()
+    if ending == "without metadata":
+        proto = onnx.load(path)
+        del proto.metadata_props[:]
+        onnx.save(proto, path)
+    np.savez(tmp_path / "x.npz", X=X)
+    ran = CliRunner().invoke(
+        main, ["predict", str(path), "--data", str(tmp_path / "x.npz"), "-o", str(tmp_path / "y.csv")]
+    )
+    assert ran.exit_code == 0, ran.output
+    lines = (tmp_path / "y.csv").read_text().splitlines()
+    place = lines[0].split(",").index("label")
+    assert [line.split(",")[place] for line in lines[1:]] == pipe.predict(X).tolist()
+    ran = CliRunner().invoke(main, ["run", str(path), "--set", f"X={X[:2].tolist()}"])
+    assert " ".join(f"'{name}'" for name in pipe.predict(X[:2])) in ran.output

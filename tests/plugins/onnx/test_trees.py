@@ -178,7 +178,7 @@ def test_labels_become_texts(tmp_path):
     node = helper.make_node("LabelEncoder", ["X"], ["Y"], domain=ML, keys_int64s=[1, 2], values_strings=["a", "b"])
     onnx.save(proto_of(node, np.zeros((1, 2), int), {"Y": TensorProto.STRING}, version=2), tmp_path / "m.onnx")
     model = dataflow.load(tmp_path / "m.onnx")
-    texts = model.graph.graph["onnx_texts"]["Y"]
+    texts = model.graph.classes["Y"]
     found = model.run(X=[[2, 1], [5, 1]])["Y"]
     assert [[texts[i] for i in row] for row in found] == [["b", "a"], ["_Unused", "a"]]  # as the specification says
 
