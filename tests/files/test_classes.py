@@ -59,7 +59,7 @@ def test_predictions_are_texts():
         ('classes = { x = ["a"] }', "7:17", "'x' is float64; what stands for texts are whole numbers"),
         ("classes = { label = [1] }", "7:21", "of 'label' a list of texts is expected"),
         ('classes = { label = ["a", "a"] }', "7:21", "of 'label' the text 'a' is listed twice"),
-        ('classes = "y"', "7:11", "takes a table"),
+        ('classes = "y"', "7:12", "takes a table"),
     ],
 )
 def test_what_is_none(classes, place, message):

@@ -271,3 +271,14 @@ def read_numbers(fields: Fields, key: str) -> np.ndarray:
         return to_dtype(array, np.dtype(np.int64)) if array.dtype.kind in "uO" else array
     except EntryError as error:
         raise fields.placed_at_value(DataError(f"{key} takes numbers: {error.message}"), key, *error.index) from None
+
+
+def read_classes(fields: Fields, graph: Graph) -> None:
+    """What numbers of nodes stand for, which goes into the graph."""
+    fields.needs_version(2, "classes")
+    table = fields.table("classes", "classes")
+    for key, texts in table.data.items():
+        try:
+            graph.name_classes(normal_name(key), texts)
+        except GraphError as error:
+            raise table.placed_at_value(error, key) from None

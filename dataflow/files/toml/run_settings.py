@@ -14,7 +14,7 @@ from dataflow.data.readers.dialect import EXPECTED, can_be
 from dataflow.data.source import DataSource
 from dataflow.errors import DataError, DataflowError, FileFormatError, GraphError, OpError, nearest
 from dataflow.files.plain_checks import is_columns
-from dataflow.files.toml.declarations import check_attributes, read_choice, read_numbers
+from dataflow.files.toml.declarations import check_attributes, read_choice, read_classes, read_numbers
 from dataflow.files.toml.known_keys import KEYS, Fields, shown
 from dataflow.files.toml.nodes import Level
 from dataflow.files.toml.places import Key
@@ -30,8 +30,7 @@ from dataflow.support.conversion import EntryError
 
 
 def read_model(fields: Fields, graph: Graph, level: Level) -> tuple[list[str], str | None, dict[str, str]]:
-    """The outputs, the loss and the targets. Unless outputs are given, they are the nodes that nothing uses but the
-    loss."""
+    """The outputs (unless given, the nodes that nothing uses but the loss), the loss and the targets."""
     fields.check_keys(KEYS["model"])
     outputs, loss = _read_outputs(fields, graph, level)
     fields.needs_version(2, "targets")
@@ -45,19 +44,8 @@ def read_model(fields: Fields, graph: Graph, level: Level) -> tuple[list[str], s
             check_targets(graph, outputs, targets)
         except GraphError as error:
             raise table.placed_at_value(error, key) from None
-    _read_classes(fields, graph)
+    read_classes(fields, graph)
     return outputs, loss, targets
-
-
-def _read_classes(fields: Fields, graph: Graph) -> None:
-    """What numbers of nodes stand for, which goes into the graph."""
-    fields.needs_version(2, "classes")
-    table = fields.table("classes", "classes")
-    for key, texts in table.data.items():
-        try:
-            graph.name_classes(normal_name(key), texts)
-        except GraphError as error:
-            raise table.placed_at_value(error, key) from None
 
 
 def _read_outputs(fields: Fields, graph: Graph, level: Level) -> tuple[list[str], str | None]:
