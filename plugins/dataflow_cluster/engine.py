@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import re
 import signal
@@ -63,11 +64,14 @@ class DaskEngine(ClusterEngine):
         try:
             client = Client(cluster, timeout=SECONDS)
         except (OSError, TimeoutError, ValueError, TypeError) as error:
-            raise TrainingError(
-                f"no scheduler answers at {cluster} within {SECONDS} s ({error}); start one with 'dask scheduler', and "
-                "workers with 'dask worker'"
-            ) from None
-        return DaskWorkers(client, client)
+            reason = str(error)
+        else:
+            return DaskWorkers(client, client)
+        gc.collect()  # closes the client; while the next one starts it would wait for a lock that its own thread holds
+        raise TrainingError(
+            f"no scheduler answers at {cluster} within {SECONDS} s ({reason}); start one with 'dask scheduler', and "
+            "workers with 'dask worker'"
+        )
 
 
 @contextmanager

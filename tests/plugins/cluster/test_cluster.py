@@ -1,6 +1,7 @@
 """Training on workers. The numbers to agree with are those of the same run on one machine, which other tests hold
 against independent ones; what is added here is that the workers are asked, and for which parts."""
 
+import gc
 import os
 import random
 import signal
@@ -9,6 +10,7 @@ import sys
 import threading
 import time
 import warnings
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -479,6 +481,31 @@ def tls_cluster(tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
         warnings.simplefilter("ignore")
         with distributed.LocalCluster(2, threads_per_worker=1, protocol="tls://", security=security, **options) as own:
             yield own.scheduler_address, files
+
+
+def test_a_client_that_no_scheduler_answers_is_gone_at_once(
+    data: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Were it collected while the next one starts, it would wait for ever for Dask's lock."""
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr("dataflow_cluster.engine.SECONDS", 1)
+    made = list[weakref.ref[Any]]()
+    start = distributed.Client.start
+
+    def watched(client: Any, **given: Any) -> Any:
+        made.append(weakref.ref(client))
+        return start(client, **given)
+
+    monkeypatch.setattr(distributed.Client, "start", watched)
+    collector_ran = gc.isenabled()
+    gc.disable()
+    try:
+        with pytest.raises(TrainingError, match="no scheduler answers"):
+            dataflow.train(net(), data, cluster="tcp://127.0.0.1:1", epochs=1)
+        assert [client() for client in made] == [None]
+    finally:
+        if collector_ran:
+            gc.enable()
 
 
 @pytest.mark.slow
