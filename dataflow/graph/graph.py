@@ -117,7 +117,7 @@ class Graph(NodeGraph):
     ) -> Value:
         """Add a node that applies ``op``. Arguments are values of this graph, plain numbers, arrays (which become
         constants), or ``None`` for an optional input. Shape and dtype are inferred now, so errors come now."""
-        return self._add_call(op, arguments, attributes, name)
+        return self._add_call(op, list(arguments), attributes, name)
 
     def _add_call(
         self, op: Op, arguments: Sequence[Any], attributes: Mapping[str, Any] | None, name: str | None = None
@@ -141,7 +141,7 @@ class Graph(NodeGraph):
     def apply_outputs(self, op: Op, arguments: Sequence[Any], attributes: Mapping[str, Any] | None = None) -> Outputs:
         """What an op with several outputs gives. The node of each is added when it is asked for."""
         names = op.outputs_of(op.bind(attributes or {}))
-        bound, operands, _, _ = self._checked_call(op.output(names[0]), arguments, attributes, None)
+        bound, operands, _, _ = self._checked_call(op.output(names[0]), list(arguments), attributes, None)
         return Outputs(op.name, names, lambda name: self.apply(op.output(name), operands, bound))
 
     @overload

@@ -23,7 +23,7 @@ def rnn(x, W, R, b=None, h0=None, *, direction: Direction = "forward"):
     """
 
     def step(given, h, R, own):
-        return (tanh(given if h is None else given + h @ transpose(R)),)
+        return (tanh(given + h @ transpose(R)),)
 
     y, states = _run("rnn", step, 1, x, W, R, b, [h0], direction)
     return y, states[0]
@@ -40,15 +40,15 @@ def gru(x, W, R, b=None, h0=None, *, direction: Direction = "forward", linear_be
 
     def step(given, h, R, own):
         width = R.shape[-1]
-        gates = _sum(given[..., : 2 * width], _product(h, R[: 2 * width], _part(own, 0, 2 * width)))
+        gates = given[..., : 2 * width] + _product(h, R[: 2 * width], _part(own, 0, 2 * width))
         z, r = sigmoid(gates[..., :width]), sigmoid(gates[..., width:])
         own_n, R_n = _part(own, 2 * width, 3 * width), R[2 * width :]
         if linear_before_reset:
-            inner = _times(r, _product(h, R_n, own_n))
+            inner = r * _product(h, R_n, own_n)
         else:
-            inner = _product(_times(r, h), R_n, own_n)
-        n = tanh(_sum(given[..., 2 * width :], inner))
-        return (_sum((1 - z) * n, _times(z, h)),)
+            inner = _product(r * h, R_n, own_n)
+        n = tanh(given[..., 2 * width :] + inner)
+        return ((1 - z) * n + z * h,)
 
     y, states = _run("gru", step, 3, x, W, R, b, [h0], direction, apart=True)
     return y, states[0]
@@ -68,13 +68,11 @@ def lstm(x, W, R, b=None, h0=None, c0=None, P=None, *, direction: Direction = "f
 
     def step(given, h, c, R, own, peep=None):
         width = R.shape[-1]
-        gates = given if h is None else given + h @ transpose(R)
+        gates = given + h @ transpose(R)
         i, o, f, g = (gates[..., k * width : (k + 1) * width] for k in range(4))  # all that follows has one shape
-        if peep is not None and c is not None:
+        if peep is not None:
             i, f = i + _part(peep, 0, width) * c, f + _part(peep, 2 * width, 3 * width) * c
-        cell = sigmoid(i) * tanh(g)
-        if c is not None:
-            cell = sigmoid(f) * c + cell
+        cell = sigmoid(f) * c + sigmoid(i) * tanh(g)
         if peep is not None:
             o = o + _part(peep, width, 2 * width) * cell
         return sigmoid(o) * tanh(cell), cell
@@ -88,8 +86,7 @@ def lstm(x, W, R, b=None, h0=None, c0=None, P=None, *, direction: Direction = "f
 def _run(name, step, gates, x, W, R, b, first, direction, apart=False, extra=None):
     """The states after each step, (steps, directions, examples, width), and the last ones. ``step`` makes the next
     states of what W and b give it, the states, R, and R's own bias, which is added beforehand unless ``apart``; and of
-    the direction's part of ``extra``, if there is any. A first state that is left out is ``None`` there: nothing is
-    computed with zeros, unless another dtype is to come of them."""
+    the direction's part of ``extra``, if there is any."""
     count = 2 if direction == "bidirectional" else 1
     width = R.shape[-1] if R.ndim == 3 else 0
     steps, inputs = (x.shape[0], x.shape[2]) if x.ndim == 3 else (0, 0)
@@ -111,10 +108,8 @@ def _run(name, step, gates, x, W, R, b, first, direction, apart=False, extra=Non
             both = index(b, key=f"{d}, :{gates * width}")
             given = given + (both if apart else both + own)
         more = [] if extra is None else [index(extra, key=f"{d}")]
-        zero = None
-        if any(array.dtype != given.dtype for array in (recurrent, *more)):
-            like = index(given, key=f"0, :, :{width}")
-            zero = cast(like < like, dtype=given.dtype.name)  # which has no derivative
+        like = index(given, key=f"0, :, :{width}")
+        zero = cast(like < like, dtype=given.dtype.name)  # which has no derivative
         states = [zero if h is None else index(h, key=f"{d}") for h in first]
         backward = direction == "reverse" or d == 1
         each = []
@@ -129,15 +124,7 @@ def _run(name, step, gates, x, W, R, b, first, direction, apart=False, extra=Non
 
 def _product(h, R, own):
     """R h + b."""
-    return _sum(None if h is None else h @ transpose(R), own)
-
-
-def _sum(a, b):
-    return a if b is None else b if a is None else a + b
-
-
-def _times(a, b):
-    return None if b is None else a * b
+    return h @ transpose(R) if own is None else h @ transpose(R) + own
 
 
 def _part(array, start, stop):

@@ -26,8 +26,9 @@ def tree_leaves(x, roots, feature, threshold, below, above, missing=None, *, dep
         )
     for name, array in (("roots", roots), ("feature", feature), ("below", below), ("above", above)):
         check_whole("tree_leaves", name, array)
-    if depth < 0:
-        raise OpError(f"tree_leaves takes a depth of 0 or more, not {depth}")
+    nodes = feature.shape[0]
+    if depth < 0 or (isinstance(nodes, int) and depth > nodes):
+        raise OpError(f"tree_leaves takes a depth from 0 to the number of nodes, {nodes}, not {depth}")
     node = broadcast_to(expand_dims(roots, axis=0), shape=(x.shape[0], roots.shape[0]))
     for _ in range(depth):
         entry = gather_elements(x, gather(feature, node), axis=1)

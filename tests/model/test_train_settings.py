@@ -199,7 +199,7 @@ for given, text in (
     ("--bound {", "'{' is no value"),
     ("--bound.often 1 --bound.often 2", "often is given twice"),
     ("--bound.often", "Option '--bound.often' requires an argument"),
-    ("--boun.often=1", "No such option"),
+    ("--boun.often=1", "unknown option '--boun.often'"),
     ("--part 2", "a share from 0 up to"),
     ("--part 0.5 --part 0.25", "two values; give one"),
     ("--left a,a", "left lists 'a' twice"),

@@ -476,7 +476,7 @@ def tls_cluster(tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     roles = ("scheduler", "worker", "client")
     given = {f"tls_{role}_{what}": files["own"] for role in roles for what in ("cert", "key")}
     security = distributed.Security(tls_ca_file=files["ca"], require_encryption=True, **given)
-    options: dict[str, Any] = {"host": "127.0.0.1", "dashboard_address": None, "silence_logs": 50}
+    options: dict[str, Any] = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "silence_logs": 50}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with distributed.LocalCluster(2, threads_per_worker=1, protocol="tls://", security=security, **options) as own:

@@ -227,7 +227,7 @@ def test_ctrl_c_does_not_reach_workers_that_start() -> None:
 
     with (
         engine._ctrl_c_waits(),
-        LocalCluster(n_workers=1, dashboard_address=None, silence_logs=50) as cluster,
+        LocalCluster(n_workers=1, dashboard_address="127.0.0.1:0", silence_logs=50) as cluster,
         cluster.get_client() as client,
     ):
         [masked] = client.run(lambda: signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])).values()

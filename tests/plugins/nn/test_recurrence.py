@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 
 from dataflow import Graph, Model, ShapeError, ops
 from dataflow.analysis.gradient_check import check_gradients
-from dataflow.plan import make_plan
-from dataflow.shapes import TensorSpec
 
 RNG = np.random.default_rng(2)
 STEPS, EXAMPLES, INPUTS, WIDTH = 4, 3, 2, 5
@@ -130,15 +126,3 @@ def test_peepholes_are_those_of_the_formulas_and_their_gradients_those_of_finite
     assert check_gradients(Model(graph, ["f"]), "f", list(given), given).ok
     with pytest.raises(ShapeError, match=r"peepholes P of \(directions, 3 · width\), not \(2, 4\)"):
         ops.lstm(given["x"], given["W"], given["R"], None, None, None, given["P"][:, :4])
-
-
-@pytest.mark.parametrize(("layer", "gates", "each"), [(ops.rnn, 1, 1), (ops.gru, 3, 2), (ops.lstm, 4, 1)])
-def test_the_first_step_computes_no_product_with_a_state_that_is_left_out(layer: Any, gates: int, each: int) -> None:
-    graph = Graph("first", dtype="float64")
-    x, W, R = graph.input("x", (3, 2, 4)), graph.input("W", (1, gates * 5, 4)), graph.input("R", (1, gates * 5, 5))
-    graph.node("h", layer(x, W, R)["h"])
-    plan = make_plan(
-        graph, ["h"], {name: TensorSpec(graph.value(name).shape, np.dtype("float64")) for name in ("x", "W", "R")}
-    )
-    products = [instruction for instruction in plan.instructions if instruction.op.name == "matmul"]
-    assert len(products) == 1 + each * 2
