@@ -11,6 +11,9 @@ from dataflow_ops.logic import isnan, logical_and, logical_or
 from dataflow_ops.selecting import gather
 from dataflow_ops.shaping import check_whole
 
+MOST_DEPTH = 100_000
+"""The most steps from a root to a leaf."""
+
 
 @op(hides_nan=True)
 def tree_leaves(x, roots, feature, threshold, below, above, missing=None, *, depth: int):
@@ -26,9 +29,8 @@ def tree_leaves(x, roots, feature, threshold, below, above, missing=None, *, dep
         )
     for name, array in (("roots", roots), ("feature", feature), ("below", below), ("above", above)):
         check_whole("tree_leaves", name, array)
-    nodes = feature.shape[0]
-    if depth < 0 or (isinstance(nodes, int) and depth > nodes):
-        raise OpError(f"tree_leaves takes a depth from 0 to the number of nodes, {nodes}, not {depth}")
+    if not 0 <= depth <= MOST_DEPTH:
+        raise OpError(f"tree_leaves takes a depth from 0 to {MOST_DEPTH}, not {depth}")
     node = broadcast_to(expand_dims(roots, axis=0), shape=(x.shape[0], roots.shape[0]))
     for _ in range(depth):
         entry = gather_elements(x, gather(feature, node), axis=1)
