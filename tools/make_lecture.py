@@ -1,8 +1,9 @@
-"""Run the commands of the pages in ``docs/lecture/``, and put in what they print and draw.
+"""Run the commands of the tutorial and of the pages in ``docs/lecture/``, and put in what they print and draw.
 
 A block that begins with ``dataflow`` holds commands, and a block of Python is run, too. An image below it is what they
 draw; a block below it is what they print. ``<!-- from TEXT until TEXT -->`` between the two leaves out the lines before
 the first that begins with the one text, and those from the first on that begins with the other; either may be left out.
+A block after ``<!-- file: NAME -->`` is a file that is there before the commands run.
 
 ``.venv/bin/python tools/make_lecture.py`` writes both; ``--check`` changes nothing, and exit status 1 says that
 something is out of date.
@@ -28,6 +29,7 @@ from dataflow.cli import main as run_dataflow
 
 LECTURE = ROOT / "docs" / "lecture"
 PICTURES = LECTURE / "pictures"
+PAGES = [ROOT / "docs" / "tutorial.md", *sorted(LECTURE.glob("*.md"))]
 
 RUN = re.compile(
     r"^```(?P<language>text\n(?=dataflow )|python\n)(?P<source>.*?)^```\n"
@@ -35,7 +37,8 @@ RUN = re.compile(
     r"(?:\n```text\n(?!dataflow )(?P<printed>.*?)^```\n)?",
     re.MULTILINE | re.DOTALL,
 )
-_IMAGE = re.compile(r"^!\[(.*)\]\(pictures/([\w-]+\.svg)\)$", re.MULTILINE)
+_FILE = re.compile(r"^<!-- file: (\S+) -->\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_IMAGE = re.compile(r"^!\[(.*)\]\(((?:lecture/)?pictures)/([\w-]+\.svg)\)$", re.MULTILINE)
 _MATPLOTLIB = re.compile(rb"Matplotlib v[\d.]+")
 """Curves are drawn by matplotlib, whose next version may draw the same curve in other bytes."""
 
@@ -44,7 +47,7 @@ def main() -> int:
     """Write what is out of date, or with ``--check`` only say what is."""
     os.environ.pop("COLUMNS", None)  # lines are as wide as they are
     wanted: dict[Path, bytes] = {}
-    for path in sorted(LECTURE.glob("*.md")):
+    for path in PAGES:
         page, drawn = made(path.read_text(encoding="utf-8"))
         wanted[path] = page.encode()
         wanted |= {PICTURES / name: _kept(PICTURES / name, content) for name, content in drawn.items()}
@@ -53,10 +56,11 @@ def main() -> int:
 
 def made(page: str) -> tuple[str, dict[str, bytes]]:
     """The page with what its commands print and the descriptions of their pictures; and these pictures."""
-    pictures = {name for _, name in _IMAGE.findall(page)}
+    pictures = {name for _, _, name in _IMAGE.findall(page)}
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         for name in ("docs", "models"):
             Path(name).symlink_to(ROOT / name, target_is_directory=True)
+        write_files(page)
 
         def ran(block: re.Match[str]) -> str:
             if block["language"] == "python\n":
@@ -72,7 +76,14 @@ def made(page: str) -> tuple[str, dict[str, bytes]]:
 
         page = RUN.sub(ran, page)
         drawn = {name: Path(name).read_bytes() for name in sorted(pictures)}
-    return _IMAGE.sub(lambda image: f"![{described(drawn[image[2]]) or image[1]}](pictures/{image[2]})", page), drawn
+    return _IMAGE.sub(lambda image: f"![{described(drawn[image[3]]) or image[1]}]({image[2]}/{image[3]})", page), drawn
+
+
+def write_files(page: str) -> None:
+    """Write the files that a page has, into the current folder."""
+    for name, content in _FILE.findall(page):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(content, encoding="utf-8")
 
 
 def output(command: str, pictures: set[str]) -> str:

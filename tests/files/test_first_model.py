@@ -121,8 +121,10 @@ def test_any_name_of_a_column_can_be_written(name: str) -> None:
 
 
 def test_few_rows_are_all_trained_on() -> None:
-    few = {"size": SIZE[:10], "price": SIZE[:10]}
+    few = {"size": SIZE[:49], "price": SIZE[:49]}
     assert not {"validation", "early_stopping"} & draft(table(**few), "price")[1]["train"].keys()
+    enough = {"size": SIZE[:50], "price": SIZE[:50]}
+    assert {"validation", "early_stopping"} <= draft(table(**enough), "price")[1]["train"].keys()
 
 
 def test_nothing_to_learn_from() -> None:

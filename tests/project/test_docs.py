@@ -189,12 +189,13 @@ def test_the_commands_of_the_page_on_pictures_run(checkout: Path) -> None:
 
 
 def test_the_pages_with_python_are_all_tested() -> None:
-    # tour.md in test_developer_docs.py, README.md in test_readme.py, docs/lecture in test_lecture.py
+    # tour.md in test_developer_docs.py, README.md in test_readme.py, tutorial.md and docs/lecture in test_lecture.py
     elsewhere = {
         "CONTRIBUTING.md",
         "docs/developer/tour.md",
         "docs/onnx.md",
         "docs/plugins.md",
+        "docs/tutorial.md",
         "README.md",
     }
     elsewhere |= {"docs/examples/minilm.md", "docs/examples/shakespeare.md", "docs/real_models.md"}  # tests/models

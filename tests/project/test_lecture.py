@@ -146,6 +146,22 @@ def test_what_is_out_of_date_is_said_and_mended(tmp_path: Path) -> None:
     assert page.read_text(encoding="utf-8") == PAGES["net"]
 
 
+def test_the_tutorial_has_what_its_commands_print_and_builds_its_site(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    assert not [block["source"] for block in make_lecture.RUN.finditer(page) if block["printed"] == ""]
+    pytest.importorskip("sphinx")
+    monkeypatch.chdir(tmp_path)
+    make_lecture.write_files(page)
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "site", "build"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    html = Path("build/index.html").read_text(encoding="utf-8")
+    assert "The backward pass, as far as" in html
+    assert len(list(Path("build/_images").glob("*.svg"))) == 1
+
+
 def test_the_pages_lead_from_one_to_the_next() -> None:
     assert {"index", *ORDER} == set(PAGES)
     assert re.findall(r"^\| \[[^]]*\]\(([\w-]+)\.md\)", PAGES["index"], re.MULTILINE) == ORDER

@@ -265,7 +265,7 @@ class _Builder:
             chain = f"the chain to {', '.join(map(self.names.text, self.options.wrt))} alone"
             samples.append(sample_of_line(chain, "thick", Flow.GRADIENT, Mark.PATH))
         if Mark.SHARED in marks:
-            shared = f"shared, underlined below {self.sharing()}"
+            shared = f"shared, underlined in the formula {self.sharing()}"
             samples.append(sample_of_line(shared, "double", Flow.GRADIENT, Mark.SHARED))
         elif any(part.mark == Mark.SHARED for line in lines for part in line.parts):
             samples.append(Sample("underlined: shared by several gradients, and computed once"))

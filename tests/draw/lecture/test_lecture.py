@@ -87,7 +87,7 @@ def test_the_marked_chain(xor):
     }
     assert tuple(entry.words for entry in picture.legend[-2:]) == (
         "thick: the chain to W⁽¹⁾ alone",
-        "double: shared, underlined below (∂loss/∂ŷ with b⁽¹⁾, W⁽²⁾, b⁽²⁾; ∂ŷ/∂h, ∂h/∂z with b⁽¹⁾)",
+        "double: shared, underlined in the formula (∂loss/∂ŷ with b⁽¹⁾, W⁽²⁾, b⁽²⁾; ∂ŷ/∂h, ∂h/∂z with b⁽¹⁾)",
     )
 
 
