@@ -197,8 +197,8 @@ def _show_progress(line: str) -> None:
         print(f"  {textwrap.shorten(line, 110, placeholder=' ...')}", flush=True)
 
 
-def _last_lines(text: str, count: int = 20) -> str:
-    return "\n".join(f"  {line}" for line in text.strip().splitlines()[-count:])
+def _last_lines(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.strip().splitlines()[-20:])
 
 
 def _main() -> int:

@@ -13,7 +13,7 @@ from dataflow.analysis.finite_differences import central_difference, faulty_node
 from dataflow.analysis.high_precision import Precise
 from dataflow.autodiff.training_graph import training_graph
 from dataflow.errors import DataError, DtypeError, MissingExtraError, RuleError
-from dataflow.execution.forward import Forward, kink_warnings
+from dataflow.execution.forward import Forward, kink_warnings, touched_kinks
 from dataflow.execution.inputs import batch_axis, batch_symbol
 from dataflow.graph.graph import Graph
 from dataflow.graph.node import INPUT, Node
@@ -298,7 +298,7 @@ def _check_one(
     fixed = {name: value for name, value in values.items() if name not in affected}
     moved = Forward(graph, again, sizes)
     base = values[wrt]
-    kinks = {name: mask for name, mask in _touched_kinks(graph, again, values).items() if mask.any()}
+    kinks = {name: mask for name, mask in touched_kinks(graph, again, values).items() if mask.any()}
 
     def at(point: np.ndarray) -> dict[str, np.ndarray]:
         return moved({**fixed, wrt: point})
@@ -317,7 +317,7 @@ def _check_one(
     def leaves_kink(direction: np.ndarray) -> bool:
         if not kinks:
             return False
-        moved = _touched_kinks(graph, list(kinks), at(base + _scale(base) * 1e-4 * direction))
+        moved = touched_kinks(graph, list(kinks), at(base + _scale(base) * 1e-4 * direction))
         return any(mask.shape != moved[name].shape or (mask & ~moved[name]).any() for name, mask in kinks.items())
 
     tally = _Tally(float(np.abs(gradient[np.isfinite(gradient)]).max(initial=0)))
@@ -388,19 +388,6 @@ class _Tally:
         if difference != 0 and scale:
             agreement = -math.log10(difference / scale) if math.isfinite(difference) else 0.0
             self.digits = min(self.digits, max(0.0, agreement))
-
-
-def _touched_kinks(graph: Graph, names: Sequence[str], values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """For each op node with a kink, where its output touches it."""
-    masks = {}
-    for name in names:
-        kink = graph.op_of(name).kink_rule
-        if kink is not None:
-            arguments = [values[x] if isinstance(x, str) else x for x in graph.arguments(name)]
-            attributes = graph.node_of(name).attributes
-            mask = kink.touched(*graph.op_of(name).complete(arguments), **attributes)
-            masks[name] = np.broadcast_to(mask, values[name].shape)
-    return masks
 
 
 def _scale(array: np.ndarray) -> float:

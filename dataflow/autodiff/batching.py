@@ -12,7 +12,7 @@ import numpy as np
 
 from dataflow.errors import RuleError, ShapeError
 from dataflow.graph.graph import Graph, trace_op
-from dataflow.graph.node import CONSTANT, Node, concrete_attributes
+from dataflow.graph.node import CONSTANT, Node
 from dataflow.graph.value import Value
 from dataflow.graph.walk import constant_of, walk
 from dataflow.operations.engine_ops import broadcast_to, expand_dims
@@ -29,22 +29,18 @@ class NoBatchRuleError(RuleError):
 
 
 def batched_graph(
-    graph: Graph, targets: Sequence[str], over: Collection[str], count: Dim, sizes: Mapping[str, int] | None = None
+    graph: Graph, targets: Sequence[str], over: Collection[str], count: Dim
 ) -> tuple[Graph, dict[str, str]]:
     """A graph that computes ``targets`` for ``count`` values of each input in ``over`` at once, and the nodes that
-    hold them, each with a leading axis of length ``count``. With ``sizes``, symbolic sizes become numbers on the
-    way."""
+    hold them, each with a leading axis of length ``count``."""
     result = Graph(graph.name, graph.dtype)
 
     def leaf(name: str, node: Node) -> Flagged:
         if node.kind == CONSTANT:
             return result.constant(name, node.value, node.dtype), False
-        shape = node.shape
-        if sizes is not None:
-            shape = tuple(size if isinstance(size, int) else size.substitute(sizes) for size in shape)
-        return result.input(name, (count, *shape) if name in over else shape, node.dtype), name in over
+        return result.input(name, (count, *node.shape) if name in over else node.shape, node.dtype), name in over
 
-    values = _walk_flagged(graph, targets, {}, leaf, sizes)
+    values = _walk_flagged(graph, targets, {}, leaf)
     outputs = {}
     for name in targets:
         value, is_batched = values[name]
@@ -59,14 +55,12 @@ def _walk_flagged(
     targets: Sequence[str],
     known: Mapping[str, Flagged],
     leaf: Callable[[str, Node], Flagged],
-    sizes: Mapping[str, int] | None = None,
 ) -> dict[str, Flagged]:
     def apply(_: str, op: Op, node: Node, flagged: Sequence[Flagged]) -> Flagged:
-        attributes = node.attributes if sizes is None else concrete_attributes(op, node, sizes)
         arguments, mask = [argument for argument, _ in flagged], [flag for _, flag in flagged]
         if any(mask):
-            return apply_batched(op, arguments, mask, attributes), True
-        return op(*arguments, **attributes), False
+            return apply_batched(op, arguments, mask, node.attributes), True
+        return op(*arguments, **node.attributes), False
 
     with np.errstate(all="ignore"):  # what rules make of plain numbers is computed now
         return walk(graph, graph.schedule(targets), known, apply, leaf, lambda number: (number, False))

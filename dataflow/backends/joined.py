@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from dataflow.backends.memory import aligned
-from dataflow.plan.structure import ALIGNMENT
+from dataflow.plan.structure import rounded
 
 
 class Joined:
@@ -20,7 +20,7 @@ class Joined:
         size = 0
         for shape, dtype in like:
             self._kinds.append((shape, dtype, size))
-            size += -(-math.prod(shape) * dtype.itemsize // ALIGNMENT) * ALIGNMENT
+            size += rounded(math.prod(shape) * dtype.itemsize)
         self.bytes = aligned(size) if memory is None else memory[:size]
         self.bytes[...] = 0
         self.arrays = self.views(self.bytes)

@@ -50,9 +50,6 @@ class NumpyRunner(Runner):
     def bind(self, arguments: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> Callable[[], object]:
         return partial(self._run, self._steps(arguments, outputs))
 
-    def pieces(self, arguments: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> Sequence[tuple[int, int, Step]]:
-        return self._pieces(arguments, outputs)
-
     def _run(self, steps: Sequence[Step]) -> None:
         if self._product_threads is not None and self._product_threads != PRODUCT_THREADS.now:
             PRODUCT_THREADS.use(self._product_threads)
@@ -66,9 +63,9 @@ class NumpyRunner(Runner):
 
     def _steps(self, arguments: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> list[Step]:
         with collector_paused():
-            return [step for _, _, step in self._pieces(arguments, outputs)]
+            return [step for _, _, step in self.pieces(arguments, outputs)]
 
-    def _pieces(self, arguments: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> list[tuple[int, int, Step]]:
+    def pieces(self, arguments: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> list[tuple[int, int, Step]]:
         """Each function with the instructions that it runs. Those of a region come tile by tile, one after the other;
         a function for several threads runs the whole region."""
         plan = self._plan

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dataflow.errors import DataflowError, RuleError, plural
+from dataflow.errors import DataflowError, RuleError, listed, plural
 from dataflow.graph.cost import steps_of_entries
 from dataflow.graph.graph import Graph
 from dataflow.graph.node import CONSTANT, INPUT, OP, PARAMETER, Node, concrete_attributes
@@ -224,8 +224,7 @@ def missing_inputs(graph: Graph, order: Iterable[str], values: Mapping[str, Any]
 def missing_text(missing: Sequence[str]) -> str:
     """``the inputs 'x', 'y'``."""
     more = " and more" if len(missing) > MOST_MISSING else ""
-    listed = ", ".join(f"'{name}'" for name in missing[:MOST_MISSING])
-    return f"the {plural('input', len(missing))} {listed}{more}"
+    return f"the {plural('input', len(missing))} {listed(missing[:MOST_MISSING])}{more}"
 
 
 def non_finite_warnings(graph: Graph, order: Iterable[str], values: Mapping[str, np.ndarray]) -> list[str]:
@@ -252,20 +251,25 @@ def non_finite_warnings(graph: Graph, order: Iterable[str], values: Mapping[str,
 def kink_warnings(graph: Graph, order: Iterable[str], values: Mapping[str, np.ndarray]) -> list[str]:
     """A line for each node whose input lies where its op has no derivative, with the convention that is used."""
     found = []
-    for name in order:
-        if name not in values or graph.node_of(name).kind != OP:
-            continue
-        op = graph.op_of(name)
-        if op.kink_rule is None:
+    for name, touched in touched_kinks(graph, order, values).items():
+        if touched.any():
+            op, places = graph.op_of(name), np.argwhere(touched)
+            convention = op.kink_rule.convention if op.kink_rule is not None else ""
+            found.append(f"node '{name}' ({op.name}) touches its kink{_place(places)}: {convention}")
+    return found
+
+
+def touched_kinks(graph: Graph, names: Iterable[str], values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """For each of these op nodes that has a kink, where its output touches it."""
+    masks = {}
+    for name in names:
+        node = graph.node_of(name)
+        if name not in values or node.kind != OP or (kink := graph.op_of(name).kink_rule) is None:
             continue
         arguments = [values[source] if isinstance(source, str) else source for source in graph.arguments(name)]
-        touched = np.broadcast_to(
-            op.kink_rule.touched(*op.complete(arguments), **graph.node_of(name).attributes), values[name].shape
-        )
-        if touched.any():
-            places = np.argwhere(touched)
-            found.append(f"node '{name}' ({op.name}) touches its kink{_place(places)}: {op.kink_rule.convention}")
-    return found
+        mask = kink.touched(*graph.op_of(name).complete(arguments), **node.attributes)
+        masks[name] = np.broadcast_to(mask, values[name].shape)
+    return masks
 
 
 def _place(places: np.ndarray) -> str:

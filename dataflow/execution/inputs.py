@@ -3,7 +3,7 @@ of a batch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,12 @@ def as_input(graph: Graph, name: str, value: Any, *, texts: bool = False) -> np.
         return convert(value, graph.node_of(name).dtype, texts=texts)
     except EntryError as error:
         raise error.named(name).at(node=name) from None
+
+
+def needed_inputs(graph: Graph, nodes: Iterable[str]) -> list[str]:
+    """The inputs that these nodes need, in the order of the graph."""
+    needed = graph.needed_for(nodes)
+    return [name for name in graph.names(INPUT) if name in needed]
 
 
 def batch_symbol(graph: Graph, of: str | None = None) -> str | None:

@@ -10,10 +10,10 @@ import numpy as np
 
 from dataflow.autodiff.training_graph import training_graph
 from dataflow.errors import TrainingError, listed
+from dataflow.execution.inputs import needed_inputs
 from dataflow.faults.answers import Answer
 from dataflow.faults.catalogue import Examples, catalogue
 from dataflow.faults.learner import Arrays, Learner, Task
-from dataflow.graph.node import INPUT
 from dataflow.model.model import Model
 from dataflow.training.minibatches.examples import checked_arrays, minibatches, split_inputs
 from dataflow.training.settings import Settings, resolve
@@ -254,7 +254,7 @@ def _check_plain(model: Model, settings: Settings) -> None:
 
 def _train(learner: Learner, settings: Settings, inputs: Mapping[str, Any], epochs: int) -> Arrays:
     graph = learner.graph
-    needed = [name for name in graph.names(INPUT) if name in graph.needed_for([learner.loss])]
+    needed = needed_inputs(graph, [learner.loss])
     arrays = checked_arrays(learner.model.graph, {name: inputs[name] for name in inputs if name in needed}, needed)
     batches, _ = minibatches(arrays, split_inputs(graph, needed), settings)
     with np.errstate(all="ignore"):

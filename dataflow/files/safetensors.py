@@ -20,6 +20,7 @@ from dataflow.files.msgpack.container import reading
 from dataflow.limits import current
 from dataflow.model.model import Model
 from dataflow.shapes import format_shape
+from dataflow.support.conversion import first_place
 from dataflow.support.texts import shorten
 
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
@@ -108,9 +109,9 @@ def _array(model: Model, parameter: str, name: str, entry: Mapping[str, Any]) ->
     if dtype == "BF16":
         array = (array.astype(np.uint32) << 16).view(np.float32)
     if not np.isfinite(array).all():
-        place = [int(i) for i in np.argwhere(~np.isfinite(array))[0]]
+        place = first_place(~np.isfinite(array))
         raise FileFormatError(
-            f"parameter '{parameter}'{what} is {array[tuple(place)]} at {place}; weights are finite numbers: take the "
+            f"parameter '{parameter}'{what} is {array[place]} at {list(place)}; weights are finite numbers: take the "
             f"file from before training diverged"
         )
     return array

@@ -13,7 +13,7 @@ from dataflow.graph.value import Value
 from dataflow.graph.walk import walk
 from dataflow.model.model import Model
 from dataflow.operations.op import Op
-from dataflow.shapes import Dim, Shape, Size, format_shape
+from dataflow.shapes import Dim, Shape, Size, format_shape, renamed
 from dataflow.support.arguments import checked
 
 
@@ -144,13 +144,10 @@ def _copy_blocks(source: Graph, target: Graph, names: Mapping[str, str]) -> None
 def _copied(
     source: Graph, target: Graph, names: Mapping[str, str], skipped: set[str], sizes: Mapping[str, Dim]
 ) -> None:
-    def meant(shape: Shape) -> Shape:
-        return tuple(size.substitute(sizes) if isinstance(size, Size) else size for size in shape)
-
     def declare(name: str, node: Node) -> Value:
         match node.kind:
             case "input":
-                return target.input(names[name], meant(node.shape), node.dtype)
+                return target.input(names[name], renamed(node.shape, sizes), node.dtype)
             case "constant":
                 return target.constant(names[name], node.value, node.dtype)
         shape = None if node.init is None else node.shape
@@ -160,7 +157,7 @@ def _copied(
         attributes = dict(node.attributes)
         for attribute in op.shape_attributes:
             if attributes[attribute] is not None:
-                attributes[attribute] = meant(attributes[attribute])
+                attributes[attribute] = renamed(attributes[attribute], sizes)
         return target.apply(op, arguments, attributes, name=names[name])
 
     known = {name: target.value(names[name]) for name in skipped}

@@ -161,7 +161,7 @@ class Model:
         parameters unless said), each of the shape of its wrt. Where no path leads from a wrt to ``of``, its gradient is
         zero, and a ``DataflowWarning`` says so."""
         target = self.target(of)
-        names = list(self._parameters) if wrt is None else [wrt] if isinstance(wrt, str) else list(wrt)
+        names = self._names(wrt)
         result = self.evaluate(of=target, wrt=names, data=self.given(data, inputs))
         self._warn(result.warnings)
         return result.gradients
@@ -307,7 +307,7 @@ class Model:
         n, which sum to ``gradients``. A part that belongs to no example, such as a penalty on weights, is shared
         equally."""
         target = self.target(of)
-        names = list(self._parameters) if wrt is None else [wrt] if isinstance(wrt, str) else list(wrt)
+        names = self._names(wrt)
         check_differentiable(self.graph, target, names)
         known, sizes = self.feed(self.given(data, inputs))
         values = forward(self.graph, self.graph.schedule([target, *names]), known, sizes)
@@ -505,11 +505,15 @@ class Model:
 
     def _point(self, of: str, wrt: Sequence[str] | str, given: Mapping[str, Any] | None) -> Point:
         """Where a derivative is taken; an error where a name, a dtype or an input is not right for it."""
-        names = [wrt] if isinstance(wrt, str) else list(wrt)
+        names = self._names(wrt)
         check_differentiable(self.graph, of, names)
         known, sizes = self.feed(given)
         self._require_inputs(self.graph.schedule([of, *names]), known, of)
         return Point(of, names, known, sizes)
+
+    def _names(self, wrt: Sequence[str] | str | None) -> list[str]:
+        """Those of ``wrt``; unless given, of all parameters."""
+        return list(self._parameters) if wrt is None else [wrt] if isinstance(wrt, str) else list(wrt)
 
     def _require_inputs(self, order: Sequence[str], known: Mapping[str, Any], of: str) -> None:
         missing = [name for name in order if self.graph.node_of(name).kind == INPUT and name not in known]

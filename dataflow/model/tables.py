@@ -12,10 +12,9 @@ import numpy as np
 from dataflow.autodiff.weighting import weighted_graph
 from dataflow.data.source import DataSource
 from dataflow.errors import DataError, DataflowWarning, GraphError
-from dataflow.execution.inputs import batch_symbol, example_axis
+from dataflow.execution.inputs import batch_symbol, example_axis, needed_inputs
 from dataflow.execution.parameters import Parameters
 from dataflow.graph.graph import Graph
-from dataflow.graph.node import INPUT
 from dataflow.metrics.comparisons import Comparison, by_output, chosen_metrics
 from dataflow.metrics.measure import Measure
 from dataflow.metrics.predictions import Places, Predictions, read_output
@@ -23,7 +22,7 @@ from dataflow.metrics.scores import Scores
 from dataflow.model.asked import Asked, asked_of, lacking
 from dataflow.model.train_settings import TrainSettings
 from dataflow.model.units import Units
-from dataflow.support.conversion import EntryError
+from dataflow.support.conversion import EntryError, first_place
 
 
 class AskedModel(Protocol):
@@ -54,7 +53,7 @@ def predict(
     if not model.outputs:
         raise GraphError('the model declares no outputs; name some, as outputs = ["NODE"] under [model]')
     comparisons = by_output(graph, model.outputs, model.comparisons)
-    needed = {name: _inputs_of(graph, [name]) for name in model.outputs}
+    needed = {name: needed_inputs(graph, [name]) for name in model.outputs}
     asked = _ask(model, data, inputs, {x for names in needed.values() for x in names}, columns)
     targets = {comparison.target for comparison in model.comparisons}
     missing = {name: [x for x in names if x not in asked.arrays] for name, names in needed.items()}
@@ -103,7 +102,7 @@ def score(
     nodes = [*([loss] if loss else []), *pairs]
     asked = _ask(model, data, inputs, None, ())
     known, _ = model.feed(asked.arrays)
-    needed = _inputs_of(graph, nodes)
+    needed = needed_inputs(graph, nodes)
     if missing := [name for name in needed if name not in known]:
         raise lacking(model.data, nodes[0], missing)
     weighted, weights = graph, ""
@@ -140,31 +139,22 @@ def score(
 # ------------------------------------------------------------------------------------------------ internals
 
 
-def _inputs_of(graph: Graph, nodes: Sequence[str]) -> list[str]:
-    needed = graph.needed_for(nodes)
-    return [name for name in graph.names(INPUT) if name in needed]
-
-
 def _check_finite(model: AskedModel, given: Mapping[str, Any], results: Mapping[str, np.ndarray]) -> None:
     """Where a result is not finite, an input that is not is an error, as it is in training; else there is a warning."""
     for name, result in results.items():
         if result.dtype.kind != "f" or (finite := np.isfinite(result)).all():
             continue
-        inputs = _inputs_of(model.graph, [name])
+        inputs = needed_inputs(model.graph, [name])
         for source, array in model.feed({x: value for x, value in given.items() if x in inputs}, ())[0].items():
             if array.dtype.kind == "f" and not np.isfinite(array).all():
-                place = _first(~np.isfinite(array))
+                place = first_place(~np.isfinite(array))
                 made = f"of which '{name}' becomes {result[~finite][0]}"
                 message = f"a finite number is expected, {array[place]} found, {made}"
                 raise EntryError(message, place).named(source).at(node=source)
-        place = _first(~finite)
+        place = first_place(~finite)
         where = f" at {list(place)}" if place else ""
         text = f"'{name}' is {result[place]}{where}: outside the domain of an op, or too large for {result.dtype}"
         python_warnings.warn(text, DataflowWarning, stacklevel=5)
-
-
-def _first(where: np.ndarray) -> tuple[int, ...]:
-    return tuple(int(i) for i in np.argwhere(where)[0])
 
 
 def _ask(

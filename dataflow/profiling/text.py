@@ -102,7 +102,7 @@ def peaks_text(peaks: Peaks) -> str:
     return "\n".join(lines)
 
 
-def passes_text(profile: StepCosts, most: int = MOST_ROWS) -> str:
+def passes_text(profile: StepCosts) -> str:
     """Format how the plan changed from pass to pass, and its instructions before and after."""
     cells = [["pass", "instructions", "views", "regions", "intermediate results"]]
     for summary in profile.passes:
@@ -112,8 +112,8 @@ def passes_text(profile: StepCosts, most: int = MOST_ROWS) -> str:
     parts = [columns_text(cells, 1)]
     for title, summary in (("before the passes", profile.passes[0]), ("after", profile.passes[-1])):
         lines = list(listing(summary.plan))
-        more = [f"  ... and {len(lines) - most:,} more"] if len(lines) > most else []
-        parts.append("\n".join([title, *lines[:most], *more]))
+        more = [f"  ... and {len(lines) - MOST_ROWS:,} more"] if len(lines) > MOST_ROWS else []
+        parts.append("\n".join([title, *lines[:MOST_ROWS], *more]))
     return "\n\n".join(parts)
 
 

@@ -209,11 +209,12 @@ def _holds(dtype: np.dtype) -> str:
 def _refuse(fits: Any, array: np.ndarray, why: np.dtype | str) -> None:
     """An error for the first entry that does not fit: for its dtype, or with a message."""
     if not np.all(fits):
-        index = _first(~np.asarray(fits, np.bool_))
+        index = first_place(~np.asarray(fits, np.bool_))
         raise EntryError(why if isinstance(why, str) else misfit(array[index], why), index)
 
 
-def _first(where: np.ndarray) -> tuple[int, ...]:
+def first_place(where: np.ndarray) -> tuple[int, ...]:
+    """The index of the first entry that is true."""
     return tuple(int(i) for i in np.argwhere(where)[0])
 
 
@@ -241,7 +242,7 @@ def _check_masks(value: Any) -> None:
         if isinstance(item, masked):
             hidden = np.ma.getmaskarray(item)
             if hidden.any():
-                raise EntryError(missing("masked"), (*index, *_first(hidden)))
+                raise EntryError(missing("masked"), (*index, *first_place(hidden)))
         elif isinstance(item, list | tuple):
             if len(index) >= _DEEPEST:
                 raise EntryError(f"lists are nested more than {_DEEPEST} deep")

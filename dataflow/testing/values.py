@@ -18,6 +18,7 @@ from dataflow.operations.engine_ops import sum_to
 from dataflow.plan import make_plan
 from dataflow.registry.registry import backend
 from dataflow.shapes import Shape, TensorSpec, bind, format_shape, made_names, parse_dim, renamed, substitute
+from dataflow.support.conversion import first_place
 from dataflow.testing.cases import Case
 
 SHAPES = ((3, 1), (4,), (), (2, 3, 4))
@@ -269,7 +270,7 @@ def differs(
             result, expected, rtol=tolerance, atol=tolerance * max(scale, finite.max(initial=0.0)), equal_nan=True
         )
     if np.any(wrong):
-        place = tuple(int(i) for i in np.argwhere(wrong)[0])
+        place = first_place(wrong)
         at = f" at {list(place)}" if place else ""
         yield f"{what}: {result[place].item():.12g}{at}, {other}: {expected[place].item():.12g}"
 

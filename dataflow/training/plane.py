@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dataflow.execution.inputs import batch_symbol
+from dataflow.execution.inputs import batch_symbol, needed_inputs
 from dataflow.graph.graph import Graph
-from dataflow.graph.node import INPUT
 from dataflow.model.model import Model
 from dataflow.notation.names import Names
 from dataflow.shapes import format_shape
@@ -65,8 +64,7 @@ def find_plane(model: Model) -> Plane | str:
     output = model.outputs[0]
     if batch is None:
         return f"'{output}' is not computed for each example of a batch: no input has a symbolic first size"
-    needed = graph.needed_for([output])
-    inputs = [name for name in graph.names(INPUT) if name in needed]
+    inputs = needed_inputs(graph, [output])
     shapes = [tuple(str(size) for size in graph.node_of(name).shape) for name in inputs]
     result = tuple(str(size) for size in graph.node_of(output).shape)
     if result[:1] != (batch,) or len(result) > 2:
@@ -161,8 +159,7 @@ def _labels(model: Model, plane: Plane, inputs: Mapping[str, np.ndarray], count:
     """A number for each example: the other input of the loss, or which of its columns is the largest."""
     if model.loss is None:
         return None
-    needed = model.graph.needed_for([model.loss])
-    others = [name for name in model.graph.names(INPUT) if name in needed and name not in plane.inputs]
+    others = [name for name in needed_inputs(model.graph, [model.loss]) if name not in plane.inputs]
     if len(others) != 1 or others[0] not in inputs:
         return None
     labels = np.asarray(inputs[others[0]], dtype=np.float64)

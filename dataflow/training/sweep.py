@@ -218,7 +218,7 @@ class _Given:
         values = {name: model.parameters.known(name) for name in model.parameters}
         known = digest_of({name: value for name, value in values.items() if value is not None})
         start = f"{graph_digest(model)} {model.loss} {model.parameters.seed} {known}"
-        return {"sweep": VERSION, "model": _digest(start.encode()), "data": self._data_digest()}
+        return {"sweep": VERSION, "model": hashlib.sha256(start.encode()).hexdigest(), "data": self._data_digest()}
 
     def _data_digest(self) -> str | None:
         if isinstance(self.data, Mapping):
@@ -252,9 +252,8 @@ class _Report:
         self._tell()
 
     def progressed(self, number: int, message: Mapping[str, Any]) -> None:
-        history = History(message["epochs"])
-        for name, value in message["measured"].items():
-            (history.loss if name == "loss" else history.metrics.setdefault(name, [])).append(value)
+        history = History(message["epochs"] - 1)
+        history.add(message["measured"])
         self.sweep.runs[number].history = history
         self._tell()
 
@@ -294,7 +293,3 @@ def _with_place(trained: Model, model: Model) -> Model:
     if model.data is not None and model.data.file is not None:
         trained.data = replace(trained.data or model.data, file=model.data.file, folder=model.data.folder)
     return trained
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

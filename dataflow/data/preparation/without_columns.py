@@ -16,7 +16,7 @@ from dataflow.graph.graph import Graph
 from dataflow.limits import advice, hold, memory_left
 from dataflow.shapes import format_shape
 from dataflow.support.byte_sizes import format_bytes
-from dataflow.support.conversion import EntryError, convert, misfit, to_array, to_dtype
+from dataflow.support.conversion import EntryError, convert, first_place, misfit, to_array, to_dtype
 
 ENTRIES_LIMIT = 2**24
 """The most entries of a one-hot input."""
@@ -116,7 +116,7 @@ def _one_hot(name: str, array: np.ndarray, classes: int, ndim: int) -> np.ndarra
     with np.errstate(invalid="ignore"):
         wrong = ~((labels >= 0) & (labels < classes) & (labels == np.floor(labels)))
     if wrong.any():
-        place = tuple(int(i) for i in np.argwhere(wrong)[0])
+        place = first_place(wrong)
         expected = f"a whole number from 0 to {classes - 1} is expected (one_hot = {classes})"
         raise EntryError(f"{expected}, {labels[place]:g} found", place).named(name).at(node=name)
     hot = np.zeros((*labels.shape, classes), np.bool_)
@@ -136,7 +136,7 @@ def _scaled(name: str, array: np.ndarray, factor: float) -> np.ndarray:
         result: np.ndarray = array * factor
     lost = np.isfinite(array) & ~np.isfinite(result)
     if lost.any():
-        place = tuple(int(i) for i in np.argwhere(lost)[0])
+        place = first_place(lost)
         message = f"{misfit(array[place], result.dtype)}, after it is multiplied by scale = {factor:g}"
         raise EntryError(message, place).named(name).at(node=name)
     return result

@@ -17,6 +17,7 @@ from dataflow.data.readers.npz import array_header
 from dataflow.data.readers.opening import Origin, opened
 from dataflow.data.streams.shards import Chunk
 from dataflow.errors import DataError, listed
+from dataflow.support.conversion import first_place
 
 
 def npz_chunks(files: list[Path], wanted: Wanted) -> list[Chunk]:
@@ -69,7 +70,7 @@ def finite_content(source: str, arrays: dict[str, np.ndarray], start: int, skip:
         rows = array.reshape(len(array), -1)
         wrong = ~np.isfinite(rows)
         if wrong.any() and not skip:
-            row, column = (int(i) for i in np.argwhere(wrong)[0])
+            row, column = first_place(wrong)
             found = f"column {column + 1} of row {start + row + 1} of '{name}': a finite number is expected"
             raise DataError(f"{found}, {rows[row, column]} found", file=source)
         bad = np.union1d(np.array(bad, np.int64), np.flatnonzero(wrong.any(axis=1))).tolist()

@@ -29,6 +29,7 @@ from dataflow.draw.picture.picture import Kind, Line, Role
 from dataflow.draw.picture.specs import NONE, Specs
 from dataflow.draw.picture.subject import Subject
 from dataflow.errors import DataflowError
+from dataflow.execution.inputs import needed_inputs
 from dataflow.expressions.parser import POSTFIX
 from dataflow.expressions.render import Piece
 from dataflow.graph.graph import Graph
@@ -274,10 +275,10 @@ class Texts:
                 *([Line(Role.NOTE, f"{plain(self.names.text(main), 30)}:")] if repeated else []),
                 *value_lines(self.values[main]),
             ]
-        needed = self.model_graph.needed_for([main if main in self.model_graph else str(self.subject.of)])
         if self.subject.graph.node_of(main).kind == INPUT:
             return [Line(Role.NOTE, "not given")]
-        missing = [name for name in self.model_graph.names(INPUT) if name in needed and name not in self.values]
+        needed = needed_inputs(self.model_graph, [main if main in self.model_graph else str(self.subject.of)])
+        missing = [name for name in needed if name not in self.values]
         names = self.names.listed(missing[:MOST_NAMES]) + (", …" if len(missing) > MOST_NAMES else "")
         return [Line(Role.NOTE, "not computed"), Line(Role.NOTE, f"needs {plain(names, 30)}")]
 

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from dataflow.draw.picture.subject import Subject
 from dataflow.graph.graph import Graph
-from dataflow.shapes import Size, format_shape
+from dataflow.shapes import format_shape, renamed
 
 NONE, SHAPES, DTYPES, VALUES = LABELS = ("none", "shapes", "dtypes", "values")
 """What the labels say: nothing, shapes (with dtypes where they are mixed), shapes and dtypes, or numbers."""
@@ -41,5 +41,5 @@ class Specs:
 def spec_text(graph: Graph, name: str, sizes: Mapping[str, int], *, with_dtype: bool) -> str:
     """The shape of a node, with numbers for the ``sizes`` that are known."""
     node = graph.node_of(name)
-    shape = format_shape([size.substitute(sizes) if isinstance(size, Size) else size for size in node.shape])
+    shape = format_shape(renamed(node.shape, sizes))
     return f"{shape} {node.dtype.name}" if with_dtype else shape

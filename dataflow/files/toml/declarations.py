@@ -19,7 +19,18 @@ from dataflow.graph.value import Value
 from dataflow.operations import attributes as attribute_module
 from dataflow.operations.attributes import Attribute
 from dataflow.registry import registry
-from dataflow.shapes import DTYPES, TRAINED, Shape, Size, format_shape, is_static, parse_dim, parse_dtype, parse_shape
+from dataflow.shapes import (
+    DTYPES,
+    TRAINED,
+    Shape,
+    Size,
+    format_shape,
+    is_static,
+    parse_dim,
+    parse_dtype,
+    parse_shape,
+    renamed,
+)
 from dataflow.support.conversion import EntryError, convert, to_array, to_dtype
 
 MAX_ELEMENTS = 2**40
@@ -65,14 +76,14 @@ def _article(noun: str) -> str:
 # ------------------------------------------------------------------------------------------------ inputs
 
 
-def read_dtype(fields: Fields, key: str = "dtype") -> str | None:
+def read_dtype(fields: Fields) -> str | None:
     """The dtype by name, if one is given."""
-    name = fields.text(key, 'a dtype such as "float32"')
+    name = fields.text("dtype", 'a dtype such as "float32"')
     if name is not None and name not in DTYPES:
         try:
             parse_dtype(name)
         except DtypeError as error:
-            raise fields.placed_at_value(error, key) from None
+            raise fields.placed_at_value(error, "dtype") from None
     return None if name is None else str(name)
 
 
@@ -187,7 +198,7 @@ def _filled(fields: Fields, shape: Shape | None, attributes: Mapping[str, Any]) 
             message = f"a size is a whole number, and the attribute '{name}' is {shown(attributes[name])}"
             raise fields.placed_at_value(ShapeError(message), "shape", i)
     try:
-        return parse_shape([size.substitute(sizes) if isinstance(size, Size) else size for size in shape])
+        return parse_shape(renamed(shape, sizes))
     except ShapeError as error:
         error.message += f", with {', '.join(f'{name} = {value}' for name, value in sizes.items())}"
         raise fields.placed_at_value(error, "shape") from None

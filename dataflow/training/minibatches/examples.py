@@ -15,7 +15,7 @@ from dataflow.data.preparation.apply import Prepared
 from dataflow.data.source import DataSource
 from dataflow.data.split import Rows, split_rows, split_source
 from dataflow.errors import DataError, TrainingError, counted, listed, nearest, plural
-from dataflow.execution.inputs import feed
+from dataflow.execution.inputs import feed, needed_inputs
 from dataflow.graph.graph import Graph
 from dataflow.graph.node import INPUT
 from dataflow.model.model import Model
@@ -47,15 +47,11 @@ def given_examples(model: Model, data: Any, weights: Any, settings: Settings, *,
 
     What a source of data learns, it learns from the rows that are trained on; the model keeps it, and the names of the
     columns that ranges stood for."""
-    if data is None:
-        if model.data is None:
-            raise TrainingError("there is no data to train on: the model's file declares none, and none is given")
-        data = model.data
-    elif not isinstance(data, Mapping | DataSource):  # a file, a DataFrame or rows
+    data = own_or_given(model, data)
+    if not isinstance(data, Mapping | DataSource):  # a file, a DataFrame or rows
         data = (model.data or DataSource()).at(data)
     model.release_widths()
-    needed = model.graph.needed_for([str(model.loss)])
-    inputs = [name for name in model.graph.names(INPUT) if name in needed]
+    inputs = needed_inputs(model.graph, [str(model.loss)])
     split = split_inputs(model.graph, inputs)
     if isinstance(data, DataSource):
         examples = _taught_examples(model, data, weights, settings, inputs, split)
@@ -71,9 +67,15 @@ def given_examples(model: Model, data: Any, weights: Any, settings: Settings, *,
         raise error.at(file=settings.validation["file"]) from None  # type: ignore[index]
     held_weights = None
     if examples.weights is not None:
-        given = np.ones(len(held_arrays[split[0]])) if held_out.weights is None else held_out.weights
-        held_weights = given.astype(examples.weights.dtype)
+        held_weights = weights_of(held_out, len(held_arrays[split[0]]), examples.weights.dtype)
     return Examples(examples.arrays, examples.weights, Examples(held_arrays, held_weights))
+
+
+def own_or_given(model: Model, data: Any) -> Any:
+    """The data that is given, else the model's own."""
+    if data is None and model.data is None:
+        raise TrainingError("there is no data to train on: the model's file declares none, and none is given")
+    return model.data if data is None else data
 
 
 def _taught_examples(
@@ -125,6 +127,11 @@ def held_out_data(model: Model, validation: Any, declared: bool) -> Prepared | N
     if source.folder is None:
         raise TrainingError(f"validation: '{file}' lies beside the data of the model, which declares none")
     return replace(source, file=Path(file), arrays=None).prepared(model.graph)
+
+
+def weights_of(prepared: Prepared, count: int, dtype: np.dtype) -> np.ndarray:
+    """What each of so many examples weighs: 1 where nothing says it."""
+    return (np.ones(count) if prepared.weights is None else prepared.weights).astype(dtype)
 
 
 def checked_arrays(

@@ -13,7 +13,7 @@ from dataflow.data.source import DataSource
 from dataflow.data.streams.prefetch import Ahead
 from dataflow.data.streams.stream import Stream
 from dataflow.errors import DataflowWarning, TrainingError
-from dataflow.graph.node import INPUT
+from dataflow.execution.inputs import needed_inputs
 from dataflow.model.model import Model
 from dataflow.support.byte_sizes import format_bytes
 from dataflow.training.minibatches.batches import Minibatches
@@ -21,7 +21,9 @@ from dataflow.training.minibatches.examples import (
     checked_arrays,
     held_out_data,
     kept,
+    own_or_given,
     split_inputs,
+    weights_of,
 )
 from dataflow.training.minibatches.windows import StreamRows, Window, Windows
 from dataflow.training.settings import Settings
@@ -135,19 +137,15 @@ def given_stream(
         raise TrainingError(
             "the weights of a stream's examples are a column of it; name that: [data] weights, --weights"
         )
-    if data is None:
-        if model.data is None:
-            raise TrainingError("there is no data to train on: the model's file declares none, and none is given")
-        data = model.data
-    elif isinstance(data, Mapping):
+    data = own_or_given(model, data)
+    if isinstance(data, Mapping):
         raise TrainingError("arrays by input are in memory already; train on them without stream")
-    elif not isinstance(data, DataSource):
+    if not isinstance(data, DataSource):
         data = replace(model.data or DataSource(), arrays=None, file=None, origin=data)
     if settings.batch_size is None:
         raise TrainingError("a stream is trained on by minibatches; say how many examples each has: batch_size")
     model.release_widths()
-    needed = model.graph.needed_for([str(model.loss)])
-    inputs = [name for name in model.graph.names(INPUT) if name in needed]
+    inputs = needed_inputs(model.graph, [str(model.loss)])
     split = split_inputs(model.graph, inputs)
     for name in inputs:
         if name not in split:
@@ -171,8 +169,8 @@ def given_stream(
     elif (file := held_out_data(model, settings.validation, declared)) is not None:
         held_out = kept(checked_arrays(model.graph, file.arrays, inputs, model.data))
         if batches.is_weighed:
-            held = np.ones(len(held_out[split[0]])) if file.weights is None else file.weights
-            held_out[rows.weights] = held.astype(model.graph.node_of(str(model.loss)).dtype)
+            dtype = model.graph.node_of(str(model.loss)).dtype
+            held_out[rows.weights] = weights_of(file, len(held_out[split[0]]), dtype)
     return batches, held_out
 
 

@@ -90,7 +90,7 @@ class Checkpoints:
     def begin(self, resume: bool) -> History:
         """The history up to the newest good checkpoint, to which the trainer is set; an empty one for a new run, of
         which a first checkpoint is written."""
-        found = self.files()
+        found = checkpoint_files(self.folder)
         if found and not resume:
             raise TrainingError(
                 "has checkpoints of an earlier run; go on with it by resume=True (--resume), or choose another folder",
@@ -161,10 +161,6 @@ class Checkpoints:
             for old in self._superseded(path):
                 old.unlink()
 
-    def files(self) -> list[Path]:
-        """All checkpoints in the folder, the newest first."""
-        return checkpoint_files(self.folder)
-
     # -------------------------------------------------------------------------------------------- internals
 
     def _lock(self) -> None:
@@ -185,7 +181,7 @@ class Checkpoints:
     def _superseded(self, newest: Path) -> list[Path]:
         """What may go now that the newest is safe: those before the last few, and torn ones, which are newer than it
         by their names."""
-        older = [path for path in self.files() if _position(path) <= _position(newest)]
+        older = [path for path in checkpoint_files(self.folder) if _position(path) <= _position(newest)]
         torn = [path for path in self._unreadable if path not in older and path.exists()]
         return [*torn, *older[self._keep :]]
 
