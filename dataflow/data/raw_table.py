@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from dataflow.data.number_style import POINT, NumberStyle
+
+Choose = Callable[[Sequence[str]], Collection[str]]
+"""Given all names of a table, those that are wanted."""
 
 
 @dataclass(frozen=True, eq=False)

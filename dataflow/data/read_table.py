@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from dataflow.data.raw_table import RawTable
+from dataflow.data.raw_table import Choose, RawTable
 from dataflow.data.readers.dialect import Dialect
 from dataflow.data.readers.frames import is_frame, read_frame
 from dataflow.data.readers.json_files import read_json
@@ -15,8 +15,6 @@ from dataflow.data.readers.opening import Origin
 from dataflow.data.readers.rows import read_json_lines, read_rows
 from dataflow.errors import DataError
 
-Choose = Callable[[Sequence[str]], Collection[str]]
-"""Given all names of a table, those that are wanted."""
 Together = Callable[[], Collection[Sequence[str]]]
 """Once those are chosen, the columns that are best read into one array."""
 

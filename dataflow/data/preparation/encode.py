@@ -73,11 +73,11 @@ class Encoder:
         self._add_numbers(column, "no weight", numbers, wrong, "a weight is a finite number, 0 or more, {} found")
         return numbers
 
-    def class_cells(self, name: str) -> tuple[str, np.ndarray]:
+    def class_cells(self, name: str) -> tuple[str, list[str]]:
         """The column that says the class, and those of its cells that are not missing."""
         column = self._only_column(name)
         cells, unfilled = self.filled(column)
-        return column, cells if unfilled is None else cells[~unfilled]
+        return column, (cells if unfilled is None else cells[~unfilled]).tolist()
 
     def filled(self, column: str) -> tuple[np.ndarray, np.ndarray | None]:
         """The cells with the fill where one was missing, and where one is missing still, which is a fault."""

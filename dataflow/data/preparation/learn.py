@@ -31,7 +31,7 @@ def learn(table: RawTable, rules: Rules, rows: np.ndarray | None = None) -> Prep
     encoder = Encoder(table, rules, Preparation(columns), kept, Faults(table))
     inputs = {}
     for name in rules.columns:
-        names = _class_names(*encoder.class_cells(name)) if rules.one_hot.get(name) is True else None
+        names = sorted_names(*encoder.class_cells(name)) if rules.one_hot.get(name) is True else None
         learned_input = LearnedInput(names)
         if name in rules.standardize and name not in rules.one_hot:
             learned_input = LearnedInput(None, *_moments(name, encoder.parts(name)))
@@ -81,12 +81,7 @@ def _learn_column(name: str, table: RawTable, rules: Rules, rows: np.ndarray | N
     taken = raw.cells if rows is None else raw.cells[rows]
     missing = raw.missing if raw.missing is None or rows is None else raw.missing[rows]
     values, wrong = (cell.as_names(taken), None) if is_text else cell.as_numbers(taken, table.style)
-    usable = np.ones(len(values), np.bool_)
-    for unusable in (missing, wrong):
-        if unusable is not None:
-            usable &= ~unusable
-    if values.dtype.kind == "f":
-        usable &= np.isfinite(values)
+    usable = cell.usable(values, missing, wrong)
     if wrong is not None and wrong.any() and not usable.any():
         usable = wrong  # zeros: that no cell is a number is said where the table is applied, with all other faults
     fill = cell.learn_fill(name, rule, values, usable, is_text)
@@ -113,7 +108,3 @@ def _moments(name: str, parts: Sequence[Part]) -> tuple[np.ndarray, np.ndarray]:
         means.append(mean)
         deviations.append(usable_deviation(name, part.column, mean, deviation))
     return np.array(means), np.array(deviations)
-
-
-def _class_names(column: str, cells: np.ndarray) -> tuple[str, ...]:
-    return sorted_names(column, cells.tolist())

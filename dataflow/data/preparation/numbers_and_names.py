@@ -60,6 +60,15 @@ def as_truths(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     return as_numbers(np.array([_TRUTHS.get(text.lower(), text) for text in cells], dtype=object))
 
 
+def usable(values: np.ndarray, *unusable: np.ndarray | None) -> np.ndarray:
+    """Where cells are finite numbers, or texts, and none of what is ``unusable``."""
+    is_usable = np.isfinite(values) if values.dtype.kind == "f" else np.ones(len(values), np.bool_)
+    for where in unusable:
+        if where is not None:
+            is_usable &= ~where
+    return is_usable
+
+
 def codes_of(names: np.ndarray, categories: Sequence[str]) -> np.ndarray:
     """The position of each name among the categories, −1 where it is none of them."""
     positions = {name: i for i, name in enumerate(categories)}
@@ -81,7 +90,7 @@ def add_missing(faults: Faults, column: str, where: np.ndarray, is_text: bool) -
     faults.add(column, "missing", np.flatnonzero(where), lambda row: "the cell is missing", accept=accept)
 
 
-def add_texts(faults: Faults, column: str, cells: np.ndarray, where: np.ndarray, expected: str = "a number") -> None:
+def add_texts(faults: Faults, column: str, cells: np.ndarray, where: np.ndarray, expected: str) -> None:
     """Texts in the place of numbers. A number that is too large is read as a text, too."""
     rows = np.flatnonzero(where)
     is_large = np.fromiter((is_too_large(str(cells[row]), faults.table.style) for row in rows), np.bool_, len(rows))

@@ -4,14 +4,14 @@ any of it is unpacked."""
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import IO, Any
 
 import numpy as np
 
-from dataflow.data.raw_table import RawColumn, RawTable
-from dataflow.data.readers.cell_values import number_column, value_column
-from dataflow.data.readers.opening import Origin, repeated
+from dataflow.data.raw_table import Choose, RawColumn, RawTable
+from dataflow.data.readers.cell_values import array_column, value_column
+from dataflow.data.readers.opening import Origin, chosen_of
 from dataflow.data.readers.parquet_pages import PAGES_LIMIT, unpacked_size
 from dataflow.errors import DataError
 from dataflow.support.texts import shorten
@@ -22,8 +22,6 @@ COLUMNS_LIMIT = 2**17
 _BATCH = 2**16
 _ENTRY = 8  # bytes of a cell, once it is read
 _MAGIC = b"ARROW1"
-
-Choose = Callable[[Sequence[str]], Collection[str]]
 
 
 def read_parquet(origin: Origin, choose: Choose, kinds: Mapping[str, str]) -> RawTable:
@@ -99,13 +97,7 @@ def arrow_column(pa: Any, column: Any, kind: str | None) -> RawColumn:
         return _of_dictionary(pa, column.dictionary_encode(), kind)
     missing = np.asarray(column.is_null()) if column.null_count else None
     values = np.asarray(column.fill_null(0) if column.null_count else column)
-    if values.dtype.kind != "f":
-        wide = {"b": np.bool_, "i": np.int64, "u": np.uint64}[values.dtype.kind]
-        return RawColumn(values.astype(wide), missing)
-    gaps = np.isnan(values)
-    if not gaps.any():
-        return number_column(values.astype(np.float64), missing)
-    return number_column(np.where(gaps, 0.0, values.astype(np.float64)), gaps if missing is None else gaps | missing)
+    return array_column(values, missing)
 
 
 # ------------------------------------------------------------------------------------------------ internals
@@ -145,16 +137,8 @@ def chosen_names(schema: Any, choose: Choose, origin: Origin) -> list[str]:
     names = list(schema.names)
     if len(names) > COLUMNS_LIMIT:
         raise DataError(f"has more than {COLUMNS_LIMIT} columns", file=origin.name)
-    try:
-        chosen = set(choose([name.strip() for name in names]))  # as in CSV
-    except DataError as error:
-        raise error.at(file=origin.name) from None
-    wanted = [name for name in names if name.strip() in chosen]
-    labels = [name.strip() for name in wanted]
-    if len(set(labels)) < len(labels):
-        twice = next(label for label in labels if labels.count(label) > 1)
-        raise repeated(twice, labels.count(twice)).at(file=origin.name)
-    return wanted
+    chosen = chosen_of(choose, [name.strip() for name in names], origin.name)  # as in CSV
+    return [name for name in names if name.strip() in chosen]
 
 
 def unpacked_bytes(

@@ -78,6 +78,15 @@ def number_column(values: np.ndarray, missing: np.ndarray | None, is_finite: boo
     return RawColumn(values, missing, is_finite)
 
 
+def array_column(values: np.ndarray, missing: np.ndarray | None) -> RawColumn:
+    """A column of an array of numbers, in which NaN is missing, too."""
+    if values.dtype.kind != "f":
+        return RawColumn(values.astype({"b": np.bool_, "i": np.int64, "u": np.uint64}[values.dtype.kind]), missing)
+    gaps = np.isnan(values)
+    numbers = np.where(gaps, 0.0, values.astype(np.float64))
+    return number_column(numbers, gaps if missing is None else gaps | missing)
+
+
 def value_column(values: Sequence[Any], kind: str | None) -> RawColumn:
     """A column of what JSON or Python holds: numbers, truths, texts, None. A ``ValueError`` with the number of the
     cell and a message where one is anything else. Texts are read as in a CSV file."""

@@ -20,7 +20,7 @@ import numpy as np
 
 from dataflow.backends.threads import map_ahead
 from dataflow.data.number_style import NumberStyle
-from dataflow.data.raw_table import RawColumn, RawTable
+from dataflow.data.raw_table import Choose, RawColumn, RawTable
 from dataflow.data.readers.arrow_csv import ArrowCells, ArrowNumbers, NotPlainError, is_arrow_worth
 from dataflow.data.readers.cut_lines import Scratch
 from dataflow.data.readers.decimals import Numbers, PlainCells
@@ -47,8 +47,6 @@ _CHUNK = 4096  # rows that are held as text at a time
 _OPEN_QUOTE = (
     'a quote is opened here and not closed; close it, or put a cell that holds " in quotes and double it there'
 )
-
-Choose = Callable[[Sequence[str]], Collection[str]]
 
 
 def read_csv(

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from dataflow.data.raw_table import RawColumn, RawTable
-from dataflow.data.readers.cell_values import number_column, value_column
-from dataflow.data.readers.opening import repeated
+from dataflow.data.raw_table import Choose, RawColumn, RawTable
+from dataflow.data.readers.cell_values import array_column, value_column
+from dataflow.data.readers.opening import chosen_of
 from dataflow.errors import DataError
 from dataflow.support.texts import shorten
-
-Choose = Callable[[Sequence[str]], Collection[str]]
 
 
 def is_frame(value: Any) -> bool:
@@ -33,16 +31,11 @@ def read_frame(frame: Any, choose: Choose, kinds: Mapping[str, str]) -> RawTable
     if not len(frame) if not arrow else not frame.num_rows:
         raise DataError("has no rows", file=source)
     labels = [str(name).strip() for name in names]  # as in CSV; pandas names columns with numbers, too
-    try:
-        chosen = set(choose(labels))
-    except DataError as error:
-        raise error.at(file=source) from None
+    chosen = chosen_of(choose, labels, source)
     columns = {}
     for i, label in enumerate(labels):
         if label not in chosen:
             continue
-        if labels.count(label) > 1:
-            raise repeated(label, labels.count(label)).at(file=source)
         series = frame.iloc[:, i] if hasattr(frame, "iloc") else frame.column(i) if arrow else frame[names[i]]
         try:
             columns[label] = read_series(series, kinds.get(label))
@@ -72,8 +65,4 @@ def _plain_numbers(series: Any) -> RawColumn | None:
     array = np.asarray(series)
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         return None
-    if array.dtype.kind != "f":
-        return RawColumn(array.astype({"b": np.bool_, "i": np.int64, "u": np.uint64}[array.dtype.kind]))
-    missing = np.isnan(array)
-    values = np.where(missing, 0.0, array.astype(np.float64))
-    return number_column(values, missing)
+    return array_column(array, None)

@@ -9,11 +9,13 @@ import os
 import re
 import stat
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
+from dataflow.data.raw_table import Choose
 from dataflow.errors import DataError, listed, plural
 from dataflow.limits import advice, current, size_of
 from dataflow.support.texts import shorten
@@ -172,6 +174,18 @@ def repeated(column: str, times: int) -> DataError:
     if not column:
         return DataError(f"{times} columns have no name; give each one, or delete the separators after the last column")
     return DataError(f"column '{shorten(column)}' stands there {times} times; give each a name of its own")
+
+
+def chosen_of(choose: Choose, labels: Sequence[str], source: str) -> set[str]:
+    """The columns that ``choose`` picks; a ``DataError`` where one of them stands there several times."""
+    try:
+        chosen = set(choose(labels))
+    except DataError as error:
+        raise error.at(file=source) from None
+    for label, times in Counter(labels).items():
+        if times > 1 and label in chosen:
+            raise repeated(label, times).at(file=source)
+    return chosen
 
 
 def nothing_for(names: Sequence[str], found: Sequence[str], what: str) -> DataError:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from dataflow.data.raw_table import RawTable
+from dataflow.data.raw_table import Choose, RawTable
 from dataflow.data.readers.cell_values import Texts, value_column
 from dataflow.data.readers.json_files import parse_json
-from dataflow.data.readers.opening import Origin, repeated
+from dataflow.data.readers.opening import Origin, chosen_of
 from dataflow.data.readers.text_lines import TextLines
 from dataflow.errors import DataError
 from dataflow.limits import advice, memory_left
@@ -24,8 +24,6 @@ COLUMNS_LIMIT = 2**17
 
 _BLOCK = 2**20
 _GAP = 17  # bytes of a missing cell: in a list, as a number, and as missing
-
-Choose = Callable[[Sequence[str]], Collection[str]]
 
 
 def read_rows(
@@ -64,14 +62,9 @@ def read_rows(
     if not count:
         raise DataError("has no rows", file=source)
     labels = {name: name.strip() for name in columns}  # as in CSV
-    try:
-        chosen = set(choose(list(labels.values())))
-    except DataError as error:
-        raise error.at(file=source) from None
+    chosen = chosen_of(choose, list(labels.values()), source)
     table = {}
     for name in [name for name, label in labels.items() if label in chosen]:
-        if labels[name] in table:
-            raise repeated(labels[name], list(labels.values()).count(labels[name])).at(file=source)
         cells = columns.pop(name)
         fill(cells, count)
         try:

@@ -157,13 +157,7 @@ class Learner:
             values, wrong = cell.as_truths(cells)
         else:
             values, wrong = cell.as_numbers(cells, table.style)
-        usable = np.ones(len(values), np.bool_)
-        for unusable in (missing, wrong):
-            if unusable is not None:
-                usable &= ~unusable
-        if values.dtype.kind == "f":
-            usable &= np.isfinite(values)
-        values = values[usable]
+        values = values[cell.usable(values, missing, wrong)]
         column.present += len(values)
         column.missing += 0 if missing is None else int(missing.sum())
         if column.counted:
