@@ -13,6 +13,7 @@ from dataflow_onnx.translations import (
     sampling,
     shaping,
     signals,
+    support_vectors,
     trees,
     value_dependent,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "sampling",
     "shaping",
     "signals",
+    "support_vectors",
     "trees",
     "value_dependent",
 ]

@@ -12,7 +12,7 @@ from dataflow.errors import FileFormatError
 from dataflow_onnx.call import Call, DeclinedError, translates
 
 
-def _floats(call: Call) -> Any:
+def floats(call: Call) -> Any:
     """The first input in float32, which the results of these ops are, whatever the input is."""
     x = call.value(0)
     return x if x.dtype.name == "float32" else ops.cast(x, dtype="float32")
@@ -20,7 +20,7 @@ def _floats(call: Call) -> Any:
 
 @translates("Scaler", until=1)
 def _scaler(call: Call) -> Any:
-    x = _floats(call)
+    x = floats(call)
     offset, scale = (np.array(call.attribute(name, default)) for name, default in (("offset", (0,)), ("scale", (1,))))
     return (x - call.constant(offset, x.dtype)) * call.constant(scale, x.dtype)
 
@@ -28,7 +28,7 @@ def _scaler(call: Call) -> Any:
 @translates("Normalizer", until=1)
 def _normalizer(call: Call) -> Any:
     """A row of zeros stays one."""
-    x, norm = _floats(call), call.attribute("norm", "MAX")
+    x, norm = floats(call), call.attribute("norm", "MAX")
     if norm == "L1":
         size = ops.sum(ops.abs(x), axis=-1, keepdims=True)
     elif norm == "L2":
@@ -68,7 +68,7 @@ def _feature_vectorizer(call: Call) -> Any:
 
 def _scores(call: Call, outputs: int) -> Any:
     """Coefficients and intercepts are parameters."""
-    x = _floats(call)
+    x = floats(call)
     coefficients = np.array(call.attribute("coefficients", ()), x.dtype)
     if outputs < 1 or not coefficients.size or coefficients.size % outputs:
         raise FileFormatError(f"{call.op} has {coefficients.size} coefficients for {outputs} results")
@@ -83,7 +83,22 @@ def _softmax_zero(x: Any) -> Any:
     return weights / ops.sum(weights, axis=-1, keepdims=True)
 
 
-_TRANSFORMS = {"NONE": lambda x: x, "LOGISTIC": ops.sigmoid, "SOFTMAX": ops.softmax, "SOFTMAX_ZERO": _softmax_zero}
+def _probit(x: Any) -> Any:
+    """The quantile of the normal distribution, as programs compute it for ONNX: by Winitzki's approximation of the
+    inverse error function, whose relative error is at most 2e-3 or so. Infinite at 0 and 1."""
+    log = ops.log(4 * x * (1 - x))
+    half = 2 / (math.pi * 0.147) + log / 2
+    size = ops.sqrt(2 * (ops.sqrt(half * half - log / 0.147) - half))
+    return ops.where(x < 0.5, -size, size)
+
+
+_TRANSFORMS = {
+    "NONE": lambda x: x,
+    "LOGISTIC": ops.sigmoid,
+    "SOFTMAX": ops.softmax,
+    "SOFTMAX_ZERO": _softmax_zero,
+    "PROBIT": _probit,
+}
 
 
 def transformed(call: Call, x: Any) -> Any:
@@ -91,7 +106,9 @@ def transformed(call: Call, x: Any) -> Any:
     name = call.attribute("post_transform", "NONE")
     if name not in _TRANSFORMS:
         raise DeclinedError(f"{call.op} with the transform {name} is not supported; {', '.join(_TRANSFORMS)} are")
-    if name != "NONE" and x.shape[-1] == 1:  # the specification transforms it, onnxruntime leaves it as it is
+    if (
+        name not in ("NONE", "PROBIT") and x.shape[-1] == 1
+    ):  # the specification transforms it, onnxruntime leaves it as it is
         raise DeclinedError(
             f"{call.op} with one result and the transform {name} is not supported; programs differ in it"
         )
@@ -127,87 +144,6 @@ def _linear_classifier(call: Call) -> Any:
     if results != count:
         raise FileFormatError(f"LinearClassifier has {results} intercepts for {count} classes")
     return ops.gather(labels, ops.argmax(scores, axis=-1)), transformed(call, scores)
-
-
-# ---------------------------------------------------------------------------------------------------- kernels
-
-
-def _counted(call: Call, name: str, count: int) -> np.ndarray:
-    """An attribute of so many numbers."""
-    numbers = np.ravel(np.array(call.attribute(name, ()), np.float64))
-    if numbers.size != count:
-        raise FileFormatError(f"{call.op} has {numbers.size} {name}; {count} are expected")
-    return numbers
-
-
-def _vectors(call: Call, x: Any, count: int) -> np.ndarray:
-    """The support vectors: (vectors, features)."""
-    features = x.shape[-1]
-    if not isinstance(features, int):
-        features = np.size(call.attribute("support_vectors", ())) // max(count, 1)
-    return _counted(call, "support_vectors", count * features).reshape(count, features)
-
-
-def _kernel(call: Call, x: Any, vectors: np.ndarray) -> Any:
-    """The kernel of each row of x with each support vector: (rows, vectors)."""
-    kind = call.attribute("kernel_type", "LINEAR")
-    gamma, constant, degree = (
-        _counted(call, "kernel_params", 3).tolist() if call.attribute("kernel_params") else [0] * 3
-    )
-    if kind == "RBF":  # distances from the middle of all, as the squares of large numbers leave few digits
-        middle = vectors.mean(axis=0).astype(x.dtype)
-        x, vectors = x - call.constant(middle, x.dtype), vectors - middle
-    products = x @ call.constant(vectors.T, x.dtype)
-    if kind == "LINEAR":
-        return products
-    if kind == "POLY":
-        return (gamma * products + constant) ** degree
-    if kind == "SIGMOID":
-        return ops.tanh(gamma * products + constant)
-    if kind != "RBF":
-        raise DeclinedError(f"{call.op} with the kernel {kind} is not supported; LINEAR, POLY, RBF, SIGMOID are")
-    squares = ops.sum(x * x, axis=1, keepdims=True) + call.constant((vectors**2).sum(axis=1), x.dtype)
-    return ops.exp(-gamma * ops.maximum(squares - 2 * products, 0))
-
-
-@translates("SVMRegressor", until=1)
-def _svm_regressor(call: Call) -> Any:
-    x, count = _floats(call), call.attribute("n_supports", 0)
-    if count < 0:
-        raise FileFormatError(f"SVMRegressor has {count} support vectors")
-    x = _kernel(call, x, _vectors(call, x, count)) if count else x
-    features = x.shape[-1] if isinstance(x.shape[-1], int) else np.size(call.attribute("coefficients", ()))
-    coefficients = call.parameter("coefficients", _counted(call, "coefficients", features).astype("float32")[:, None])
-    score = x @ coefficients + call.parameter("rho", _counted(call, "rho", 1).astype("float32"))
-    if call.attribute("one_class", 0):  # 1 for what is like the support vectors, -1 for an outlier
-        return ops.cast(ops.where(score > 0, 1, -1), dtype="float32")
-    return transformed(call, score)
-
-
-@translates("SVMClassifier", until=1)
-def _svm_classifier(call: Call) -> Any:
-    """Each pair of classes has a score, and gives a vote to one of them (LIBSVM's one against one)."""
-    labels, sizes = call.classes("classlabels_ints", "classlabels_strings"), call.attribute("vectors_per_class")
-    if labels is None or not sizes or call.attribute("prob_a") or call.attribute("post_transform", "NONE") != "NONE":
-        raise DeclinedError("SVMClassifier is supported with support vectors and without probabilities only")
-    x, count, total = _floats(call), len(sizes), sum(sizes)
-    if count != labels.shape[0] or count < 2 or min(sizes) < 0 or not total:
-        raise FileFormatError(f"SVMClassifier has vectors for {count} classes, and {labels.shape[0]} names of classes")
-    call.check_memory(8 * count * count * (total + 2 * count))
-    coefficients = _counted(call, "coefficients", (count - 1) * total).reshape(count - 1, total)
-    starts, pairs = np.cumsum([0, *sizes]), [(i, j) for i in range(count) for j in range(i + 1, count)]
-    weights, votes = np.zeros((total, len(pairs))), np.zeros((2, len(pairs), count))
-    for k, (i, j) in enumerate(pairs):
-        for one, other in ((i, j - 1), (j, i)):
-            rows = slice(starts[one], starts[one + 1])
-            weights[rows, k] = coefficients[other, rows]
-        votes[0, k, j] = votes[1, k, i] = 1
-    weight, rho = call.parameter("coefficients", weights.astype(x.dtype)), _counted(call, "rho", len(pairs))
-    scores = _kernel(call, x, _vectors(call, x, total)) @ weight + call.parameter("rho", rho.astype(x.dtype))
-    won = ops.cast(scores > 0, dtype=x.dtype.name)
-    counts = won @ call.constant(votes[1], x.dtype) + (1 - won) @ call.constant(votes[0], x.dtype)
-    label = ops.gather(labels, ops.argmax(counts, axis=1))
-    return label, ops.concatenate(-scores, scores, axis=1) if count == 2 else scores
 
 
 @translates("ArrayFeatureExtractor", until=1)

@@ -225,12 +225,22 @@ def _tree_ensemble_classifier(call: Call) -> Any:
     x = _rows(call)
     leaves, weights, has = _by_numbers(call, x, "class", count)
     base = _base(call, x.dtype)
-    if count == 2:
-        if has[:, 1].any() or (base is not None and base.size > 1):
-            raise DeclinedError("TreeEnsembleClassifier with a score for each of two classes is not supported")
+    positive = bool((weights >= 0).all())
+    if count == 2 and has[:, 1].any():
+        if base is not None or not has[:, 1].all():
+            raise DeclinedError(
+                "TreeEnsembleClassifier with two classes, the second of which is not scored in each leaf or has base "
+                "values, is not supported; programs differ in it"
+            )
+        total = _aggregated(call, leaves, weights, has, "SUM")  # the second class is chosen by its own score alone
+        score = ops.index(total, key=":, 1")
+        chosen = ops.cast(score > (0.5 if positive and not has[:, 0].any() else 0), dtype="int64")
+        scores = transformed(call, total)
+    elif count == 2:
+        if base is not None and base.size > 1:
+            raise DeclinedError("TreeEnsembleClassifier with base values for a class without scores is not supported")
         score = _aggregated(call, leaves, weights[:, :1], has[:, :1], "SUM")
         score = score if base is None else score + call.parameter("base_values", base)
-        positive = bool((weights >= 0).all())
         chosen = ops.reshape(ops.cast(score > (0.5 if positive else 0), dtype="int64"), shape=(-1,))
         scores = of_two(call, score, 1 - score if positive else -score)
     else:

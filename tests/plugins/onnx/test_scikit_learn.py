@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 import dataflow
+from dataflow import ops
 from dataflow.cli.group import main
-from dataflow.errors import DataflowError
 
 onnx, runtime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
 skl2onnx = pytest.importorskip("skl2onnx")
@@ -32,6 +32,7 @@ RNG = np.random.default_rng(0)
 X = (3 * RNG.normal(size=(60, 4)) + 1).astype(np.float32)
 CLASSES = X[:, :3].argmax(axis=1)
 NAMES = np.array(["setosa", "versicolor", "virginica"])[CLASSES]
+WORDS = np.array(list("abcdefgh"))[(X > 0)[:, :3] @ [4, 2, 1]]
 NUMBERS = X @ [1.0, 2, 3, 4]
 CASES = {
     "logistic": (pipeline.make_pipeline(preprocessing.StandardScaler(), linear_model.LogisticRegression()), CLASSES),
@@ -65,6 +66,9 @@ OTHERS = {
     "SVM": (svm.SVC(), CLASSES),
     "SVM of two": (svm.SVC(), CLASSES == 0),
     "SVM of names": (svm.SVC(kernel="poly"), NAMES),
+    "SVM with probabilities": (svm.SVC(probability=True), CLASSES),
+    "SVM of two with probabilities": (svm.SVC(probability=True), CLASSES == 0),
+    "SVM of eight names with probabilities": (svm.NuSVC(nu=0.05, probability=True), WORDS),
     **{f"SVM of numbers, {kind}": (svm.SVR(kernel=kind), NUMBERS / 10) for kind in ("rbf", "linear", "poly")},
     "SVM of numbers, sigmoid": (
         pipeline.make_pipeline(preprocessing.StandardScaler(), svm.SVR(kernel="sigmoid")),
@@ -154,6 +158,20 @@ def test_a_kernel_of_distances_takes_numbers_far_from_zero(machine, tmp_path):
     check(tmp_path / "p.onnx", {"X": years})
 
 
+def test_probabilities_of_a_support_vector_machine_are_differentiated(tmp_path):
+    """By central differences of the same sweeps in float64, a row at a time: entries of one class's probability."""
+    machine = svm.SVC(probability=True, random_state=0)
+    model = dataflow.load(exported(tmp_path, machine, CLASSES, options={"zipmap": False}))
+    graph = model.graph
+    graph.node("second", ops.index(graph.value("probabilities"), key=":, 1"))
+    slope = model.gradients(of="second", wrt=["X"], X=X)["X"]
+    step = np.float32(1e-2)
+    for column in range(4):
+        moved = [X + sign * step * np.eye(4, dtype=np.float32)[column] for sign in (1, -1)]
+        high, low = (model.run(X=x)["second"] for x in moved)
+        np.testing.assert_allclose(slope[:, column], (high - low) / (2 * step), atol=2e-3)
+
+
 def test_what_is_missing_is_put_in(tmp_path):
     path = exported(tmp_path, *OTHERS["imputed"])
     holes = X.copy()
@@ -209,8 +227,8 @@ def improved(path, folder, names):
     assert list(model.parameters) == names
     graph = model.graph
     y = graph.input("y", ("n",), "int64")
-    chances = dataflow.ops.maximum(graph.value("probabilities"), 1e-6)
-    graph.node("loss", dataflow.ops.nll(dataflow.ops.log(chances), y, reduction="mean"))
+    chances = ops.maximum(graph.value("probabilities"), 1e-6)
+    graph.node("loss", ops.nll(ops.log(chances), y, reduction="mean"))
     model = dataflow.Model(graph, ["probabilities"], "loss")
     history = dataflow.train(
         model, data={"X": X, "y": CLASSES}, epochs=30, optimizer={"name": "adam", "learning_rate": 0.05}
@@ -226,11 +244,6 @@ def test_trees_say_that_they_have_no_derivative(tmp_path):
     with pytest.warns(dataflow.DataflowWarning, match=r"'variable.tree_leaves' \(tree_leaves\) has no derivative"):
         slope = model.gradients(of="variable", wrt=["X"], X=X)["X"]
     assert not slope.any()
-
-
-def test_an_svm_with_probabilities_is_refused(tmp_path):
-    with pytest.raises(DataflowError, match="'SVMc': SVMClassifier is supported .* without probabilities only"):
-        dataflow.load(exported(tmp_path, svm.SVC(probability=True), CLASSES))
 
 
 @pytest.mark.parametrize("ending", [".toml", ".msgpack", ".onnx", "without metadata"])

@@ -126,6 +126,36 @@ def test_classification_by_trees_of_chance(seed, tmp_path):
     np.testing.assert_array_equal(our_labels, labels)
 
 
+@pytest.mark.filterwarnings("ignore:node .* its domain")
+@pytest.mark.parametrize("transform", ["NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO", "PROBIT"])
+@pytest.mark.parametrize("scored", [(0, 1), (1,)])
+@pytest.mark.parametrize("signs", [False, True])
+def test_trees_that_score_the_second_of_two_classes_or_both(transform, scored, signs, tmp_path):
+    """onnxruntime chooses the second where its score is above 0, or above ½ if it alone has scores, none negative. The
+    classes are 0 and 1, as it gives these numbers whatever the file calls the classes."""
+    rng = np.random.default_rng(len(scored))
+    nodes, leaves = grown(rng, trees=3, depth=3, features=2)
+    chosen = [(*leaf, class_) for leaf in leaves for class_ in scored]
+    weights = rng.uniform(-1 if signs else 0, 1, size=len(chosen)) / 3
+    node = helper.make_node(
+        "TreeEnsembleClassifier",
+        ["X"],
+        ["L", "P"],
+        domain=ML,
+        **nodes,
+        classlabels_int64s=[0, 1],
+        post_transform=transform,
+        class_treeids=[tree for tree, _, _ in chosen],
+        class_nodeids=[node for _, node, _ in chosen],
+        class_ids=[class_ for _, _, class_ in chosen],
+        class_weights=weights.tolist(),
+    )
+    x = entries(rng, (40, 2)).astype(np.float32)
+    expected, found = both(proto_of(node, x, {"L": TensorProto.INT64, "P": TensorProto.FLOAT}), x, tmp_path)
+    assert found[0].tolist() == expected[0].tolist()
+    np.testing.assert_allclose(found[1], expected[1], rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("transform", ["NONE", "LOGISTIC"])
 def test_a_linear_classifier_with_one_score_for_two_classes(transform, tmp_path):
     node = helper.make_node(
@@ -216,7 +246,7 @@ WRONG = {
     "weight of an inner node": ({"target_nodeids": [0, 2]}, "a weight of result 0 in node 0"),
     "aggregate": ({"aggregate_function": "MEDIAN"}, "aggregates by 'MEDIAN'"),
     "transform of one": ({"post_transform": "LOGISTIC"}, "with one result and the transform LOGISTIC is not supported"),
-    "transform": ({"post_transform": "PROBIT"}, "the transform PROBIT is not supported"),
+    "transform": ({"post_transform": "CUBE"}, "the transform CUBE is not supported"),
 }
 
 
