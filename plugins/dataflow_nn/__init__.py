@@ -10,6 +10,7 @@ from dataflow_nn import (
     activations,
     attention,
     batch_normalization,
+    boxes,
     class_losses,
     convolution,
     correlation,
@@ -37,7 +38,7 @@ MODULES = (
     *(layers, attention, recurrence, convolution, correlation),
     *(pooling, max_pooling, window_sums),
     *(normalization, batch_normalization),
-    *(padding, resizing, resampling),
+    *(padding, resizing, resampling, boxes),
     *(losses, class_losses, robust_losses),
 )
 

@@ -105,6 +105,11 @@ class Call:
         """An input that may be left out."""
         return self.value(i) if self.has(i) else None
 
+    def is_computed(self, i: int) -> bool:
+        """Whether an input is given whose numbers are known only when the model runs."""
+        operand = self.operands[i] if self.has(i) else None
+        return operand is not None and operand.array is None
+
     def values(self) -> list[Value]:
         """All inputs, none left out."""
         return [self.value(i) for i in range(len(self.operands))]

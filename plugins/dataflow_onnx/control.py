@@ -32,7 +32,7 @@ _TRUE = np.array(True)
 
 
 class Control:
-    """One such node: ``values`` are its inputs, as values of the graph."""
+    """One such node. ``version`` is the opset in which the op came to be what it is."""
 
     def __init__(
         self,
@@ -41,9 +41,10 @@ class Control:
         operands: Sequence[Operand | None],
         attributes: Mapping[str, Any],
         scope: Mapping[str, Operand | None],
+        version: int,
     ) -> None:
         self._translator, self._node, self._operands, self._scope = translator, node, operands, scope
-        self._attributes = attributes
+        self._attributes, self._version = attributes, version
 
     def results(self) -> Sequence[Value]:
         """The values of its outputs."""
@@ -77,13 +78,28 @@ class Control:
         return [*ops.loop(most, first, *states, *captured.values(), body=inner, states=len(states))]
 
     def _scan(self) -> list[Value]:
+        first = 1 if self._version == 8 else 0  # behind how many entries each example has
+        if not first:
+            return self._scanned([self._value(i) for i in range(len(self._operands))])
+        if self._operands[0] is not None:
+            raise FileFormatError(
+                "Scan of opset 8 is not supported where examples have numbers of entries of their own"
+            )
+        values = [self._value(i) for i in range(first, len(self._operands))]
+        batch = values[0].shape[0] if values else 0
+        if not isinstance(batch, int) or not batch:
+            raise FileFormatError("Scan of opset 8 needs a number of examples that is known, and not 0")
+        examples = [self._scanned([ops.index(value, key=str(i)) for value in values]) for i in range(batch)]
+        return [ops.stack(*results, axis=0) for results in zip(*examples, strict=True)]
+
+    def _scanned(self, values: list[Value]) -> list[Value]:
         body, count = self._attributes["body"], self._attributes["num_scan_inputs"]
-        states = len(self._operands) - count
+        states = len(values) - count
         if states < 0 or count < 1:
-            raise FileFormatError(f"Scan takes {counted(count, 'input')} to go through, and has {len(self._operands)}")
+            raise FileFormatError(f"Scan takes {counted(count, 'input')} to go through, and has {len(values)}")
         captured = self._captured(body)
-        values = [self._value(i) for i in range(len(self._operands))]
         axes, backward = (self._attributes.get(f"scan_input_{key}", (0,) * count) for key in ("axes", "directions"))
+        backward = self._attributes.get("directions", backward)  # as it is called in opset 8
         rows = [_moved(values[states + i], axes[i], 0, bool(backward[i])) for i in range(count)]
         inner = self._body(body, [entry.name for entry in body.input], captured)
         results = [*ops.scan(*values[:states], *rows, *captured.values(), body=inner, states=states, sequences=count)]

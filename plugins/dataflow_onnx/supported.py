@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import onnx
@@ -21,6 +21,8 @@ DEEPEST = 32
 
 ML = "ai.onnx.ml"
 """The domain of what skl2onnx writes."""
+DOMAINS = ("", ML, "ai.onnx.preview", "ai.onnx.preview.training")
+"""Whose ops are translated. That of ONNX itself has no name in the table of opsets."""
 
 
 def check_supported(proto: onnx.ModelProto, opset: int) -> None:
@@ -29,14 +31,12 @@ def check_supported(proto: onnx.ModelProto, opset: int) -> None:
     own = own_functions.keys()
     missing: Counter[str] = Counter()
     count = 0
-    versions = {"": opset, ML: ml_opset(proto)}
+    versions = opsets_of(proto) | {"": opset}
     bodies: list[Iterable[Any]] = [proto.graph.node, *(function.node for function in proto.functions)]
     while bodies:
         for node in bodies.pop():
             count += 1
-            if (node.domain, node.op_type) not in own and not is_supported(
-                node.domain, node.op_type, versions.get(node.domain, opset)
-            ):
+            if (node.domain, node.op_type) not in own and not is_supported(node.domain, node.op_type, versions):
                 missing[f"{node.domain}.{node.op_type}" if node.domain else node.op_type] += 1
             bodies += [attribute.g.node for attribute in node.attribute if attribute.HasField("g")]
     if missing:
@@ -62,16 +62,19 @@ def _inside(functions: dict[Any, Any], node: onnx.NodeProto, depth: int, known: 
     return known[key]
 
 
-def ml_opset(proto: onnx.ModelProto) -> int:
-    """The opset of ``ai.onnx.ml`` that a model uses."""
-    return next((entry.version for entry in proto.opset_import if entry.domain == ML), 1)
+def opsets_of(proto: onnx.ModelProto | onnx.FunctionProto) -> dict[str, int]:
+    """The opset of each domain that a model or a function uses."""
+    return {plain_domain(entry.domain): entry.version for entry in proto.opset_import}
 
 
-def is_supported(domain: str, op: str, opset: int) -> bool:
+def plain_domain(domain: str) -> str:
+    """ONNX's own domain has two names."""
+    return "" if domain == "ai.onnx" else domain
+
+
+def is_supported(domain: str, op: str, opsets: Mapping[str, int]) -> bool:
     """Whether an op has a translation for an opset, or ONNX defines it by other ops that have."""
-    if domain not in ("", "ai.onnx", ML):
-        return False
-    schema = schema_of(op, opset, domain)
+    schema = schema_of(op, opsets, domain)
     if schema is None:
         return False
     since, until, _ = TABLE.get(op, (1, 0, None))
@@ -80,14 +83,17 @@ def is_supported(domain: str, op: str, opset: int) -> bool:
     if schema.has_context_dependent_function:  # which ops that takes, its types tell
         return True
     if schema.has_function:
-        return all(is_supported(node.domain, node.op_type, opset) for node in schema.function_body.node)
+        return all(is_supported(node.domain, node.op_type, opsets) for node in schema.function_body.node)
     return False
 
 
-def schema_of(op: str, opset: int, domain: str = "") -> Any:
-    """What ONNX says of an op in an opset; nothing where there is no such op, or it is no longer."""
+def schema_of(op: str, opsets: Mapping[str, int], domain: str = "") -> Any:
+    """What ONNX says of an op in the opset of its domain; nothing where there is no such op, or it is no longer."""
+    domain = plain_domain(domain)
+    if domain not in DOMAINS:
+        return None
     try:
-        schema = onnx.defs.get_schema(op, opset, ML if domain == ML else "")
+        schema = onnx.defs.get_schema(op, opsets.get(domain, 1), domain)
     except onnx.defs.SchemaError:
         return None
     return None if schema.deprecated else schema

@@ -16,10 +16,13 @@ MOVING = {
     *("Identity", "Reshape", "Slice", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze", "Where"),
 }
 """Ops that only move entries, so that what is true of numbers is true of places."""
-_READING = {"Equal", "LabelEncoder", "OneHotEncoder", "Shape", "Size"}
+_READING = {"Equal", "LabelEncoder", "OneHotEncoder", "Shape", "Size", "TfIdfVectorizer"}
 _GIVING = {"Constant", "LabelEncoder", "LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier"}
 _STRING = onnx.TensorProto.STRING
-_FIELDS = ("keys_strings", "values_strings", "cats_strings", "classlabels_strings", "default_string", "value_strings")
+_FIELDS = (
+    *("keys_strings", "values_strings", "cats_strings", "classlabels_strings", "default_string", "value_strings"),
+    "pool_strings",
+)
 
 
 class Texts:

@@ -22,7 +22,7 @@ from dataflow_onnx.control import CONTROL, Control
 from dataflow_onnx.names import Names
 from dataflow_onnx.sequences import sequence_call
 from dataflow_onnx.size_arithmetic import SIZES
-from dataflow_onnx.supported import DEEPEST, ML, ml_opset, schema_of
+from dataflow_onnx.supported import DEEPEST, opsets_of, plain_domain, schema_of
 from dataflow_onnx.tensors import TYPES, array_of
 from dataflow_onnx.texts import Texts
 from dataflow_onnx.weights import take_weights
@@ -41,8 +41,7 @@ class Translator:
         self, graph: Graph, names: Names, opset: int, proto: onnx.ModelProto, folder: Path | None, texts: Texts
     ) -> None:
         self._texts = texts
-        self._graph, self._names, self._opset, self._folder = graph, names, opset, folder
-        self._ml_opset = ml_opset(proto)
+        self._graph, self._names, self._opsets, self._folder = graph, names, opsets_of(proto) | {"": opset}, folder
         self._functions = {(function.domain, function.name): function for function in proto.functions}
         self._inside: list[tuple[str, str]] = []
         self._count = 0
@@ -109,9 +108,10 @@ class Translator:
         if function is not None:
             self._call(function, node, operands, attributes, scope)
             return
-        schema = schema_of(node.op_type, self._ml_opset if node.domain == ML else self._opset, node.domain)
+        schema = schema_of(node.op_type, self._opsets, node.domain)
+        refused = f"{node.op_type} of opset {self._opsets.get(plain_domain(node.domain), 1)} is not supported"
         if schema is None:
-            raise FileFormatError(f"{node.op_type} of opset {self._opset} is not supported")
+            raise FileFormatError(refused)
         _check_signature(schema, node)
         moved = sequence_call(self, node, operands, attributes, scope)
         if moved is not None:
@@ -124,7 +124,9 @@ class Translator:
             if node.op_type == "If" and operands and operands[0] is not None and operands[0].folds:
                 self._branch(node, operands, attributes, scope)
             else:
-                self._bind(node, list(Control(self, node, operands, attributes, scope).results()), scope)
+                self._bind(
+                    node, list(Control(self, node, operands, attributes, scope, schema.since_version).results()), scope
+                )
             return
         since, until, translation = TABLE.get(node.op_type, (1, 0, None))
         outputs = tuple(bool(name) for name in node.output)
@@ -148,7 +150,7 @@ class Translator:
                 declined = error
         function = _definition(schema, node, operands, attributes)
         if function is None:
-            raise declined or FileFormatError(f"{node.op_type} of opset {self._opset} is not supported")
+            raise declined or FileFormatError(refused)
         defaults = {
             name: _plain(attribute.default_value)
             for name, attribute in schema.attributes.items()
@@ -246,13 +248,13 @@ class Translator:
             renamed.input[:] = ["" if name in left_out else name for name in step.input]
             body.append(renamed)
         self._inside.append(key)
-        names, opset = self._names, self._opset
+        names, opsets = self._names, self._opsets
         self._names = _Inner(names, prefix, outside)  # type: ignore[assignment]
-        self._opset = next((e.version for e in function.opset_import if e.domain in ("", "ai.onnx")), opset)
+        self._opsets = opsets | opsets_of(function)
         try:
             self.run(body, inner, attributes)
         finally:
-            self._names, self._opset = names, opset
+            self._names, self._opsets = names, opsets
             self._inside.pop()
         for name, outer in outside.items():
             if name not in inner:

@@ -14,6 +14,8 @@ _COMBINE = {"none": "replace", "add": "add", "mul": "multiply", "max": "maximum"
 @translates("Slice", until=13)
 def _slice(call: Call) -> Any:
     x = call.value(0)
+    if call.version >= 10 and any(call.is_computed(i) for i in (1, 2)):
+        return _computed_slice(call, x)
     starts, ends, axes, steps = call.slices()
     keys = [":"] * x.ndim
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
@@ -21,6 +23,26 @@ def _slice(call: Call) -> Any:
             raise FileFormatError("Slice takes bounds that are numbers, not sizes that only data tell")
         keys[axis] = f"{_bound(start)}:{_end(end, step)}:{_step(step)}"
     return ops.index(x, key=", ".join(keys)) if keys else x
+
+
+def _computed_slice(call: Call, x: Any) -> Any:
+    """A slice whose bounds are computed: entries by their numbers, of which there are as many as values tell."""
+    starts, ends = (ops.cast(call.value(i), dtype="int64") for i in (1, 2))
+    count = starts.shape[0]
+    if not isinstance(count, int):
+        raise FileFormatError("Slice takes as many bounds as the file says")
+    axes = call.numbers(3, "its axes") if call.has(3) else tuple(range(count))
+    steps = call.numbers(4, "the steps") if call.has(4) else (1,) * count
+    for i, (axis, step) in enumerate(zip(axes, steps, strict=True)):
+        size = ops.cast(ops.size(ops.cast(x, dtype="float64"), axis=axis), dtype="int64")
+        bounds = [ops.index(bound, key=str(i)) for bound in (starts, ends)]
+        bounds = [ops.where(bound < 0, bound + size, bound) for bound in bounds]
+        lows, highs = ((0, 0), (size, size)) if step > 0 else ((0, -1), (size - 1, size - 1))
+        start, end = (
+            ops.minimum(ops.maximum(bound, low), high) for bound, low, high in zip(bounds, lows, highs, strict=True)
+        )
+        x = ops.gather(x, ops.arange(start, end, step), axis=axis)
+    return x
 
 
 _FAR = 2**31 - 1
