@@ -6,6 +6,8 @@ import numpy as np
 
 from dataflow import Cost, ShapeError, element_count, format_shape, primitive, sample
 from dataflow.shapes import TensorSpec, made_size
+from dataflow_nn.pooling_windows import check_numbers
+from dataflow_ops.shaping import check_whole
 
 _INT = np.dtype("int64")
 
@@ -21,7 +23,8 @@ def non_max_suppression(
     class. A box is left out where its score is not above ``least``, if that is given, or where it shares more than
     ``overlap`` of its area and a kept box's together with that. It has no derivative. How many are kept depends on
     values."""
-    boxes, scores, most = np.asarray(boxes), np.asarray(scores), int(np.asarray(most).reshape(()))
+    boxes, scores = (np.asarray(x, x.dtype if x.dtype.kind == "f" else np.float64) for x in (boxes, scores))
+    most = int(np.asarray(most).reshape(()))
     kept = []
     for image, corners in enumerate(_corners(boxes, centred)):
         for class_, score in enumerate(scores[image]):
@@ -34,6 +37,9 @@ def non_max_suppression(
 
 @non_max_suppression.shape
 def _(boxes, scores, most):
+    check_numbers("non_max_suppression", boxes)
+    check_numbers("non_max_suppression", scores)
+    check_whole("non_max_suppression", "most", most)
     fit = len(boxes.shape) == 3 and len(scores.shape) == 3 and boxes.shape[2] == 4
     if not fit or boxes.shape[0] != scores.shape[0] or boxes.shape[1] != scores.shape[2]:
         raise ShapeError(

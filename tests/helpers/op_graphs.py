@@ -18,7 +18,10 @@ FIRST_OUTPUTS = [
 LARGE = frozenset({"attention", "batch_norm", "conv", "linear", "lstm:h", "softmax_cross_entropy", "split:1"})
 """Composites of many primitives, of each kind one."""
 AT_RUN_TIME = frozenset(
-    name for name in OPS if name.split(":")[0] in ("arange", "compress", "loop", "nonzero", "unique", "unique_indices")
+    name
+    for name in OPS
+    if name.split(":")[0]
+    in ("arange", "compress", "loop", "non_max_suppression", "nonzero", "unique", "unique_indices")
 )
 """Ops that make sizes of the numbers that they are given, or whose gradients do: no plan takes them."""
 IN_PLANS = [

@@ -32,8 +32,6 @@ REFUSED = (
     "unique",
     "unique_indices",
     "shaped_like",
-    "nonzero",
-    "compress",
     "arange",
     "max_pool_spread",
     "max_pool_gather",

@@ -47,6 +47,20 @@ def _index(call: SavedCall) -> str:
     return value if slices or added else out.add("Identity", value)
 
 
+@writes("nonzero")
+def _nonzero(call: SavedCall) -> str:
+    return call.out.add("NonZero", call.x())
+
+
+@writes("non_max_suppression")
+def _non_max_suppression(call: SavedCall) -> str:
+    out = call.out
+    numbers = [out.add("Reshape", call.x(2, "int64"), out.numbers([1])), out.constant([call["overlap"]], np.float32)]
+    numbers += [] if call["least"] is None else [out.constant([call["least"]], np.float32)]
+    boxes, scores = call.x(0, "float32"), call.x(1, "float32")
+    return out.add("NonMaxSuppression", boxes, scores, *numbers, center_point_box=int(call["centred"]))
+
+
 def _whole(call: SavedCall, i: int) -> str:
     return call.x(i, "int64" if call.spec(i).dtype.name not in ("int32", "int64") else None)
 
