@@ -12,7 +12,8 @@ from onnx.backend.base import Backend, BackendRep
 from dataflow.model.model import Model
 from dataflow_onnx.call import UnknownValueError
 from dataflow_onnx.load import build_model
-from dataflow_onnx.tensors import array_of
+from dataflow_onnx.narrow import NARROW
+from dataflow_onnx.tensors import array_of, dtype_of
 from dataflow_onnx.texts import numbered
 
 
@@ -36,7 +37,10 @@ class Prepared(BackendRep):  # type: ignore[misc]
         inside = {part for parts in sequences.values() for part in parts}
         arrays = iter([name for name in model.outputs if name not in inside])
         return tuple(
-            values[entry.name if entry.name in sequences else next(arrays)] for entry in self._proto.graph.output
+            values[entry.name]
+            if entry.name in sequences
+            else _handed_on(values[next(arrays)], entry.type.tensor_type.elem_type)
+            for entry in self._proto.graph.output
         )
 
     def with_inputs(self, inputs: Any) -> tuple[Model, dict[str, np.ndarray]]:
@@ -60,7 +64,19 @@ def _array(entry: Any) -> Any:
         return [_array(item) for item in entry]
     if entry is None:
         return None
-    return array_of(entry, None) if isinstance(entry, onnx.TensorProto) else np.asarray(entry)
+    if isinstance(entry, onnx.TensorProto):
+        return array_of(entry, None)
+    array = np.asarray(entry)
+    if array.dtype.isbuiltin == 2:  # numbers of ml_dtypes
+        array = array.astype(dtype_of(onnx.helper.np_dtype_to_tensor_dtype(array.dtype)))
+    return array
+
+
+def _handed_on(value: Any, number: int) -> Any:
+    """A result as an array of the type that ONNX says, where no array here has it."""
+    if number not in NARROW:
+        return value
+    return value.astype(onnx.helper.tensor_dtype_to_np_dtype(number))
 
 
 def _build(proto: onnx.ModelProto, arrays: dict[str, np.ndarray]) -> Model:

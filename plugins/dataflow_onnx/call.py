@@ -39,6 +39,8 @@ class Operand:
     """Whether it is an initializer that becomes a parameter."""
     items: tuple[Operand, ...] | None = None
     """The entries of what is a sequence, and no array."""
+    narrow: int = 0
+    """The type that its numbers have in ONNX, where that is one that no array here has."""
 
     @property
     def folds(self) -> bool:
@@ -149,6 +151,11 @@ class Call:
         """Decline where further outputs are used."""
         if any(self.outputs[count:]):
             raise DeclinedError(f"{self.op} with more than {count} output(s) is not supported")
+
+    def narrow(self, i: int) -> int:
+        """The type of an input in ONNX, where no array here has it; else 0."""
+        operand = self.operands[i] if self.has(i) else None
+        return 0 if operand is None else operand.narrow
 
     def constant(self, array: Any, dtype: Any) -> Value:
         """An array as a node of its own."""

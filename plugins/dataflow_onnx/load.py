@@ -25,6 +25,7 @@ except ImportError:
 
 from dataflow_onnx.call import Operand
 from dataflow_onnx.names import Names
+from dataflow_onnx.narrow import NARROW
 from dataflow_onnx.saving.kept_model import kept_model
 from dataflow_onnx.scan import check_parts
 from dataflow_onnx.supported import ML, check_supported
@@ -84,7 +85,8 @@ def build_model(
     graph = Graph(re.sub(r"[^\w.-]+", "_", proto.graph.name)[:100] or "model", _main_dtype(proto.graph))
     graph.graph["onnx_names"] = names.originals
     known = known or {}
-    scope: Scope = {name: _known(name, value) for name, value in known.items()}
+    types = {entry.name: entry.type.tensor_type.elem_type for entry in proto.graph.input}
+    scope: Scope = {name: _known(name, value, types.get(name, 0)) for name, value in known.items()}
     _check_names("initializer", [tensor.name for tensor in proto.graph.initializer])
     _check_names("input", [entry.name for entry in proto.graph.input])
     for tensor in proto.graph.initializer:
@@ -95,7 +97,8 @@ def build_model(
         except DataflowError as error:
             raise error.at(node=tensor.name) from None
         trained = array.dtype.name in ("float32", "float64") and array.ndim > 0
-        scope[tensor.name] = Operand(tensor.name, array=array, trained=trained)
+        narrow = tensor.data_type if tensor.data_type in NARROW else 0
+        scope[tensor.name] = Operand(tensor.name, array=array, trained=trained, narrow=narrow)
     nodes = list(proto.graph.node)
     nodes = take_weights(nodes, folder, scope)
     if proto.graph.sparse_initializer:
@@ -164,11 +167,11 @@ def _check_names(what: str, names: Sequence[str]) -> None:
         raise FileFormatError(f"two {what}s have the name '{twice}'")
 
 
-def _known(name: str, value: Any) -> Operand | None:
+def _known(name: str, value: Any, number: int) -> Operand | None:
     """What is given for an input: an array, a list of them for a sequence, or nothing for an optional value."""
     if isinstance(value, list):
         return Operand(name, items=tuple(Operand(f"{name}/{i}", array=item) for i, item in enumerate(value)))
-    return None if value is None else Operand(name, array=value)
+    return None if value is None else Operand(name, array=value, narrow=number if number in NARROW else 0)
 
 
 def _output(graph: Graph, names: Names, original: str, operand: Operand) -> str:
@@ -223,6 +226,7 @@ def _input(
                     f"the input is of shape {format_shape(tuple(shape))}, not {format_shape(tuple(given))}"
                 )
             shape = list(given)
-        return Operand(entry.name, value=graph.input(name, shape, dtype))
+        narrow = tensor.elem_type if tensor.elem_type in NARROW else 0
+        return Operand(entry.name, value=graph.input(name, shape, dtype), narrow=narrow)
     except DataflowError as error:
         raise error.at(node=entry.name) from None

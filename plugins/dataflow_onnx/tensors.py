@@ -11,6 +11,7 @@ from onnx import TensorProto, numpy_helper
 
 from dataflow.errors import FileFormatError
 from dataflow.shapes import MAX_ENTRIES
+from dataflow_onnx.narrow import NARROW, NarrowInteger, held_as
 
 DTYPES: dict[int, np.dtype[Any]] = {
     TensorProto.FLOAT: np.dtype("float32"),
@@ -37,37 +38,58 @@ _FIELDS = {
 
 
 def dtype_of(number: int) -> np.dtype[Any]:
-    """The dtype of an element type; a ``FileFormatError`` for one that no array here has."""
+    """The dtype of an element type, or that by which numbers of a narrow one are held; a ``FileFormatError`` for one
+    that no array here has."""
     if number in DTYPES:
         return DTYPES[number]
+    if number in NARROW:
+        return held_as(number)
     known = TensorProto.DataType.values()
     name = TensorProto.DataType.Name(number).lower() if number in known else str(number)
     raise FileFormatError(f"tensors of the type {name} are not supported; {', '.join(TYPES)} are")
 
 
 def array_of(tensor: TensorProto, folder: Path | None) -> np.ndarray[Any, Any]:
-    """The array of a tensor, which may lie in a file of ``folder``. bfloat16 numbers are taken as float32."""
+    """The array of a tensor, which may lie in a file of ``folder``. Narrow numbers are in the dtype that holds them."""
     stored = tensor.data_type
-    dtype = np.dtype("uint16") if stored == TensorProto.BFLOAT16 else dtype_of(stored)
+    dtype = dtype_of(stored)
     shape = tuple(tensor.dims)
     if any(size < 0 for size in shape) or math.prod(shape) > MAX_ENTRIES:
         raise FileFormatError(f"a tensor has the shape {list(shape)}")
     if tensor.data_location == TensorProto.EXTERNAL:
-        data = _external(tensor, folder, math.prod(shape) * dtype.itemsize)
+        data = _external(tensor, folder, _byte_count(shape, stored))
         return _from_bytes(data, dtype, shape, stored)
     if tensor.HasField("raw_data"):
-        _check_count(len(tensor.raw_data), math.prod(shape) * dtype.itemsize, "bytes", shape)
+        _check_count(len(tensor.raw_data), _byte_count(shape, stored), "bytes", shape)
         return _from_bytes(tensor.raw_data, dtype, shape, stored)
     entries = len(getattr(tensor, _FIELDS.get(stored, "int32_data")))
-    _check_count(entries, math.prod(shape), "numbers", shape)
-    return np.asarray(numpy_helper.to_array(tensor), np.float32 if stored == TensorProto.BFLOAT16 else dtype)
+    packed = _bits(stored) < 8
+    needed = _byte_count(shape, stored) if packed else math.prod(shape)
+    _check_count(entries, needed, "bytes" if packed else "numbers", shape)
+    return np.asarray(numpy_helper.to_array(tensor)).astype(dtype)
+
+
+def _bits(stored: int) -> int:
+    """How many bits a number takes in a file."""
+    kind = NARROW.get(stored)
+    if isinstance(kind, NarrowInteger):
+        return kind.bits
+    if kind is None:
+        return dtype_of(stored).itemsize * 8
+    return 16 if stored == TensorProto.BFLOAT16 else 4 if stored == TensorProto.FLOAT4E2M1 else 8
+
+
+def _byte_count(shape: tuple[int, ...], stored: int) -> int:
+    return -(-math.prod(shape) * _bits(stored) // 8)
 
 
 def _from_bytes(data: bytes, dtype: np.dtype[Any], shape: tuple[int, ...], stored: int) -> np.ndarray[Any, Any]:
-    array = np.frombuffer(data, dtype.newbyteorder("<")).astype(dtype).reshape(shape)
     if stored == TensorProto.BFLOAT16:  # the upper half of a float32
-        return (array.astype(np.uint32) << 16).view(np.float32)
-    return array
+        upper = np.frombuffer(data, "<u2").astype(np.uint32)
+        return (upper << 16).view(np.float32).reshape(shape)
+    if stored in NARROW:
+        return np.asarray(numpy_helper.to_array(TensorProto(dims=shape, data_type=stored, raw_data=data))).astype(dtype)
+    return np.frombuffer(data, dtype.newbyteorder("<")).astype(dtype).reshape(shape)
 
 
 def _check_count(given: int, needed: int, what: str, shape: tuple[int, ...]) -> None:

@@ -20,6 +20,7 @@ from dataflow.graph.value import Value
 from dataflow_onnx.call import TABLE, Call, DeclinedError, Operand
 from dataflow_onnx.control import CONTROL, Control
 from dataflow_onnx.names import Names
+from dataflow_onnx.narrow import NARROW
 from dataflow_onnx.sequences import sequence_call
 from dataflow_onnx.size_arithmetic import SIZES
 from dataflow_onnx.supported import DEEPEST, opsets_of, plain_domain, schema_of
@@ -145,6 +146,7 @@ class Translator:
                     node.name or next(iter(node.output), node.op_type),
                 )
                 self._bind(node, self._results(call, translation, operands), scope)
+                _keep_narrow(schema, node, operands, attributes, scope)
                 return
             except DeclinedError as error:
                 declined = error
@@ -173,7 +175,8 @@ class Translator:
         count = iter(range(10**9))
         call.folds, call.graph, call.identify = True, scratch, lambda _: f"known_{next(count)}"
         call.operands = [
-            None if operand is None else Operand(operand.name, array=operand.array) for operand in call.operands
+            None if operand is None else Operand(operand.name, array=operand.array, narrow=operand.narrow)
+            for operand in call.operands
         ]
         results = _listed(translation(call))
         needed = sum(math.prod(node.shape) * node.dtype.itemsize for _, node in scratch.node_items())
@@ -339,7 +342,26 @@ def _type_of(operand: Operand) -> onnx.TypeProto:
     if spec is None:
         return onnx.TypeProto()
     sizes = [size if isinstance(size, int) else None for size in spec.shape]
-    return onnx.helper.make_tensor_type_proto(TYPES[np.dtype(spec.dtype).name], sizes)
+    return onnx.helper.make_tensor_type_proto(operand.narrow or TYPES[np.dtype(spec.dtype).name], sizes)
+
+
+def _keep_narrow(
+    schema: Any, node: onnx.NodeProto, operands: list[Operand | None], attributes: dict[str, Any], scope: Scope
+) -> None:
+    """Note which outputs have a narrow type in ONNX: one that an attribute names, or that of an input with which they
+    share theirs. What no attribute names is that of a constant."""
+    told = next((attributes[name] for name in ("to", "dtype", "output_dtype") if attributes.get(name)), 0)
+    stored = next((entry.t.data_type for entry in node.attribute if entry.name == "value"), 0)
+    by_type = {}
+    for i, operand in enumerate(operands):
+        if operand is not None and operand.narrow:
+            by_type[schema.inputs[min(i, len(schema.inputs) - 1)].type_str] = operand.narrow
+    for i, name in enumerate(node.output):
+        operand = scope[name] if name else None
+        if operand is not None:
+            type_ = schema.outputs[min(i, len(schema.outputs) - 1)].type_str
+            number = told or stored or by_type.get(type_, 0)
+            operand.narrow = number if number in NARROW else 0
 
 
 def _check_signature(schema: Any, node: onnx.NodeProto) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from dataflow import ops
 from dataflow.errors import FileFormatError
 from dataflow_onnx.call import Call, DeclinedError, as_like, translates
+from dataflow_onnx.narrow import NARROW, narrowed
 from dataflow_onnx.tensors import dtype_of
 
 
@@ -107,7 +108,15 @@ def _where(call: Call) -> Any:
 
 @translates("Cast", since=6, until=28)
 def _cast(call: Call) -> Any:
-    return ops.cast(call.value(0), dtype=dtype_of(call.attribute("to")).name)
+    return _converted(call, call.value(0), call.attribute("to"))
+
+
+def _converted(call: Call, x: Any, number: int) -> Any:
+    """The first input, x, in another type of ONNX; what is of that type already stays as it is."""
+    if number not in NARROW or number == call.narrow(0):
+        return ops.cast(x, dtype=dtype_of(number).name)
+    saturate, mode = bool(call.attribute("saturate", 1)), call.attribute("round_mode", "up")
+    return narrowed(x, number, saturate=saturate, mode=mode)
 
 
 @translates("CastLike", until=25)
@@ -116,7 +125,10 @@ def _cast_like(call: Call) -> Any:
     dtype = call.value(1).dtype if like is None or like.array is None else like.array.dtype
     source = call.operands[0]
     known = None if source is None or source.has_sizes else source.array
-    if known is not None and (source.folds or known.size == 1):  # though the numbers of the other input are not
+    is_known = known is not None and (source.folds or known.size == 1)  # though the numbers of the other input are not
+    if call.narrow(1):
+        return _converted(call, known if is_known else call.value(0), call.narrow(1))
+    if is_known:
         return known.astype(dtype)
     return ops.cast(call.value(0), dtype=dtype.name)
 

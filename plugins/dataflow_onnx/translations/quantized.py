@@ -9,6 +9,7 @@ import numpy as np
 from dataflow import ops
 from dataflow.errors import FileFormatError
 from dataflow_onnx.call import Call, DeclinedError, translates
+from dataflow_onnx.narrow import NARROW, NarrowFloat, narrowed
 from dataflow_onnx.tensors import dtype_of
 
 
@@ -32,13 +33,17 @@ def _size(x: Any, axis: int) -> int:
     return int(x.shape[axis])
 
 
-def _rounded(x: Any, zero: Any, dtype: np.dtype[Any]) -> Any:
-    """Numbers as whole ones: rounded, moved to the zero point, and kept within what the dtype holds."""
+def _rounded(x: Any, zero: Any, dtype: np.dtype[Any], narrow: int = 0) -> Any:
+    """Numbers as whole ones: rounded, moved to the zero point, and kept within what the dtype holds, or a type that is
+    narrower. Floats of 8 or 4 bits are floats."""
+    kind = NARROW.get(narrow)
+    if isinstance(kind, NarrowFloat):
+        return narrowed(x if zero is None else x + zero, narrow)
     if dtype.kind not in "iu":
         raise DeclinedError(f"quantizing to {dtype} is not supported")
-    limits = np.iinfo(dtype)
+    low, high = (int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)) if kind is None else kind.limits
     moved = ops.round(x) if zero is None else ops.round(x) + ops.cast(zero, dtype=x.dtype.name)
-    return ops.cast(ops.clip(moved, int(limits.min), int(limits.max)), dtype=dtype.name)
+    return ops.cast(ops.clip(moved, low, high), dtype=dtype.name)
 
 
 @translates("QuantizeLinear", until=28)
@@ -48,7 +53,7 @@ def _quantize(call: Call) -> Any:
     dtype = zero.dtype if zero is not None else dtype_of(named) if named else np.dtype("uint8")
     exact = "float64" if x.dtype == np.float64 else "float32"
     quotient = ops.cast(x, dtype=exact) / ops.cast(_spread(call, scale, x), dtype=exact)
-    return _rounded(quotient, None if zero is None else _spread(call, zero, x), dtype)
+    return _rounded(quotient, None if zero is None else _spread(call, zero, x), dtype, call.narrow(2) or named)
 
 
 @translates("DequantizeLinear", until=28)
@@ -57,7 +62,10 @@ def _dequantize(call: Call) -> Any:
     named = call.attribute("output_dtype", 0)
     dtype = dtype_of(named) if named else scale.dtype
     exact = "float32" if dtype == np.float16 else dtype.name
-    whole = _less(x, None if zero is None else _spread(call, zero, x))
+    if call.narrow(0) and x.dtype.kind == "f":
+        whole = x if zero is None else x - _spread(call, zero, x)
+    else:
+        whole = _less(x, None if zero is None else _spread(call, zero, x))
     return ops.cast(ops.cast(whole, dtype=exact) * ops.cast(_spread(call, scale, x), dtype=exact), dtype=dtype.name)
 
 

@@ -6,7 +6,7 @@ pytest.importorskip("onnx")
 
 import make_onnx_cases as suite
 
-AT_LEAST = 1604
+AT_LEAST = 1831
 """How many of the cases of onnx 1.23 pass; the others are refused."""
 MODULES = (
     *("add", "argmax", "batch_normalization", "bitcast", "cast", "clip", "concat", "constantofshape", "conv"),
