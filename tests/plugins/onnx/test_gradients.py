@@ -36,7 +36,8 @@ def compared(case):
         [name for name in names if graph.node_of(name).dtype.kind == "f"]
         for names in (graph.names("input"), dict.fromkeys(twin.outputs))
     )
-    if not wrt or not outputs:
+    rounds = any(node.op == "bitcast" for _, node in graph.node_items())
+    if not wrt or not outputs or rounds:  # to few bits, with the derivative of the number itself: differences see steps
         return [OTHER]
     known, sizes = twin.feed(data)
     order = graph.schedule(outputs)
@@ -107,7 +108,7 @@ def test_gradients_of_a_random_half_of_the_cases_are_those_of_finite_differences
         found = [
             outcome
             for i in chosen
-            if not {node.domain for node in cases[i].model.graph.node} - {"", "ai.onnx"}
+            if not {node.domain for node in cases[i].model.graph.node} - {"", "ai.onnx", "ai.onnx.preview"}
             for outcome in compared(cases[i])
         ]
     counts = {outcome: found.count(outcome) for outcome in (AGREED, KINK, UNDECIDED, NONE, OTHER)}
