@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dataflow.backends.cluster import Workers, open_workers
+from dataflow.backends.cluster import open_workers
 from dataflow.errors import TrainingError
 from dataflow.model.model import Model
 from dataflow.model.train_settings import options_of
@@ -73,64 +73,49 @@ def train(
     ``model.parameters`` are those from before the minibatch at fault; if only the loss of the whole data is not finite
     after an epoch, those from the start of that epoch.
     """
-    if cluster is not None and not isinstance(cluster, Workers):
-        with open_workers(cluster) as workers:
-            return train(
-                model,
-                data,
-                weights=weights,
-                checkpoint=checkpoint,
-                checkpoint_every=checkpoint_every,
-                keep=keep,
-                resume=resume,
-                cluster=workers,
-                on_epoch=on_epoch,
-                on_batch=on_batch,
-                on_progress=on_progress,
-                **options,
-            )
-    known = options_of()
-    per_epoch = {name: options.pop(name) for name in [*options] if known[name].per_epoch}
-    trainer = Trainer(model, data, weights=weights, cluster=cluster, **options)
-    trainer.settings = settings = replace(trainer.settings, **chosen_options(model.train_settings, per_epoch))
-    total = whole("epochs", settings.epochs, 0)
-    stopping = None if settings.early_stopping is None else EarlyStopping(settings.early_stopping, trainer)
-    trainer.lay_out(total)
-    if resume and checkpoint is None:
-        raise TrainingError('resume needs the folder of the checkpoints: checkpoint="DIR"')
-    history = History()
-    try:
-        with ExitStack() as stack:
-            checkpoints = None
-            if checkpoint is not None:
-                checkpoints = stack.enter_context(Checkpoints(Path(checkpoint), trainer, checkpoint_every, keep))
-                history = checkpoints.begin(resume)
-                if stopping is not None:
-                    stopping.follow(history)
-            history.optimizer_start = str(trainer.optimizer_start)
-            ending = _Ending(stack.enter_context(deferred(terminate=checkpoint is not None)))
-            try:
-                while not (finished := _is_finished(trainer, total, stopping)) and not ending.requested:
-                    if _epoch(trainer, total, (on_batch, on_progress), ending, checkpoints, history):
-                        _measure(trainer, history)
-                        if stopping is not None:
-                            stopping.after_epoch(history)
-                        if checkpoints is not None:
-                            checkpoints.after_epoch(history, last=_is_finished(trainer, total, stopping))
-                        ending.call(on_epoch, history)
-                # Asked to end when there was nothing left to do, the run is simply finished.
-                history.interrupted = not finished
-                if checkpoints is not None:
-                    checkpoints.finish(history)
-                trainer.back_to_best()
-                if ending.error is not None:
-                    raise ending.error
-            finally:
-                model.training = trainer.record(history)
-                trainer.vectors.give_up()
-    except KeyboardInterrupt as error:
-        _told(error, history)
-        raise
+    with open_workers(cluster) as workers:
+        known = options_of()
+        per_epoch = {name: options.pop(name) for name in [*options] if known[name].per_epoch}
+        trainer = Trainer(model, data, weights=weights, cluster=workers, **options)
+        trainer.settings = settings = replace(trainer.settings, **chosen_options(model.train_settings, per_epoch))
+        total = whole("epochs", settings.epochs, 0)
+        stopping = None if settings.early_stopping is None else EarlyStopping(settings.early_stopping, trainer)
+        trainer.lay_out(total)
+        if resume and checkpoint is None:
+            raise TrainingError('resume needs the folder of the checkpoints: checkpoint="DIR"')
+        history = History()
+        try:
+            with ExitStack() as stack:
+                checkpoints = None
+                if checkpoint is not None:
+                    checkpoints = stack.enter_context(Checkpoints(Path(checkpoint), trainer, checkpoint_every, keep))
+                    history = checkpoints.begin(resume)
+                    if stopping is not None:
+                        stopping.follow(history)
+                history.optimizer_start = str(trainer.optimizer_start)
+                ending = _Ending(stack.enter_context(deferred(terminate=checkpoint is not None)))
+                try:
+                    while not (finished := _is_finished(trainer, total, stopping)) and not ending.requested:
+                        if _epoch(trainer, total, (on_batch, on_progress), ending, checkpoints, history):
+                            _measure(trainer, history)
+                            if stopping is not None:
+                                stopping.after_epoch(history)
+                            if checkpoints is not None:
+                                checkpoints.after_epoch(history, last=_is_finished(trainer, total, stopping))
+                            ending.call(on_epoch, history)
+                    # Asked to end when there was nothing left to do, the run is simply finished.
+                    history.interrupted = not finished
+                    if checkpoints is not None:
+                        checkpoints.finish(history)
+                    trainer.back_to_best()
+                    if ending.error is not None:
+                        raise ending.error
+                finally:
+                    model.training = trainer.record(history)
+                    trainer.vectors.give_up()
+        except KeyboardInterrupt as error:
+            _told(error, history)
+            raise
     return history
 
 

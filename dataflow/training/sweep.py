@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dataflow.backends.cluster import Workers, open_workers
+from dataflow.backends.cluster import open_workers
 from dataflow.data.source import DataSource
 from dataflow.data.streams.shards import digest_of_files, files_of
 from dataflow.errors import DataError, TrainingError
@@ -121,16 +121,6 @@ def sweep(
     ``KeyboardInterrupt`` is raised again. ``on_change`` is called when a run begins, when it ends, and in between about
     ten times a second.
     """
-    if cluster is not None and not isinstance(cluster, Workers):
-        with open_workers(cluster) as workers:
-            more: dict[str, Any] = {
-                "jobs": jobs,
-                "checkpoint": checkpoint,
-                "checkpoint_every": checkpoint_every,
-                "keep": keep,
-            }
-            more |= {"resume": resume, "on_change": on_change, **options}
-            return sweep(model, data, over=over, weights=weights, cluster=workers, **more)
     jobs, keep = whole("jobs", jobs, 1), whole("keep", keep, 1)
     if resume and checkpoint is None:
         raise TrainingError('resume needs the folder of the sweep: checkpoint="DIR"')
@@ -144,6 +134,7 @@ def sweep(
         what = f"op '{given.own_ops[0]}' is registered by no plugin, so that no file can hold the model"
         raise TrainingError(f"{what}: register it, or use jobs=1 without a cluster or a checkpoint folder")
     with ExitStack() as stack:
+        workers = stack.enter_context(open_workers(cluster))
         once = stack.enter_context(tempfile.TemporaryDirectory(prefix="dataflow-sweep-"))
         given = replace(given, data=repeatable(given.data, Path(once)))
         folder = stack.enter_context(opened(checkpoint, resume, given.description))
@@ -164,11 +155,11 @@ def sweep(
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=SCRATCH, dir=folder)))
         interrupt = stack.enter_context(deferred(terminate=checkpoint is not None))
         report = _Report(result, on_change)
-        if cluster is not None and tasks:
+        if workers is not None and tasks:
             inputs, ops = packed_inputs(model, given.data, weights)
             used = [one.settings for one in combinations]
             needs = needs_of(ops, {one.backend for one in used}, {one.rule.name for one in used})
-            do_on_workers(tasks, cluster, inputs, needs, interrupt, report.started, report.progressed, report.ended)
+            do_on_workers(tasks, workers, inputs, needs, interrupt, report.started, report.progressed, report.ended)
         elif jobs == 1 or len(tasks) < 2:
             _do_here(tasks, given, interrupt, report)
         else:

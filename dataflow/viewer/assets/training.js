@@ -28,8 +28,13 @@ function showTraining() {
 
 let drawCharts = () => {};
 
+// a colour of the theme, as a chart draws with it
 function ink(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const sample = byId("theme").appendChild(document.createElement("i"));
+  sample.style.color = `var(${name})`;
+  const color = getComputedStyle(sample).color;
+  sample.remove();
+  return color;
 }
 
 function axis(label) {
