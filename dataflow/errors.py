@@ -60,7 +60,8 @@ class DataflowError(Exception):
         if self.column is not None and self.file is None and self.line is None:
             place = f"column {self.column}"
         node = f"node '{self.node}': " if self.node is not None and f"'{self.node}'" not in self.message else ""
-        return f"{place}: {node}{self.message}" if place else f"{node}{self.message}"
+        message = _LONG_NAME.sub(lambda name: cut(name[0], 100, end=30), node + self.message)
+        return f"{place}: {message}" if place else message
 
 
 class FileFormatError(DataflowError):
@@ -137,6 +138,8 @@ class DataflowWarning(UserWarning):
     path."""
 
 
+_LONG_NAME = re.compile(r"[\w.]{101,}")
+"""What a message shows the beginning and the end of."""
 LONGEST = 2000
 """So many characters of a message are shown: it may quote a file, and what is quoted may be long."""
 

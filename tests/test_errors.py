@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dataflow.errors import counted
+from dataflow.errors import DataflowError, counted
+from dataflow.files.toml.read import loads_toml
+from dataflow.support.texts import quoted
 
 SOURCES = [*Path("dataflow").rglob("*.py"), *Path("plugins").rglob("*.py")]
 
@@ -26,6 +28,35 @@ SOURCES = [*Path("dataflow").rglob("*.py"), *Path("plugins").rglob("*.py")]
 )
 def test_a_count_has_its_noun_in_the_right_number(noun: str, texts: list[str]) -> None:
     assert [counted(count, noun) for count in (0, 1, 1000)] == texts
+
+
+def test_what_is_quoted_is_one_short_line() -> None:
+    assert quoted("W1") == "'W1'"
+    assert quoted("a\nb") == "'a\\nb'"
+    assert quoted("x" * 1000) == f"'{'x' * 55}...'"
+
+
+LONG = "start_" + "x" * 900 + "_end"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'y = "sum(x, {LONG}=1)"',
+        f'{LONG} = "x + [1, 2]"',
+        f'{LONG} = "relu({LONG})"',
+        f'y = "relu(1)"\n[model]\noutputs = ["{LONG}"]',
+        f'y = "relu(1)"\n[parameters]\nW = {{ shape = [2], init = "{LONG}" }}',
+        f'y = "relu(1)"\n[train]\noptimizer = "{LONG}"',
+    ],
+)
+def test_of_a_long_name_a_message_shows_both_ends(text: str) -> None:
+    with pytest.raises(DataflowError) as caught:
+        loads_toml(f"dataflow = 1\n[inputs]\nx = {{ shape = [3] }}\n[nodes]\n{text}\n", "model.toml")
+    message = str(caught.value)
+    assert "start_" in message
+    assert "_end" in message
+    assert len(message) < 400
 
 
 def test_what_len_counts_in_an_error_is_not_given_a_noun_by_hand() -> None:

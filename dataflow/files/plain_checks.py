@@ -6,7 +6,7 @@ from collections.abc import Callable, Set
 from typing import Any, TypeVar
 
 from dataflow.errors import FileFormatError
-from dataflow.files.msgpack.scan import shown
+from dataflow.support.texts import quoted
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ def brief(value: Any) -> str:
     """What was found, as an error may print it."""
     if isinstance(value, dict | list):
         return f"{'a map' if isinstance(value, dict) else 'an array'} of {len(value)}"
-    return shown(value)
+    return quoted(value)
 
 
 def check_keys(value: Any, keys: set[str], what: str, optional: Set[str] = frozenset()) -> None:

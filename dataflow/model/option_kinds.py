@@ -13,7 +13,7 @@ import numpy as np
 from dataflow.errors import TrainingError
 from dataflow.support.byte_sizes import parse_bytes
 from dataflow.support.conversion import flag, share, whole
-from dataflow.support.texts import shorten
+from dataflow.support.texts import quoted
 
 
 class OptionKind(ABC):
@@ -89,7 +89,7 @@ class Number(OptionKind):
 
     def check(self, name: str, value: Any) -> float:
         if not isinstance(value, int | float | np.integer | np.floating) or isinstance(value, bool):
-            raise TrainingError(f"{name} is {self.expected}, not {shorten(repr(value), 60)}")
+            raise TrainingError(f"{name} is {self.expected}, not {quoted(value)}")
         if not self._lies_within(value):
             raise TrainingError(f"{name} is {self.expected}, not {value}")
         return float(value)
@@ -170,7 +170,7 @@ class Text(OptionKind):
 
     def check(self, name: str, value: Any) -> str:
         if not isinstance(value, str):
-            raise TrainingError(f"{name} is text, not {shorten(repr(value), 60)}")
+            raise TrainingError(f"{name} is text, not {quoted(value)}")
         return value
 
     def accepts(self, value: Any) -> bool:
@@ -193,7 +193,7 @@ class OneOf(Text):
 
     def check(self, name: str, value: Any) -> str:
         if not self.accepts(value):
-            raise TrainingError(f"{name} is {self.expected}, not {shorten(repr(value), 60)}")
+            raise TrainingError(f"{name} is {self.expected}, not {quoted(value)}")
         return str(value)
 
     def accepts(self, value: Any) -> bool:
@@ -229,10 +229,10 @@ class Names(OptionKind):
 
     def check(self, name: str, value: Any) -> list[str]:
         if isinstance(value, str) or not isinstance(value, Sequence) or not all(isinstance(one, str) for one in value):
-            raise TrainingError(f"{name} is a list of names, not {shorten(repr(value), 60)}")
+            raise TrainingError(f"{name} is a list of names, not {quoted(value)}")
         for i, one in enumerate(value):
             if one in value[:i]:
-                raise TrainingError(f"{name} lists {shorten(repr(one), 60)} twice; leave one out")
+                raise TrainingError(f"{name} lists {quoted(one)} twice; leave one out")
             if self.find is not None:
                 self.find(one)
         return list(value)

@@ -9,7 +9,7 @@ from typing import Any
 from dataflow.errors import TrainingError, nearest
 from dataflow.model.option_kinds import OptionKind
 from dataflow.operations.attributes import plain
-from dataflow.support.texts import shorten
+from dataflow.support.texts import quoted
 
 
 class Changes(dict[str, Any]):
@@ -53,7 +53,7 @@ class Table(TableKind):
 
     def check(self, name: str, value: Any) -> dict[str, Any]:
         if not isinstance(value, Mapping):
-            raise TrainingError(f"{name} is {self.expected}, not {shorten(repr(value), 60)}")
+            raise TrainingError(f"{name} is {self.expected}, not {quoted(value)}")
         self.check_keys(name, value)
         checked = {}
         for key, declared in self.keys.items():
@@ -83,7 +83,7 @@ class Table(TableKind):
 
     def key_kind(self, name: str, key: str) -> OptionKind:
         if key not in self.keys:
-            raise TrainingError(f"unknown key {shorten(repr(key), 60)} in {name}{nearest(str(key), self.keys)}")
+            raise TrainingError(f"unknown key {quoted(key)} in {name}{nearest(str(key), self.keys)}")
         return self.keys[key].kind
 
     def accepts(self, value: Any) -> bool:

@@ -20,7 +20,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from dataflow.errors import ArgumentError
-from dataflow.support.texts import shorten
+from dataflow.support.texts import quoted
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -75,7 +75,7 @@ def checked(function: F) -> F:
 def describe(value: Any) -> str:
     """A value as an error names it, on one line."""
     if value is None or isinstance(value, bool | int | float | complex | str | bytes | np.generic):
-        return shorten(repr(value), 60)
+        return quoted(value)
     if isinstance(value, type):
         return f"the class {value.__name__}"
     if isinstance(value, np.ndarray):

@@ -17,7 +17,7 @@ import numpy as np
 
 from dataflow.errors import DataError, DataflowError, TrainingError
 from dataflow.support.arrays import masked_types
-from dataflow.support.texts import shorten
+from dataflow.support.texts import quoted, shorten
 
 LARGE_NUMBER = re.compile(r"[eE]\+?[0-9_]{3}|[0-9]{300}")
 """Found in every text that writes a number too large for float64, and in few others."""
@@ -172,17 +172,17 @@ def whole(name: str, value: Any, least: int, most: float = math.inf) -> int:
     try:
         number = operator.index(value)
     except TypeError:
-        raise TrainingError(f"{name} is a whole number, not {shorten(repr(value), 60)}") from None
+        raise TrainingError(f"{name} is a whole number, not {quoted(value)}") from None
     if not least <= number <= most or isinstance(value, bool):
         bounds = f"{least} or more" if most == math.inf else f"from {least} to {most}"
-        raise TrainingError(f"{name} is a whole number, {bounds}, not {shorten(repr(value), 60)}")
+        raise TrainingError(f"{name} is a whole number, {bounds}, not {quoted(value)}")
     return number
 
 
 def flag(name: str, value: Any) -> bool:
     """``value`` as a bool. No other value counts as one: the text "false" would be true."""
     if not isinstance(value, bool | np.bool_):
-        raise TrainingError(f"{name} is True or False, not {shorten(repr(value), 60)}")
+        raise TrainingError(f"{name} is True or False, not {quoted(value)}")
     return bool(value)
 
 
@@ -190,7 +190,7 @@ def share(name: str, value: Any) -> float:
     """``value`` as a float from 0 up to, not including, 1."""
     number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
     if not number or not 0 <= value < 1:
-        raise TrainingError(f"{name} is a share from 0 up to, not including, 1; it is {shorten(repr(value), 60)}")
+        raise TrainingError(f"{name} is a share from 0 up to, not including, 1; it is {quoted(value)}")
     return float(value)
 
 

@@ -42,6 +42,11 @@ def matches(pattern: str, text: str) -> bool:
     return True
 
 
-def shorten(text: str, limit: int = 40) -> str:
-    """``text`` on one line, at most ``limit`` characters of it, for a message."""
-    return "".join(character if character.isprintable() else "?" for character in cut(text, limit))
+def shorten(text: str, limit: int = 40, *, end: int = 0) -> str:
+    """``text`` on one line, at most ``limit`` characters of it, the last ``end`` among them, for a message."""
+    return "".join(character if character.isprintable() else "?" for character in cut(text, limit, end=end))
+
+
+def quoted(value: object) -> str:
+    """A value as Python writes it, as a message quotes it: on one line, not too long."""
+    return shorten(repr(value), 60, end=1)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dataflow.errors import DataError, nearest
-from dataflow.support.texts import shorten
+from dataflow.support.texts import quoted, shorten
 
 CLASSES_LIMIT = 2**20
 """The most classes of a one-hot input, and categories of a column."""
@@ -124,7 +124,7 @@ def read_names(value: Any, *keys: str) -> tuple[str, ...]:
     seen: set[str] = set()
     for i, name in enumerate(value):
         if not isinstance(name, str):
-            raise RuleError(f"a name is a text, not {shorten(repr(name), 60)}", *keys, i)
+            raise RuleError(f"a name is a text, not {quoted(name)}", *keys, i)
         if name in seen:
             raise RuleError(f"the name '{shorten(name, 60)}' is listed twice", *keys, i)
         seen.add(name)
@@ -150,4 +150,4 @@ def _check_keys(given: Mapping[Any, Any], known: Sequence[str], needed: str) -> 
 
 def _check_choice(key: str, value: Any, known: Sequence[str]) -> None:
     if not isinstance(value, str) or value not in known:
-        raise RuleError(f"{key} is {' or '.join(known)}, not {shorten(repr(value), 60)}", key)
+        raise RuleError(f"{key} is {' or '.join(known)}, not {quoted(value)}", key)

@@ -75,7 +75,6 @@ def load_msgpack(path: str | Path, mmap: bool | Literal["auto"] = "auto") -> Mod
         model.parameters.guard = container.check_unchanged
         return model
     except DataflowError as error:
-        error.message = shorten(error.message, 1000)
         raise error.at(file=path) from None
 
 

@@ -71,11 +71,10 @@ from dataflow.files.msgpack.envelope import (
     parse_prefix,
     wrong,
 )
-from dataflow.files.msgpack.scan import shown
 from dataflow.limits import current
 from dataflow.support.arrays import fixed
 from dataflow.support.atomic import replace_file
-from dataflow.support.texts import no_such_file
+from dataflow.support.texts import no_such_file, quoted
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Path = str | os.PathLike[str]
@@ -186,7 +185,7 @@ def _storable(name: str, array: Array) -> Array:
     dtype = array.dtype.newbyteorder("<")
     if dtype.str not in DTYPES:
         known = ", ".join(dtype.name for dtype in DTYPES.values())
-        raise FileFormatError(f"expected tensor {shown(name)} to be {known}, found {array.dtype}; convert it")
+        raise FileFormatError(f"expected tensor {quoted(name)} to be {known}, found {array.dtype}; convert it")
     array = np.asarray(array, dtype=dtype, order="C")
     return np.asarray(array.view(np.uint8) != 0) if dtype == np.bool_ else array
 

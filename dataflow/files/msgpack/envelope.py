@@ -18,8 +18,9 @@ import numpy as np
 
 from dataflow import shapes
 from dataflow.errors import FileFormatError
-from dataflow.files.msgpack.scan import decode, scan, shown
+from dataflow.files.msgpack.scan import decode, scan
 from dataflow.limits import advice, most_decoded
+from dataflow.support.texts import quoted
 
 VERSION = 2
 """The newest version that is read."""
@@ -159,8 +160,8 @@ def parse_header(prefix: bytes, data: bytes, size: int, limit: int) -> Head:
 def wrong(name: str, expected: str, found: object) -> FileFormatError:
     """The error for a tensor."""
     short = found is None or isinstance(found, int | float | str) or (isinstance(found, list) and len(found) <= _AXES)
-    what = shown(found) if short else f"a {type(found).__name__} of other content"
-    return FileFormatError(f"tensor {shown(name)}: expected {expected}, found {what}; {DAMAGED}")
+    what = quoted(found) if short else f"a {type(found).__name__} of other content"
+    return FileFormatError(f"tensor {quoted(name)}: expected {expected}, found {what}; {DAMAGED}")
 
 
 def cut_off(expected: int, found: int) -> FileFormatError:

@@ -14,9 +14,10 @@ from typing import Any, cast
 
 import msgpack
 
-from dataflow.errors import FileFormatError, cut
+from dataflow.errors import FileFormatError
 from dataflow.limits import advice, current
 from dataflow.support.gc_pause import collector_paused
+from dataflow.support.texts import quoted
 
 NESTING = 64
 """How deep maps and arrays may be nested, the outermost counted."""
@@ -132,18 +133,13 @@ def scan(data: bytes, *, memory: int) -> None:
         raise FileFormatError(f"expected the header to end at {_place(position)}, found {end - position} bytes more")
 
 
-def shown(text: object) -> str:
-    """A name from a file as an error may print it: quoted, on one line, at most 60 characters."""
-    return cut(repr(text), 60, end=1)
-
-
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = {sys.intern(key): value for key, value in pairs}
     if len(result) != len(pairs):
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise FileFormatError(f"expected every key of a map once, found {shown(key)} twice; remove one")
+                raise FileFormatError(f"expected every key of a map once, found {quoted(key)} twice; remove one")
             seen.add(key)
     return result
 

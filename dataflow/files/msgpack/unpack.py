@@ -15,7 +15,6 @@ from dataflow.data.preparation.learned import Preparation
 from dataflow.data.preparation.rules import RuleError
 from dataflow.data.source import DataSource
 from dataflow.errors import DataflowError, FileFormatError
-from dataflow.files.msgpack.scan import shown
 from dataflow.files.msgpack.unpack_graph import unpack_graph
 from dataflow.files.plain_checks import (
     MAX_NAME,
@@ -38,6 +37,7 @@ from dataflow.model.table_kinds import Choice
 from dataflow.model.train_settings import FILE_OPTIONS, TrainOption, TrainSettings
 from dataflow.operations import attributes
 from dataflow.operations.op import Op
+from dataflow.support.texts import quoted
 
 _KEYS = {
     *("name", "dtype", "doc", "outputs", "loss", "specs", "applications", "nodes", "blocks", "calls"),
@@ -73,7 +73,7 @@ def unpack_model(
             model.parameters.adopt(name, tensors[f"parameters/{name}"])
     model.training = _unpack_training(header["training"], header["parts"], unused)
     for name in unused:
-        raise FileFormatError(f"tensor {shown(name)} belongs to nothing that the header names")
+        raise FileFormatError(f"tensor {quoted(name)} belongs to nothing that the header names")
     return model
 
 

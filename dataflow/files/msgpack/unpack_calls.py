@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from dataflow.errors import DataflowError, GraphError, OpError, counted, nearest
-from dataflow.files.msgpack.scan import shown
 from dataflow.files.plain_checks import brief, check_keys, name_of, row_of, sequence, typed
 from dataflow.files.toml.blocks import Blocks
 from dataflow.files.toml.document import Document
@@ -14,6 +13,7 @@ from dataflow.files.toml.known_keys import VERSION, Fields
 from dataflow.files.toml.read_block import attribute_of
 from dataflow.graph.graph import Graph
 from dataflow.graph.node_names import check_name
+from dataflow.support.texts import quoted
 
 
 def unpack_blocks(header: Mapping[str, Any], graph: Graph) -> dict[str, Any]:
@@ -47,9 +47,9 @@ def check_calls(graph: Graph, blocks: Mapping[str, Any], calls: Mapping[str, dic
     for path, call in calls.items():
         block, share = call["block"], call["share"]
         if not isinstance(block, str) or block not in blocks:
-            raise GraphError(f"call '{path}': there is no block {shown(block)}")
+            raise GraphError(f"call '{path}': there is no block {quoted(block)}")
         if share is not None and (not isinstance(share, str) or share not in calls):
-            raise GraphError(f"call '{path}' shares the parameters of {shown(share)}, which is no call")
+            raise GraphError(f"call '{path}' shares the parameters of {quoted(share)}, which is no call")
         if share is not None and calls[share]["share"] is not None:
             raise GraphError(f"call '{path}' shares the parameters of '{share}', which has none of its own")
         if share is not None and calls[share]["block"] != block:
@@ -69,7 +69,7 @@ def _check_attributes(path: str, given: Any, block: Mapping[str, Any]) -> None:
     known = block.get("attributes", {})
     for name, value in typed(given, dict, f"attributes of call '{path}'").items():
         if name not in known:
-            raise OpError(f"call '{path}': its block has no attribute {shown(name)}{nearest(str(name), known)}")
+            raise OpError(f"call '{path}': its block has no attribute {quoted(name)}{nearest(str(name), known)}")
         try:
             attribute_of(name, known[name]).check(value)
         except OpError as error:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from dataflow.errors import DataflowError, FileFormatError, GraphError, OpError, ShapeError
-from dataflow.files.msgpack.scan import shown
 from dataflow.files.msgpack.unpack_calls import check_calls, unpack_blocks, unpack_calls
 from dataflow.files.msgpack.unpack_subgraph import SubgraphReader
 from dataflow.files.plain_checks import (
@@ -33,6 +32,7 @@ from dataflow.limits import advice, current
 from dataflow.operations.op import Op
 from dataflow.registry import registry
 from dataflow.shapes import TRAINED, Size, TensorSpec, made_names, parse_dtype, parse_shape, renamed
+from dataflow.support.texts import quoted
 from dataflow.support.topological import topological_order
 
 
@@ -70,7 +70,7 @@ class _Nodes:
         """All nodes, added in an order in which each comes after its arguments, then put in the file's order."""
         name = typed(self.header["name"], str, "name")
         if len(name) > MAX_TITLE or not name.isprintable():
-            raise FileFormatError(f"name is text on one line, of at most {MAX_TITLE} characters, not {shown(name)}")
+            raise FileFormatError(f"name is text on one line, of at most {MAX_TITLE} characters, not {quoted(name)}")
         graph = Graph(name, parse_dtype(typed(self.header["dtype"], str, "dtype")))
         for i, row in enumerate(self.rows):
             self.names.append(_checked_name(row, i))
@@ -97,7 +97,7 @@ class _Nodes:
     def application(self, row: Any, i: int) -> tuple[Op, dict[str, Any]]:
         name, given = row_of(row, 2, f"application {i}")
         if not isinstance(name, str) or not name.replace(":", "_", 1).isidentifier() or len(name) > MAX_NAME:
-            raise FileFormatError(f"application {i}: {shown(name)} is not the name of an op")
+            raise FileFormatError(f"application {i}: {quoted(name)} is not the name of an op")
         if not isinstance(given, dict) or not all(key.isidentifier() for key in given):
             raise FileFormatError(f"application {i}: the attributes of op '{name}' are a map from names to values")
         try:

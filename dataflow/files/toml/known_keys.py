@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NoReturn, TypeVar
 
-from dataflow.errors import DataflowError, FileFormatError, cut, nearest
+from dataflow.errors import DataflowError, FileFormatError, nearest
 from dataflow.files.toml.document import Document
 from dataflow.files.toml.places import Key
 from dataflow.files.versions import DATA_KEYS
 from dataflow.model.train_settings import FILE_OPTIONS
+from dataflow.support.texts import quoted
 
 VERSION = 2
 """The newest version of the format that is read."""
@@ -115,12 +116,11 @@ def check_version(fields: Fields) -> None:
         fields.fail_value(f"needs format {version}; this reads up to {VERSION}; upgrade dataflow", "dataflow")
 
 
-def shown(value: object, limit: int = 60) -> str:
+def shown(value: object) -> str:
     """A value as a message prints it: on one line, not too long; a table as one."""
     if isinstance(value, dict):
         return "a table"
-    text = {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
-    return cut(text, limit)
+    return str(value).lower() if isinstance(value, bool) else quoted(value)
 
 
 def _placed(document: Document, error: E, path: tuple[Key, ...], *, value: bool) -> E:

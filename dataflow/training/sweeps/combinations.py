@@ -17,7 +17,7 @@ from dataflow.errors import DataflowError, TrainingError, nearest
 from dataflow.model.table_kinds import Changes, Choice, TableKind
 from dataflow.model.train_settings import TrainOption, TrainSettings, options_of
 from dataflow.registry import registry
-from dataflow.support.texts import shorten
+from dataflow.support.texts import quoted
 from dataflow.training.settings import Settings, resolve
 
 MOST = 10_000
@@ -69,7 +69,7 @@ def check_values(key: str, values: Sequence[Any]) -> list[Any]:
     fit."""
     option, inner = _option_of(key)
     if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray) or len(values) == 0:
-        raise TrainingError(f"{key} is swept over a list of values, not {shorten(repr(values), 60)}")
+        raise TrainingError(f"{key} is swept over a list of values, not {quoted(values)}")
     checked = [value.item() if isinstance(value, np.generic) else value for value in values]
     if inner is None:
         unset = [value is None and option.optional for value in checked]
@@ -87,7 +87,7 @@ def _option_of(key: str) -> tuple[TrainOption, str | None]:
     known = options_of()
     name, dot, inner = key.partition(".")
     if name not in known or (dot and not (inner and isinstance(known[name].kind, TableKind))):
-        raise TrainingError(f"there is no option {shorten(repr(key), 60)} to sweep{nearest(name, known)}")
+        raise TrainingError(f"there is no option {quoted(key)} to sweep{nearest(name, known)}")
     return known[name], inner if dot else None
 
 

@@ -311,8 +311,7 @@ function drawField(chart, plane) {
 }
 
 function inkColor() {
-  const value = ink("--ink");
-  return [1, 3, 5].map((i) => parseInt(value.slice(i, i + 2), 16)).concat(255);
+  return [...ink("--ink").match(/\d+/g).slice(0, 3).map(Number), 255];
 }
 
 function nearest(values, side, x, y) {

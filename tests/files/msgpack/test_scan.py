@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataflow.errors import FileFormatError
-from dataflow.files.msgpack.scan import NESTING, decode, scan, shown
+from dataflow.files.msgpack.scan import NESTING, decode, scan
 
 PLENTY = 2**28
 
@@ -230,9 +230,3 @@ def test_two_megabytes_of_empty_containers(item):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 100_000
-
-
-def test_shown_is_one_short_line():
-    assert shown("W1") == "'W1'"
-    assert shown("a\nb") == "'a\\nb'"
-    assert len(shown("x" * 1000)) == 60
