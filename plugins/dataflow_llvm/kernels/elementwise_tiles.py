@@ -29,30 +29,33 @@ LOAD, STORE, OWN, PARTIAL, FIRST_FORMULA = range(5)
 MOVES = {"load": LOAD, "store": STORE, "own": OWN, "partial": PARTIAL}
 CODES = {name: code for code, name in enumerate(FORMULAS, FIRST_FORMULA)}
 """An operation's number: what moves entries, then the formulas in their order."""
-WORDS = 6
-"""Of 32 bits in an instruction: operation, result, three operands, and the number of a walk for ``load`` and
-``store``. ``own`` calls a function that was generated for the region: at the walk stand its address and the places that
+WORDS = 5
+"""Of 32 bits in an instruction: operation, result, two operands, and a third one or, of what moves entries, the number
+of a walk. ``own`` calls a function that was generated for the region: at the walk stand its address and the places that
 it reads or writes. ``partial`` adds up a tile; at the walk stands where the first tile's sum goes.
 
-An operand is twice its place, in units of 64 bytes, and 1 more for an array of the arena, whose tile it is then; what
-is no array is a register, whose place is in the scratch memory.
+An operand is twice its place, in units, and 1 more for an array of the arena, whose tile it is then; what is no array
+is a register, whose place is in the scratch memory.
 """
-UNIT = 64
+UNIT, SHORT = 64, 16
+"""The bytes of a unit; in a short region, which is a single vector of so many bytes, 16."""
 OWN_ARGUMENTS = [POINTER, POINTER, POINTER, I64, I64]
 """Of a region's own function: its places, the arena at the tile, the scratch memory, bytes before the tile, and of the
 tile."""
 
 
-def write_region(module: ir.Module, dtype: str, machine: Machine) -> None:
-    """``region_T`` (instructions, how many, walks, arena, scratch, bases, start, stop, tile)."""
+def write_region(module: ir.Module, dtype: str, machine: Machine, short: bool) -> None:
+    """``region_T`` (instructions, how many, walks, arena, scratch, bases, start, stop, tile), or ``short_T``, whose tile
+    is one vector."""
     arguments = [POINTER, I64, POINTER, POINTER, POINTER, POINTER, I64, I64, I64]
-    builder, parameters = begin(module, f"region_{dtype}", VOID, arguments)
+    builder, parameters = begin(module, f"{'short' if short else 'region'}_{dtype}", VOID, arguments)
     instructions, how_many, walks, arena, scratch, bases, start, stop, tile = parameters
-    lanes = Lanes(builder, dtype, machine.vector_bytes // SIZES[dtype])
+    vector_bytes, unit = (SHORT, SHORT) if short else (machine.vector_bytes, UNIT)
+    lanes = Lanes(builder, dtype, vector_bytes // SIZES[dtype])
     with loop(builder, start, stop, tile) as at:
         count = minimum(builder, tile, builder.sub(stop, at))
         size = builder.mul(count, i64(SIZES[dtype]))
-        size = builder.and_(builder.add(size, i64(machine.vector_bytes - 1)), i64(-machine.vector_bytes))
+        size = builder.and_(builder.add(size, i64(vector_bytes - 1)), i64(-vector_bytes))
         begins = builder.mul(at, i64(SIZES[dtype]))
         array = element(builder, arena, begins, I8)
         with loop(builder, i64(0), how_many) as number:
@@ -62,8 +65,8 @@ def write_region(module: ir.Module, dtype: str, machine: Machine) -> None:
                 )
                 for i in range(WORDS)
             ]
-            places = [_place(builder, word, array, scratch) for word in words[1:5]]
-            walk = element(builder, walks, builder.zext(words[5], I64), I64)
+            places = [_place(builder, word, array, scratch, unit) for word in words[1:]]
+            walk = element(builder, walks, builder.zext(words[4], I64), I64)
             after = builder.append_basic_block("after")
             cases = {code: builder.append_basic_block(name) for name, code in CODES.items()}
             others = {code: builder.append_basic_block("other") for code in (LOAD, STORE, OWN, PARTIAL)}
@@ -88,14 +91,14 @@ def write_region(module: ir.Module, dtype: str, machine: Machine) -> None:
             builder.branch(after)
             for name, code in CODES.items():
                 builder.position_at_end(cases[code])
-                _write_formula(lanes, name, places, size)
+                _write_formula(lanes, name, places, i64(vector_bytes) if short else size)
                 builder.branch(after)
             builder.position_at_end(after)
     builder.ret_void()
 
 
-def _place(builder: ir.IRBuilder, word: Operand, array: Operand, scratch: Operand) -> Operand:
-    offset = builder.shl(builder.zext(builder.lshr(word, I32(1)), I64), i64(6))
+def _place(builder: ir.IRBuilder, word: Operand, array: Operand, scratch: Operand, unit: int) -> Operand:
+    offset = builder.mul(builder.zext(builder.lshr(word, I32(1)), I64), i64(unit))
     is_array = builder.trunc(word, ir.IntType(1))
     return element(builder, builder.select(is_array, array, scratch), offset, I8)
 

@@ -42,7 +42,7 @@ from dataflow_llvm.kernels.windows import ARGUMENTS as WINDOW_ARGUMENTS
 from dataflow_llvm.kernels.windows import KINDS, write_windows
 from dataflow_llvm.kernels.work_sharing import PERFORM, write_team
 
-REGION, SUM, MAX, COPY, ZERO, PRODUCT, DOTS, UPDATE, TOTAL, RANDOM, WINDOWS = range(11)
+REGION, SHORT_REGION, SUM, MAX, COPY, ZERO, PRODUCT, DOTS, UPDATE, TOTAL, RANDOM, WINDOWS = range(12)
 FIRST_OPERAND = 3
 KEPT_TOGETHER = 2048
 """Elements of a vector that are copied together before they are updated, where what was there before is kept."""
@@ -72,7 +72,8 @@ def write_interpreter(module: ir.Module, machine: Machine) -> None:
     for dtype in FLOATS:
         write_plus_zero(module, dtype, machine)
         write_register_moves(module, dtype, machine)
-        write_region(module, dtype, machine)
+        for short in (False, True):
+            write_region(module, dtype, machine, short)
         write_reductions(module, dtype, machine)
         write_turn(module, dtype, machine)
         write_product(module, dtype, machine)
@@ -102,7 +103,8 @@ class _Perform:
         self.scratch = element(builder, scratch, builder.mul(thread, step), I8)
         self.arena = load(builder, self.bases, 0, POINTER)
         cases = {
-            REGION: self._region,
+            REGION: lambda: self._region("region"),
+            SHORT_REGION: lambda: self._region("short"),
             SUM: lambda: self._reduction("sum"),
             MAX: lambda: self._reduction("max"),
             COPY: self._copy,
@@ -127,14 +129,14 @@ class _Perform:
 
     # -------------------------------------------------------------------------------------------- instructions
 
-    def _region(self) -> None:
+    def _region(self, name: str) -> None:
         """dtype, first instruction, how many, elements, tile."""
         dtype, first, how_many, elements, tile = self._operands(5)
         builder = self.builder
         instructions = element(builder, self.regions, builder.mul(first, i64(WORDS)), I32)
         start, stop = self._share(elements, tile)
         arguments = [instructions, how_many, self.walks, self.arena, self.scratch, self.bases, start, stop, tile]
-        self._by_dtype(dtype, "region", arguments)
+        self._by_dtype(dtype, name, arguments)
 
     def _reduction(self, name: str) -> None:
         """dtype, source, target, reduced, inner, stride outer, stride reduced, outer."""

@@ -10,7 +10,7 @@ import numpy as np
 from dataflow.operations.engine_ops import matmul, random_uniform
 from dataflow.plan import Instruction, Plan, Region
 from dataflow.plan.structure import contiguous
-from dataflow_llvm.kernels.interpreter import FLOAT_NAMES, RANDOM, REGION, TOTAL
+from dataflow_llvm.kernels.interpreter import FLOAT_NAMES, RANDOM, REGION, SHORT_REGION, TOTAL
 from dataflow_llvm.kernels.reductions import PIECE
 from dataflow_llvm.lowering import lower_moves
 from dataflow_llvm.lowering.added_products import added_products
@@ -101,7 +101,7 @@ class _Lowering(Emitter):
         self.program.regions.append(lowered)
         shared = lowered.size * (region.stop - region.start) > SHARED_WORK and lowered.size > lowered.tile
         self.emit(
-            REGION,
+            SHORT_REGION if lowered.is_short else REGION,
             shared,
             FLOAT_NAMES.index(lowered.dtype),
             self._operations,

@@ -11,11 +11,10 @@ import numpy as np
 from dataflow.operations.engine_ops import cast
 from dataflow.plan import Instruction, Plan, Region
 from dataflow_llvm.kernels.copies import MOST_AXES
+from dataflow_llvm.kernels.elementwise_tiles import SHORT, UNIT
 from dataflow_llvm.kernels.formulas import FORMULA_OF, FORMULAS
 from dataflow_llvm.lowering.places import MEMORY, Place, Places, merged
 
-UNIT = 64
-"""The unit in bytes of places in memory and in the scratch."""
 TILE_BYTES = (512, 4096)
 """The least and the most bytes of an array's tile."""
 CACHE_BYTES = 2**15
@@ -47,6 +46,16 @@ class Lowered:
     def tile(self) -> int:
         """Elements of a tile."""
         return self.tile_bytes // np.dtype(self.dtype).itemsize
+
+    @property
+    def is_short(self) -> bool:
+        """Whether all of it is one short vector."""
+        return self.tile_bytes == SHORT
+
+    @property
+    def unit(self) -> int:
+        """The unit in bytes of places in memory and in the scratch."""
+        return SHORT if self.is_short else UNIT
 
 
 def formula_of(plan: Plan, instruction: Instruction, dtype: str) -> tuple[str, list[Any]] | None:
@@ -136,7 +145,11 @@ class _Lowering:
                 self._end(instruction.output)
         lowered = self.lowered
         streams = max(1, lowered.registers + len(self.arrays))
-        whole = -(-max(1, lowered.size) * np.dtype(lowered.dtype).itemsize // UNIT) * UNIT
+        size = max(1, lowered.size) * np.dtype(lowered.dtype).itemsize
+        if size <= SHORT and not self.generated:
+            lowered.tile_bytes = SHORT
+            return lowered
+        whole = -(-size // UNIT) * UNIT
         least, most = TILE_BYTES
         wanted = 1 << max(0, (CACHE_BYTES // streams).bit_length() - 1)
         lowered.tile_bytes = min(whole, max(least, min(most, wanted)))

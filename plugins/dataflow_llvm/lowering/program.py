@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from dataflow.plan import Plan
+from dataflow.plan.structure import rounded
 from dataflow_llvm.kernels.elementwise_tiles import CODES, MOVES
 from dataflow_llvm.lowering.fuse_region import Body
-from dataflow_llvm.lowering.lower_region import UNIT, Lowered
+from dataflow_llvm.lowering.lower_region import Lowered
 from dataflow_llvm.lowering.places import Places
 
 End = tuple[int, int]
@@ -55,7 +56,7 @@ def encode_regions(program: Program) -> tuple[np.ndarray, dict[tuple[str, float,
 
     The places that a region's own function takes are written into the walks."""
     before = program.panel_bytes
-    size = before + max((region.registers * region.tile_bytes for region in program.regions), default=0)
+    size = before + rounded(max((region.registers * region.tile_bytes for region in program.regions), default=0))
     numbers: dict[tuple[str, float, int], int] = {}
     words = []
     for region in program.regions:
@@ -64,14 +65,14 @@ def encode_regions(program: Program) -> tuple[np.ndarray, dict[tuple[str, float,
             nonlocal size
             kind, value = operand
             if kind in ("array", "rows"):
-                return int(value if kind == "array" else value[0]) // UNIT << 1 | 1
+                return int(value if kind == "array" else value[0]) // region.unit << 1 | 1
             if kind == "register":
-                return (before + int(value) * region.tile_bytes) // UNIT << 1
+                return (before + int(value) * region.tile_bytes) // region.unit << 1
             key = (region.dtype, value.hex(), region.tile_bytes)
             if key not in numbers:
                 numbers[key] = size
-                size += region.tile_bytes
-            return numbers[key] // UNIT << 1
+                size += rounded(region.tile_bytes)
+            return numbers[key] // region.unit << 1
 
         for name, result, operands, walk in region.operations:
             words.append(MOVES[name] if name in MOVES else CODES[name])
@@ -80,5 +81,5 @@ def encode_regions(program: Program) -> tuple[np.ndarray, dict[tuple[str, float,
             if name == "own":
                 program.walks[walk + 1 : walk + 1 + len(own)] = own
                 own = []
-            words += [*own, *[0] * (3 - len(own)), walk]
+            words += [*own, *[0] * (2 - len(own)), *([walk] if len(own) < 3 else [])]
     return np.array(words, np.int32), numbers, size

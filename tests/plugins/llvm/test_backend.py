@@ -122,6 +122,19 @@ def test_special_values_of_functions_are_numpys(name: str, dtype: str, monkeypat
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", ["exp", "log", "tanh", "sin", "cos", "expm1", "log1p", "erf", "erfc", "sqrt"])
+def test_a_short_region_gives_the_bits_of_a_long_one(name: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """16 bytes have code of their own."""
+    x = np.concatenate([points(name if name != "sqrt" else "log", dtype), [0.0, -0.0, np.inf, -np.inf, np.nan]])
+    length = 16 // np.dtype(dtype).itemsize
+    x = x[: len(x) // length * length].astype(dtype)
+    whole = call(name, [x], monkeypatch)
+    for start in range(0, len(x), 37 * length):
+        part = slice(start, start + length)
+        np.testing.assert_array_equal(call(name, [x[part]], monkeypatch).view("u1"), whole[part].view("u1"))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("base", [2.0, 0.5, 4.0, 1024.0, 10.0, 3.0])
 def test_powers_of_a_constant_are_right_to_the_last_places(base: float, dtype: str) -> None:
     """In code of the plan's own, where the compiler sees the constant; within 1 unit in the last place of 50 digits."""
