@@ -45,8 +45,8 @@ tile."""
 
 
 def write_region(module: ir.Module, dtype: str, machine: Machine, short: bool) -> None:
-    """``region_T`` (instructions, how many, walks, arena, scratch, bases, start, stop, tile), or ``short_T``, whose tile
-    is one vector."""
+    """``region_T`` (instructions, how many, walks, arena, scratch, bases, start, stop, tile), or ``short_T``, whose
+    tile is one vector."""
     arguments = [POINTER, I64, POINTER, POINTER, POINTER, POINTER, I64, I64, I64]
     builder, parameters = begin(module, f"{'short' if short else 'region'}_{dtype}", VOID, arguments)
     instructions, how_many, walks, arena, scratch, bases, start, stop, tile = parameters
