@@ -61,6 +61,10 @@ class Limits:
         _stack.set(_stack.get()[:-1])
 
 
+UNLIMITED = Limits(structure=2**60, nodes=2**60)
+"""For what this program has packed itself."""
+
+
 def current() -> Limits:
     """The limits that hold now. ``FileFormatError`` if the environment variable says something else than limits."""
     stack = _stack.get()

@@ -44,7 +44,7 @@ def vjp_map(graph: Graph, of: Sequence[str], wrt: Sequence[str]) -> LinearMap:
         check_differentiable(graph, name, wrt)
     extended = graph.copy()
     directions = {name: _direction(extended, "cotangent", name) for name in dict.fromkeys(of)}
-    return LinearMap(extended, directions, _swept(extended, {name: directions[name] for name in directions}, wrt))
+    return LinearMap(extended, directions, _swept(extended, directions, wrt))
 
 
 def jvp_map(

@@ -6,13 +6,13 @@ comes out is the gradient graph, an ordinary graph that can be run, drawn, saved
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from dataflow.autodiff.rewrite_ops import free_word
 from dataflow.errors import DataflowError, DtypeError, RuleError, counted
 from dataflow.graph.cost import spend_call
 from dataflow.graph.graph import Graph, trace_op
@@ -49,9 +49,9 @@ def gradient_graph(graph: Graph, of: str, wrt: Sequence[str]) -> GradientGraph:
     extended = graph.copy()
     order = extended.schedule([of])
     values = {name: extended.value(name) for name in order}
-    prefix = _free_word("grad", {name.split(".")[0] for name in extended})
+    prefix = free_word("grad", {name.split(".")[0] for name in extended})
     parts = {part for name in extended for part in name.split(".")}
-    rule, start = _free_word("vjp", parts), _free_word("seed", parts)
+    rule, start = free_word("vjp", parts), free_word("seed", parts)
     target = values[of]
     seed = extended.constant(f"{prefix}.{of}.{start}", np.ones((), target.dtype), target.dtype)
     spread = seed if target.ndim == 0 else broadcast_to(seed, shape=target.shape)
@@ -66,10 +66,6 @@ def gradient_graph(graph: Graph, of: str, wrt: Sequence[str]) -> GradientGraph:
     with collector_paused(stays=len(graph) > LARGE):
         cotangents = sweep(extended, order, {of: spread}, wrt, visit)
     return GradientGraph(extended, of, {node: cotangent.name for node, cotangent in cotangents.items()})
-
-
-def _free_word(word: str, taken: Collection[str]) -> str:
-    return next(name for i in count(1) if (name := word if i == 1 else f"{word}_{i}") not in taken)
 
 
 def backward(

@@ -22,7 +22,11 @@ Apply: TypeAlias = Callable[[str, Op, Node, list[Any]], Any]
 
 def free_name(graph: Graph, base: str) -> str:
     """A name that no node of the graph begins with: ``base``, or that with a number."""
-    taken = {name.split(".")[0] for name in graph}
+    return free_word(base, {name.split(".")[0] for name in graph})
+
+
+def free_word(base: str, taken: Collection[str]) -> str:
+    """``base``, or the first of ``base_2``, ``base_3``, ... that is not taken."""
     return next(word for i in count(1) if (word := base if i == 1 else f"{base}_{i}") not in taken)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from dataflow.data.raw_table import RawColumn, RawTable
 from dataflow.data.readers.dialect import added_to_numbers
 from dataflow.errors import DataError, counted, cut, printable
+from dataflow.support.conversion import is_number
 
 CATEGORIES_LIMIT = 50
 """The most different texts of a column that are taken as categories."""
@@ -130,19 +131,11 @@ def _identifies(name: str, cells: np.ndarray) -> bool:
 
 def _examples(values: list[str | float]) -> str:
     """The few texts that keep a column from being one of numbers, or one of many."""
-    texts = [value for value in values if not _is_number(str(value))]
+    texts = [value for value in values if not is_number(str(value).replace(",", "."))]
     if 0 < 10 * len(texts) < len(values):
         return f"numbers but for {', '.join(map(shown, texts[:3]))}"
     added = " and ".join(added_to_numbers(list(map(str, texts))))
     return f"such as {shown(values[0])}{added and f', numbers but for {added}'}"
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text.replace(",", "."))
-    except ValueError:
-        return False
-    return True
 
 
 def _groups(column: RawColumn) -> list[int]:

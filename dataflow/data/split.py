@@ -29,13 +29,8 @@ def split_rows(
     column is held out in the same share, as nearly as whole examples can (the largest remainders are rounded up), and
     at least one of each stays.
     """
-    stated: Mapping[str, Any] = validation if isinstance(validation, Mapping) else {"share": validation}
-    share = stated.get("share", 0.0)
-    held = math.ceil(round(share * count, 9))
-    if held >= count:
-        raise TrainingError(
-            f"validation = {share:g} holds out {held} of {counted(count, 'example')} and leaves none to train on"
-        )
+    stated = stated_keys(validation)
+    held = held_count(stated.get("share", 0.0), count)
     if not held or not (stated.get("shuffle") or "stratify" in stated):
         return slice(0, count - held), slice(count - held, count)
     order = np.arange(count)
@@ -50,12 +45,27 @@ def split_rows(
     return np.flatnonzero(~is_held), np.flatnonzero(is_held)
 
 
+def held_count(share: float, count: int) -> int:
+    """How many of so many examples a share holds out. A ``TrainingError`` where that leaves none."""
+    held = math.ceil(round(share * count, 9))
+    if held >= count:
+        raise TrainingError(
+            f"validation = {share:g} holds out {held} of {counted(count, 'example')} and leaves none to train on"
+        )
+    return held
+
+
+def stated_keys(validation: float | Mapping[str, Any]) -> Mapping[str, Any]:
+    """What ``validation`` says, as a table."""
+    return validation if isinstance(validation, Mapping) else {"share": validation}
+
+
 def split_source(
     source: DataSource, graph: Graph, inputs: Sequence[str], validation: float | Mapping[str, Any], seed: int
 ) -> tuple[Rows, Rows]:
     """The rows of a source to train on and those to hold out; ``inputs`` are those that have one for each example.
     Where a file of its own is held out, and where there are no examples, none."""
-    stated: Mapping[str, Any] = validation if isinstance(validation, Mapping) else {}
+    stated = stated_keys(validation)
     stratify = stated.get("stratify")
     count = source.count(graph, inputs, [stratify] if stratify is not None and stratify not in inputs else [])
     if not inputs or not count or "file" in stated:

@@ -18,13 +18,10 @@ from dataflow.files.msgpack.container import container_bytes, parse_container
 from dataflow.files.msgpack.unpack import unpack_model
 from dataflow.graph.graph import Graph
 from dataflow.graph.value import Value
-from dataflow.limits import Limits
+from dataflow.limits import UNLIMITED
 from dataflow.model.model import Model
 from dataflow.operations.op import Op
 from dataflow.registry import registry
-
-_UNLIMITED = Limits(structure=2**60, nodes=2**60)
-"""What is unpickled was packed here, and whoever unpickles trusts it."""
 
 
 def _packed(model: Model) -> tuple[bytes, dict[str, Op]]:
@@ -34,7 +31,7 @@ def _packed(model: Model) -> tuple[bytes, dict[str, Op]]:
 
 
 def _unpacked(data: bytes, ops: Mapping[str, Op]) -> Model:
-    with _UNLIMITED:
+    with UNLIMITED:
         container = parse_container(data)
         return unpack_model(container.header, container.tensors, Path(), ops)
 

@@ -8,11 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from dataflow.errors import TrainingError
 from dataflow.support.byte_sizes import parse_bytes
-from dataflow.support.conversion import flag, share, whole
+from dataflow.support.conversion import flag, is_real, share, whole
 from dataflow.support.texts import quoted
 
 
@@ -88,7 +86,7 @@ class Number(OptionKind):
     annotation = float
 
     def check(self, name: str, value: Any) -> float:
-        if not isinstance(value, int | float | np.integer | np.floating) or isinstance(value, bool):
+        if not is_real(value):
             raise TrainingError(f"{name} is {self.expected}, not {quoted(value)}")
         if not self._lies_within(value):
             raise TrainingError(f"{name} is {self.expected}, not {value}")

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from dataflow.errors import DataError, DataflowError, TrainingError
+from dataflow.errors import DataError, DataflowError, TrainingError, counted
 from dataflow.support.arrays import masked_types
 from dataflow.support.texts import quoted, shorten
 
@@ -159,6 +159,11 @@ def is_number(text: str) -> bool:
     return True
 
 
+def is_real(value: object) -> bool:
+    """Whether it is a number of Python or numpy, and no truth value."""
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
 def check_nested(value: Any, *, texts: bool = False) -> None:
     """An ``EntryError`` for the first entry of nested lists that is no number, and where rows differ in length."""
     _nested_shape(value, (), texts)
@@ -188,8 +193,7 @@ def flag(name: str, value: Any) -> bool:
 
 def share(name: str, value: Any) -> float:
     """``value`` as a float from 0 up to, not including, 1."""
-    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if not number or not 0 <= value < 1:
+    if not is_real(value) or not 0 <= value < 1:
         raise TrainingError(f"{name} is a share from 0 up to, not including, 1; it is {quoted(value)}")
     return float(value)
 
@@ -283,7 +287,7 @@ def _check_leaf(value: Any, index: tuple[int, ...], texts: bool) -> None:
 
 def _described(shape: tuple[int, ...]) -> str:
     if len(shape) < 2:
-        return f"has {shape[0]} {'entry' if shape[0] == 1 else 'entries'}" if shape else "is a number"
+        return f"has {counted(shape[0], 'entry')}" if shape else "is a number"
     return f"has the shape {list(shape)}"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from dataflow.autodiff.reverse import GradientGraph, gradient_graph
 from dataflow.errors import DataflowWarning, TrainingError, listed, nearest
 from dataflow.graph.graph import Graph
 from dataflow.model.model import Model
+from dataflow.support.texts import matches
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,7 @@ def frozen_names(parameters: Iterable[str], patterns: Sequence[str]) -> set[str]
     names = list(parameters)
     matched: set[str] = set()
     for pattern in patterns:
-        expression = re.compile(".*".join(map(re.escape, pattern.split("*"))), re.DOTALL)
-        matching = [name for name in names if expression.fullmatch(name)]
+        matching = [name for name in names if matches(pattern, name)]
         if not matching:
             raise TrainingError(f"frozen: no parameter is called '{pattern}'{nearest(pattern, names)}")
         matched.update(matching)

@@ -248,7 +248,7 @@ class Trainer:
             finally:
                 ERROR_STATE.restore(outside)
         if loss is None:
-            raise self._failed_batch(self.batches.current())
+            raise self._failed_batch()
         return loss
 
     @checked
@@ -405,7 +405,7 @@ class Trainer:
             while done < steps and not (interrupt is not None and interrupt.requested):
                 more = self._one()
                 if more is None:
-                    raise self._failed_batch(self.batches.current())
+                    raise self._failed_batch()
                 loss = more
                 done += 1
         return done, loss
@@ -418,7 +418,7 @@ class Trainer:
             if count < 0:
                 epoch, batch = self.batches.epoch, self.batches.batch
                 self.batches.advance(-count - 1)
-                error = self._failed_batch(self.batches.current(), f"the round of batch {batch + 1}")
+                error = self._failed_batch(f"the round of batch {batch + 1}")
                 self.batches.seek(epoch, batch)
                 raise error
             self.steps += count
@@ -439,7 +439,8 @@ class Trainer:
         batches.advance()
         return loss
 
-    def _failed_batch(self, batch: Mapping[str, np.ndarray], before: str = "this batch") -> NonFiniteError:
+    def _failed_batch(self, before: str = "this batch") -> NonFiniteError:
+        batch = self.batches.current()
         where = f"epoch {self.batches.epoch + 1}, batch {self.batches.batch + 1} of {self.batches.per_epoch}"
         if self._training.minibatch:
             batch = {**batch, self._training.minibatch: np.array(self.batches.position)}

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from dataflow.data.number_style import NumberStyle
 from dataflow.data.read_content import Choice, Content, Wanted
 from dataflow.data.readers.csv import read_csv
 from dataflow.data.readers.dialect import Dialect, find_decimal, find_separator
@@ -26,7 +25,7 @@ def csv_chunks(files: list[Path], wanted: Wanted, dialect: Dialect, most: int) -
     chunks = []
     for path in files:
         if path.name.lower().endswith(".gz"):
-            chunks.append(Chunk(str(path), None, partial(_read_whole, path, wanted, dialect)))
+            chunks.append(Chunk(str(path), None, partial(_read, Origin(path), wanted, dialect)))
             continue
         found = _find_lines(path, most)
         written = _written(path, found.header, dialect)
@@ -120,7 +119,7 @@ def _written(path: Path, header: bytes, dialect: Dialect) -> Dialect:
     if decimal is None:
         lines = text.split("\n")[header.count(b"\n") :]
         try:
-            decimal = find_decimal(lines, separator, NumberStyle("", dialect.thousands or "").thousands)
+            decimal = find_decimal(lines, separator, dialect.thousands or "")
         except DataError as error:
             raise error.at(file=path) from None
     return replace(dialect, separator=separator, decimal=decimal)
@@ -132,10 +131,6 @@ def _read_piece(path: Path, header: bytes, piece: _Piece, wanted: Wanted, dialec
         data = file.read(piece.stop - piece.start)
     origin = Piece(None, header + data, piece.line - 1 - header.count(b"\n"), str(path))
     return _read(origin, wanted, dialect, skip)
-
-
-def _read_whole(path: Path, wanted: Wanted, dialect: Dialect, skip: bool) -> Content:
-    return _read(Origin(path), wanted, dialect, skip)
 
 
 def _read(origin: Origin, wanted: Wanted, dialect: Dialect, skip: bool) -> Content:

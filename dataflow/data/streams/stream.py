@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,12 +15,13 @@ import numpy as np
 from dataflow.data.columns import Columns, named_columns
 from dataflow.data.preparation.apply import attempt
 from dataflow.data.preparation.learned import Preparation
-from dataflow.data.preparation.rules import Rules
+from dataflow.data.preparation.rules import Rules, read_missing
 from dataflow.data.preparation.without_columns import apply_arrays
 from dataflow.data.read_content import Content
 from dataflow.data.readers.frames import is_frame
 from dataflow.data.readers.opening import STANDARD_INPUT
 from dataflow.data.source import DataSource
+from dataflow.data.split import held_count
 from dataflow.data.streams.array_shards import npy_chunks, npz_chunks
 from dataflow.data.streams.arrow_shards import arrow_chunks, parquet_chunks
 from dataflow.data.streams.csv_shards import csv_chunks
@@ -45,6 +45,10 @@ class Part:
     stop: int
     rows: int
 
+    @property
+    def slice(self) -> slice:
+        return slice(self.start, self.stop)
+
 
 @dataclass(frozen=True, eq=False)
 class Examples:
@@ -52,6 +56,10 @@ class Examples:
 
     arrays: dict[str, np.ndarray]
     weights: np.ndarray | None
+
+    @property
+    def count(self) -> int:
+        return next((len(array) for array in self.arrays.values()), 0)
 
 
 class Stream:
@@ -82,11 +90,8 @@ class Stream:
         count = sum(sizes)
         if not count:
             raise DataError("there are no examples to train on: the data is empty")
-        held = math.ceil(round(share * count, 9))
-        if held >= count:
-            raise DataError(f"validation = {share:g} holds out {held} of {count} examples and leaves none to train on")
-        self.training, self.held_out = _split(sizes, count - held)
-        learned = self._learn(seed) if self._needs_pass() else Preparation()
+        self.training, self.held_out = _split(sizes, count - held_count(share, count))
+        learned = self._learn(seed) if source.learns or self._drops else Preparation()
         if self._columns is None:  # nothing was read yet
             next(self._contents([0]), None)
         self._source = replace(
@@ -107,9 +112,9 @@ class Stream:
             ahead, self.shards.read([part.chunk for part in ahead], self._skip), strict=False
         ):
             examples, _ = self._prepared(content, part)
-            found = next((len(array) for array in examples.arrays.values()), 0)
-            if found != part.rows:
-                raise DataError(f"has changed: {part.rows} rows were expected, {found} found", file=content.name)
+            if examples.count != part.rows:
+                message = f"has changed: {part.rows} rows were expected, {examples.count} found"
+                raise DataError(message, file=content.name)
             yield examples
 
     @property
@@ -140,45 +145,50 @@ class Stream:
             data = "\0".join(map(str, array.ravel())).encode() if array.dtype == object else array.tobytes()
             self._content.update(repr((name, array.shape, array.dtype.str)).encode() + data)
 
-    def _needs_pass(self) -> bool:
-        return self._source.learns or any("drop" in (rule, _fill(rule)) for rule in self._source.missing.values())
+    @property
+    def _drops(self) -> bool:
+        """Whether rows with a missing cell are left out."""
+        return any(read_missing(rule).fill == "drop" for rule in self._source.missing.values())
+
+    def _with_contents(self, parts: Sequence[Part]) -> Iterator[tuple[Part, Content]]:
+        for part, (_, content) in zip(parts, self._contents([one.chunk for one in parts]), strict=True):
+            yield part, content
 
     def _learn(self, seed: int) -> Preparation:
         learner: Learner | ArrayLearner | None = None
         source, training = self._source, []
-        for part, (_, content) in zip(self.training, self._contents([one.chunk for one in self.training]), strict=True):
-            rows = slice(part.start, part.stop)
+        for part, content in self._with_contents(self.training):
             if content.table is not None:
                 learner = learner or Learner(self._rules_of(content), seed)
                 assert isinstance(learner, Learner)
-                training.append(replace(part, rows=self._at(content, learner.add, content.table, rows)))
+                training.append(self._counted(part, content, learner))
             else:
                 learner = learner or ArrayLearner([name for name in source.standardize if name not in source.one_hot])
                 assert isinstance(learner, ArrayLearner)
-                learner.add(self._at(content, source.numbers, content, self._graph), rows)
+                learner.add(self._at(content, source.numbers, content, self._graph), part.slice)
                 training.append(part)
         assert learner is not None
         self.training = training
-        if any("drop" in (rule, _fill(rule)) for rule in source.missing.values()) and not self._skip:
+        if self._drops and not self._skip:
             self.held_out = [
-                replace(
-                    part, rows=self._at(content, Learner(self._rules_of(content), seed).add, content.table, _of(part))
-                )
-                for part, (_, content) in zip(
-                    self.held_out, self._contents([one.chunk for one in self.held_out]), strict=True
-                )
+                self._counted(part, content, Learner(self._rules_of(content), seed))
+                for part, content in self._with_contents(self.held_out)
             ]
         return learner.learned()
+
+    def _counted(self, part: Part, content: Content, learner: Learner) -> Part:
+        """The part with the number of its examples, which the learner takes in."""
+        return replace(part, rows=self._at(content, learner.add, content.table, part.slice))
 
     def _count_skipped(self) -> None:
         """Find out which rows cannot be used, now that it is known what is made of them."""
         for name in ("training", "held_out"):
-            counted, parts = [], getattr(self, name)
-            for part, (_, content) in zip(parts, self._contents([one.chunk for one in parts]), strict=True):
+            counted = []
+            for part, content in self._with_contents(getattr(self, name)):
                 examples, skipped = self._prepared(content, part)
                 # what is no row counts for the first part of its chunk
                 self._note(content, sorted([*([] if part.start else content.skipped), *skipped]))
-                counted.append(replace(part, rows=next((len(array) for array in examples.arrays.values()), 0)))
+                counted.append(replace(part, rows=examples.count))
             setattr(self, name, counted)
 
     def _note(self, content: Content, skipped: Sequence[int]) -> None:
@@ -202,7 +212,7 @@ class Stream:
             numbers = self._at(content, source.numbers, content, self._graph)
             declared = source.one_hot, source.standardize, source.scale
             arrays = self._at(content, apply_arrays, numbers, self._graph, *declared, learned)
-            rows: Any = slice(part.start, part.stop)
+            rows: Any = part.slice
             weights = source.weights_of(content)
         else:
             rules = self._rules_of(content)
@@ -210,7 +220,7 @@ class Stream:
             if faults and not self._skip:
                 faults.check()
             arrays, weights = prepared.arrays, prepared.weights
-            rows = slice(part.start, part.stop)
+            rows = part.slice
             if faults or prepared.rows is not None:
                 numbers = np.arange(table.rows) if prepared.rows is None else prepared.rows
                 inside = (numbers >= part.start) & (numbers < part.stop)
@@ -226,14 +236,6 @@ class Stream:
             return function(*arguments)
         except DataError as error:
             raise error.at(file=content.name) from None
-
-
-def _of(part: Part) -> slice:
-    return slice(part.start, part.stop)
-
-
-def _fill(rule: Any) -> Any:
-    return rule.get("fill") if isinstance(rule, dict) else rule
 
 
 def _rows(content: Content) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 
 from dataflow.data.preparation.apply import Prepared
 from dataflow.data.source import DataSource
-from dataflow.data.split import Rows, split_rows, split_source
+from dataflow.data.split import Rows, split_rows, split_source, stated_keys
 from dataflow.errors import DataError, TrainingError, counted, listed, nearest, plural
 from dataflow.execution.inputs import feed, needed_inputs
 from dataflow.graph.graph import Graph
@@ -94,7 +94,7 @@ def _taught_examples(
     if model.data is not None:  # a table with faults teaches nothing
         model.data = taught if source is model.data else taught.of(model.data)
     checked = _weights_for(model, prepared.weights if weights is None else weights, arrays, split)
-    if not split or (isinstance(validation, Mapping) and "file" in validation):
+    if not split or "file" in stated_keys(validation):
         return Examples(arrays, checked)
     if prepared.rows is not None:  # some rows of the table were left out
         is_held = np.isin(prepared.rows, every[held_rows])
@@ -116,10 +116,10 @@ def _weights_for(
 
 def held_out_data(model: Model, validation: Any, declared: bool) -> Prepared | None:
     """The data of a file that is held out; ``None`` where a share is."""
-    file = validation.get("file") if isinstance(validation, Mapping) else None
-    if file is None:
+    stated = stated_keys(validation)
+    if (file := stated.get("file")) is None:
         return None
-    if validation.keys() != {"file"}:
+    if stated.keys() != {"file"}:
         raise TrainingError("validation: file stands alone, as every example in it is held out")
     source = model.data or DataSource()
     if not declared:

@@ -21,7 +21,7 @@ from dataflow.files.msgpack.binary import pack_model
 from dataflow.files.msgpack.container import container_bytes, parse_container
 from dataflow.files.msgpack.unpack import unpack_model
 from dataflow.graph.node import INPUT, OP
-from dataflow.limits import Limits
+from dataflow.limits import UNLIMITED
 from dataflow.model.model import Model
 from dataflow.model.train_settings import TrainSettings
 from dataflow.operations.engine_ops import random_uniform
@@ -33,8 +33,6 @@ from dataflow.training.minibatches.vectors import Vectors
 from dataflow.training.settings import resolve
 from dataflow.training.trained_parameters import trained_parameters
 
-_UNLIMITED = Limits(structure=2**60, nodes=2**60)
-"""The bytes were written by the run itself."""
 _kept: list[tuple[bytes, PartGradients]] = []
 """What was made of the last setup."""
 _lock = threading.Lock()
@@ -88,7 +86,7 @@ def compute(setup: bytes, data: Mapping[str, np.ndarray], arrays: Sequence[np.nd
 
 def work_of(setup: bytes) -> PartGradients:
     """What workers do in a run: gradients, or local steps."""
-    with _UNLIMITED:
+    with UNLIMITED:
         container = parse_container(setup)
         model = unpack_model(container.header["model"], container.tensors, Path())
     run = container.header["run"]

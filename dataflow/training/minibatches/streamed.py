@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dataflow.data.source import DataSource
+from dataflow.data.split import stated_keys
 from dataflow.data.streams.prefetch import Ahead
 from dataflow.data.streams.stream import Stream
 from dataflow.errors import DataflowWarning, TrainingError
@@ -176,7 +177,7 @@ def given_stream(
 
 def _share(validation: float | Mapping[str, Any]) -> float:
     """The share that is held out, from the end."""
-    stated: Mapping[str, Any] = validation if isinstance(validation, Mapping) else {"share": validation}
+    stated = stated_keys(validation)
     if stated.get("shuffle") or "stratify" in stated:
         raise TrainingError(
             "validation: of a stream a share is held out from its end; leave out shuffle and stratify, or hold out a "

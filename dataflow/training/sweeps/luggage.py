@@ -27,14 +27,12 @@ from dataflow.files.msgpack.container import (
 )
 from dataflow.files.msgpack.unpack import unpack_data, unpack_model
 from dataflow.graph.graph import Graph
-from dataflow.limits import Limits
+from dataflow.limits import UNLIMITED
 from dataflow.model.model import Model
 from dataflow.support.arrays import read_only
 from dataflow.support.conversion import EntryError, convert
 
 MODEL, DATA = "model.msgpack", "data.msgpack"
-_UNLIMITED = Limits(structure=2**60, nodes=2**60)
-"""The files were written by this sweep."""
 
 
 def repeatable(data: Any, scratch: Path) -> Any:
@@ -69,13 +67,13 @@ def packed_inputs(model: Model, data: Any, weights: Any) -> tuple[list[bytes], d
 
 def unpack_inputs(folder: Path) -> tuple[Model, Any, Any]:
     """The model, which nothing else shares, the data and the weights."""
-    with _UNLIMITED:
+    with UNLIMITED:
         return _unpacked(*(read_container(folder / name, mapped="auto") for name in (MODEL, DATA)))
 
 
 def inputs_of(packed: Sequence[bytes]) -> tuple[Model, Any, Any]:
     """What ``packed_inputs`` packed."""
-    with _UNLIMITED:
+    with UNLIMITED:
         return _unpacked(*map(parse_container, packed))
 
 
