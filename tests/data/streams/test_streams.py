@@ -305,7 +305,7 @@ def test_faults_of_data_sets(tmp_path: Path) -> None:
     refused("can be gone through once", iter(rows(False)))
     refused("in memory already", pa.table({"a": [1.0]}))
     refused("the stream has no rows", [])
-    refused("holds out 1 of 1 examples", tmp_path / "b" / "2.csv")
+    refused("holds out 1 of 1 example and", tmp_path / "b" / "2.csv")
     with pa.OSFile(str(tmp_path / "s.arrow"), "wb") as file, pa.ipc.new_stream(file, pa.schema([("a", "f8")])):
         pass
     refused("holds a stream of Arrow", tmp_path / "s.arrow")
