@@ -22,6 +22,7 @@ from dataflow.data.preparation.learn import learn
 from dataflow.data.preparation.learned import Preparation
 from dataflow.data.preparation.rules import (
     LEARNED_FILLS,
+    Categories,
     RuleError,
     Rules,
     read_categories,
@@ -298,13 +299,24 @@ class DataSource:
         return Rules(
             {name: columns for name, columns in content.columns.items() if inputs is None or name in inputs},
             {column: read_missing(rule) for column, rule in self.missing.items()},
-            {column: read_categories(rule) for column, rule in self.categories.items()},
+            {column: read_categories(rule) for column, rule in self.categories.items()} | self._texts(content, graph),
             self.one_hot,
             self.standardize,
             self.scale,
             self.weights if table is not None and self.weights in table.columns else None,
             {x for name in content.columns if graph.node_of(name).dtype == np.bool_ for x in content.columns[name]},
         )
+
+    def _texts(self, content: Content, graph: Graph) -> dict[str, Categories]:
+        """The columns of texts that numbers of an input stand for, where nothing else is declared of them."""
+        table = content.table
+        return {
+            column: Categories("index", tuple(graph.classes[name]), "ignore")
+            for name, columns in content.columns.items()
+            if table is not None and graph.has_texts(name) and name not in self.one_hot
+            for column in columns
+            if column not in self.categories and table.columns[column].is_text
+        }
 
     def _learned(self, graph: Graph, rows: slice | np.ndarray) -> Preparation:
         """What these rows teach."""
@@ -320,7 +332,7 @@ class DataSource:
 
     def numbers(self, content: Content, graph: Graph) -> dict[str, np.ndarray]:
         """Arrays by input that are no table's, as numbers."""
-        arrays = {name: value for name, value in content.arrays.items() if name in graph}
+        arrays = {name: graph.as_numbers(name, value) for name, value in content.arrays.items() if name in graph}
         changed = {*self.one_hot, *self.scale, *self.standardize}
         return read_arrays(arrays, graph, changed, nan=content.name is None)
 

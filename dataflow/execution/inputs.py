@@ -40,7 +40,7 @@ def as_input(graph: Graph, name: str, value: Any, *, texts: bool = False) -> np.
     """``value`` as an array of the dtype that ``name`` is declared with; a ``DataError`` with the place of what does
     not fit."""
     try:
-        return convert(value, graph.node_of(name).dtype, texts=texts)
+        return convert(graph.as_numbers(name, value), graph.node_of(name).dtype, texts=texts)
     except EntryError as error:
         raise error.named(name).at(node=name) from None
 

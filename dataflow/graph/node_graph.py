@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any, Self, TypeAlias
@@ -12,6 +11,7 @@ import networkx as nx
 import numpy as np
 
 from dataflow.errors import GraphError, nearest
+from dataflow.graph.class_texts import check_classes, numbers_of
 from dataflow.graph.node import Node
 from dataflow.operations.attributes import plain
 from dataflow.operations.op import Op
@@ -20,7 +20,6 @@ from dataflow.operations.outputs import several_outputs
 from dataflow.shapes import TensorSpec, format_shape, spec_of
 from dataflow.support.arguments import checked, describe
 from dataflow.support.gc_pause import LARGE, collector_paused
-from dataflow.support.texts import shorten
 
 Argument: TypeAlias = "str | Literal | None"
 
@@ -66,22 +65,25 @@ class NodeGraph(nx.MultiDiGraph):
     @property
     def classes(self) -> dict[str, list[str]]:
         """For nodes of whole numbers that stand for texts, such as the names of classes: the texts, of which 0 is the
-        first, by node. ``name_classes`` sets them."""
+        first, by node; for nodes of floats what the entries along their last axis are called. ``name_classes`` sets
+        them."""
         classes: dict[str, list[str]] = self.graph["classes"]
         return classes
 
     def name_classes(self, name: str, texts: Any) -> None:
-        """Say what the numbers of a node stand for: texts, of which 0 is the first. A ``GraphError`` unless it has
-        whole numbers, and the texts differ."""
-        dtype = self.node_of(name).dtype
-        if dtype.kind not in "iu":
-            raise GraphError(f"classes: '{name}' is {dtype}; what stands for texts are whole numbers", node=name)
-        if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
-            raise GraphError(f"classes: of '{name}' a list of texts is expected", node=name)
-        if len(set(texts)) < len(texts):
-            twice = next(text for text, count in Counter(texts).items() if count > 1)
-            raise GraphError(f"classes: of '{name}' the text '{shorten(twice, 60)}' is listed twice", node=name)
+        """Say what the whole numbers of a node stand for: texts, of which 0 is the first; or what the entries along the
+        last axis of a node of floats are called. A ``GraphError`` for other nodes, and unless the texts differ."""
+        check_classes(name, self.node_of(name), texts)
         self.classes[name] = list(texts)
+
+    def has_texts(self, name: str) -> bool:
+        """Whether the numbers of a node stand for texts."""
+        return name in self.classes and self.node_of(name).dtype.kind in "iu"
+
+    def as_numbers(self, name: str, value: Any) -> Any:
+        """What is given for a node, with texts as the numbers that stand for them; a text that none stands for is the
+        number behind the last."""
+        return numbers_of(value, self.classes[name]) if self.has_texts(name) else value
 
     def as_texts(self, name: str, numbers: np.ndarray) -> np.ndarray:
         """What numbers of a node stand for, in their shape: texts, as objects."""

@@ -18,7 +18,8 @@ class Predictions(Mapping[str, np.ndarray]):
     """For each output of the model an array with a row for each row of the data.
 
     Where an output predicts classes, the array holds their names, or their numbers where they have no names, and
-    ``probabilities`` has the share of each, along a last axis that is in the order of ``classes``. A row of the table
+    ``probabilities`` has the share of each, along a last axis that is in the order of ``classes``; so does an output of
+    numbers that ``classes`` has names for. A row of the table
     that was left out is NaN, or None in place of a name. ``carried`` are the columns that were asked for.
     """
 
@@ -50,7 +51,7 @@ class Predictions(Mapping[str, np.ndarray]):
         probability of each class. What is left out is None."""
         columns = {name: np.asarray(cells, object) for name, cells in self.carried.items()}
         for name, array in self.outputs.items():
-            found = dict(self._entries(name, array, [""]))
+            found = dict(self._entries(name, array, self._names_of_entries(name)))
             if name in self.probabilities:
                 labels = [f"_{label}" for label in self.classes[name]]
                 found |= dict(self._entries(name, self.probabilities[name], labels))
@@ -67,11 +68,19 @@ class Predictions(Mapping[str, np.ndarray]):
             found = {name: array}
             if name in self.probabilities:
                 found[f"{name}_probabilities"] = self.probabilities[name]
+            if name in self.probabilities or self._are_named(name):
                 found[f"{name}_classes"] = np.array(self.classes[name], object)
             for label, values in found.items():
                 _check_new(label, arrays)
                 arrays[label] = values
         return arrays
+
+    def _are_named(self, name: str) -> bool:
+        """Whether an output is numbers whose entries along the last axis are called as the classes."""
+        return self.outputs[name].dtype.kind == "f" and name in self.classes and name not in self.probabilities
+
+    def _names_of_entries(self, name: str) -> list[str]:
+        return [f"_{label}" for label in self.classes[name]] if self._are_named(name) else [""]
 
     def _entries(self, name: str, array: np.ndarray, labels: list[str]) -> Iterator[tuple[str, np.ndarray]]:
         """A column for each entry of a row, in row-major order."""

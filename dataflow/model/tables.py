@@ -73,8 +73,10 @@ def predict(
         array = values[name] if axis is None else np.moveaxis(values[name], axis, 0)
         names = asked.units.classes(comparison.target) if comparison is not None else None
         arrays[name], share, labels = read_output(comparison, array, names, asked.units.undo)
-        if comparison is None and name in graph.classes:
+        if comparison is None and graph.has_texts(name):
             arrays[name] = graph.as_texts(name, array)
+        elif comparison is None:
+            labels = graph.classes.get(name, [])
         results[name] = arrays[name] if arrays[name].dtype.kind == "f" else array
         if share is not None:
             shares[name], classes[name] = share, labels

@@ -29,7 +29,7 @@ class Prepared(BackendRep):  # type: ignore[misc]
         """The outputs for inputs in the order of the model's; a sequence is a list of arrays."""
         model, given = self.with_inputs(inputs)
         values: dict[str, Any] = {**(model.run(data=given) if given else model.run())}
-        for name in model.graph.classes.keys() & set(model.outputs):
+        for name in filter(model.graph.has_texts, model.outputs):
             values[name] = np.array(self._vocabulary, object)[values[name]]
         sequences = model.graph.graph["onnx_sequences"]
         for name, parts in sequences.items():
@@ -53,7 +53,8 @@ class Prepared(BackendRep):  # type: ignore[misc]
         given = {node: arrays[originals[node]] for node in model.graph.names("input")}
         texts = model.graph.classes
         places, self._vocabulary = numbered(
-            {name: array for name, array in given.items() if name in texts}, next(iter(texts.values()), [])
+            {name: array for name, array in given.items() if name in texts},
+            next((texts[name] for name in texts if model.graph.has_texts(name)), []),
         )
         return model, given | places
 

@@ -30,7 +30,7 @@ from dataflow_onnx.saving.kept_model import kept_model
 from dataflow_onnx.scan import check_parts
 from dataflow_onnx.supported import ML, check_supported
 from dataflow_onnx.tensors import array_of, dtype_of
-from dataflow_onnx.texts import Texts
+from dataflow_onnx.texts import Texts, class_names
 from dataflow_onnx.translate import Scope, Translator
 from dataflow_onnx.weights import take_weights
 
@@ -113,6 +113,7 @@ def build_model(
         raise DataError(f"a shape is given for '{unknown}', which is no input{nearest(unknown, known_names)}")
     Translator(graph, names, opset, proto, folder, texts).run(nodes, scope)
     outputs: list[str] = []
+    outputs_by_name: dict[str, str] = {}
     text_names = [scope[entry.name].value.name for entry in proto.graph.input if entry.name in texts.names]
     sequences: dict[str, list[str]] = {}
     graph.graph["onnx_sequences"] = sequences
@@ -124,6 +125,7 @@ def build_model(
             raise FileFormatError(f"the output '{entry.name}' is an optional value, which is empty")
         if operand.items is None:
             outputs.append(_output(graph, names, entry.name, operand))
+            outputs_by_name[entry.name] = outputs[-1]
             text_names += [outputs[-1]] if entry.name in texts.names else []
             continue
         sequences[entry.name] = [
@@ -134,6 +136,12 @@ def build_model(
         raise FileFormatError("the model has no outputs")
     for name in text_names:
         graph.name_classes(name, texts.vocabulary)
+    classes = class_names(proto)
+    for entry in proto.graph.output:
+        operand = scope[entry.name]
+        value = None if operand is None else operand.value
+        if value is not None and value.dtype.kind == "f" and value.ndim == 2 and value.shape[1] == len(classes):
+            graph.name_classes(outputs_by_name[entry.name], classes)
     return Model(graph, outputs, doc=proto.doc_string[:10_000])
 
 

@@ -10,6 +10,7 @@ import onnx
 
 from dataflow.errors import FileFormatError
 from dataflow_onnx.control import free_names
+from dataflow_onnx.tensors import array_of
 
 MOVING = {
     *("ArrayFeatureExtractor", "Compress", "Concat", "Expand", "Flatten", "Gather", "GatherElements", "GatherND"),
@@ -73,6 +74,30 @@ class Texts:
                 self.names.update(name for name in node.output if name)
         if node.output and node.op_type in _GIVING and any(map(_gives_texts, node.attribute)):
             self.names.add(node.output[0])
+
+
+_LABELS = ("classlabels_strings", "classlabels_ints", "classlabels_int64s")
+
+
+def class_names(proto: onnx.ModelProto) -> list[str]:
+    """What the classes of a classifier of scikit-learn are called, in their order: those of its ``ZipMap``, of its one
+    classifier, or those from which it takes the label. Nothing where that does not tell."""
+    tensors = {tensor.name: tensor for tensor in proto.graph.initializer}
+    told: dict[str, list[list[str]]] = {"ZipMap": [], "Classifier": [], "Extractor": []}
+    for node in proto.graph.node:
+        kind = "Classifier" if node.op_type.endswith("Classifier") else node.op_type
+        if kind in told:
+            for attribute in node.attribute:
+                if attribute.name in _LABELS and (attribute.strings or attribute.ints):
+                    texts = [text.decode("utf-8", "replace") for text in attribute.strings]
+                    told[kind].append(texts or [str(number) for number in attribute.ints])
+        elif node.op_type == "ArrayFeatureExtractor" and node.input and node.input[0] in tensors:
+            tensor = tensors[node.input[0]]
+            if tensor.data_type in (_STRING, onnx.TensorProto.INT64, onnx.TensorProto.INT32):
+                entries = texts_of(tensor) if tensor.data_type == _STRING else array_of(tensor, None).ravel().tolist()
+                told["Extractor"].append([str(entry) for entry in entries])
+    chosen = told["ZipMap"] or told["Extractor"] or told["Classifier"]
+    return chosen[0] if chosen and all(names == chosen[0] for names in chosen) else []
 
 
 def texts_of(tensor: onnx.TensorProto) -> list[str]:

@@ -78,9 +78,15 @@ def command(
             rows = _write(model, result, output)
     if session.as_json:
         order = [name for name in _order_nodes(model) if name in result.values]
+        texts = {
+            name: model.graph.as_texts(name, result.values[name]).tolist()
+            for name in order
+            if model.graph.has_texts(name)
+        }
         session.print_json(
             {
                 "values": {name: plain_numbers(result.values[name]) for name in order},
+                **({"texts": texts} if texts else {}),
                 "gradients": {name: plain_numbers(gradient) for name, gradient in result.gradients.items()},
                 "loss": None if loss is None else plain_numbers(loss),
                 "warnings": [*session.take(), *_list_missing(model, result)],
@@ -166,7 +172,7 @@ def _node_table(model: Model, result: Evaluation) -> str:
         value = result.values.get(name)
         if value is not None:
             text = array_text(value, columns)
-            if name in graph.classes:
+            if graph.has_texts(name):
                 named = named_text(value, partial(graph.text_of, name), columns)
                 text += f"\n{named}" if "\n" in text + named else f"  {named}"
         elif graph.node_of(name).kind == OP:

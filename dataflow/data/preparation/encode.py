@@ -121,7 +121,8 @@ class Encoder:
             accept = cell.declared("categories", column, '{ kind = "one_hot", unknown = "ignore" }')
             part = self._categories(column, names, column, accept if categories.kind == "one_hot" else "", ignore)
             if categories.kind == "index":
-                part = Part(column, part.values, [column])
+                codes = np.where(part.values < 0, len(names), part.values) if ignore else part.values
+                part = Part(column, codes, [column])
             parts = [part]
         if rule.indicator:
             missing = self._of_rows(self.table.columns[column].missing)

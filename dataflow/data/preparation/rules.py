@@ -51,6 +51,8 @@ class Categories:
     names: tuple[str, ...] | None = None
     """The categories in their order, where that is declared."""
     unknown: str = "error"
+    """What becomes of another name: an error, or zeros; of an index the number behind the last, which no file can
+    declare."""
 
 
 @dataclass(frozen=True)

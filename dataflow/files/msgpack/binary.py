@@ -4,7 +4,7 @@ The container (``dataflow.files.msgpack.container``) has a header and tensors. T
 
 - ``name`` (one line of at most 200 characters), ``dtype``, ``doc``, ``outputs`` (names) and ``loss`` (a name or nil);
   since version 2 also, where they are declared, ``targets``: names of inputs by output, and ``classes``: lists of
-  the texts that numbers stand for, by node
+  the texts that numbers stand for, or that entries along a last axis are called, by node
 - ``specs``: each shape and dtype that occurs, as ``["float64", ["n", 2]]``
 - ``applications``: each op that occurs with all its attributes, as ``["sum", {"axis": [0], "keepdims": false}]``;
   an output of an op with several as ``["topk:values", ...]``, in a node that is called ``NAME:values``; since version 2

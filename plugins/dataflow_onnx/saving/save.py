@@ -54,7 +54,7 @@ def build_proto(model: Model) -> onnx.ModelProto:
             raise FileFormatError(f"the shape of the parameter '{name}' is decided by data; train the model first")
     out = Emitter({name: graph.node_of(name).shape for name in inputs}, parameters)
     known = {name: name for name in (*inputs, *parameters)}
-    texts = {name: graph.classes.get(name, []) for name in (*inputs, *wanted)}
+    texts = {name: graph.classes[name] if graph.has_texts(name) else [] for name in (*inputs, *wanted)}
     for name in inputs:
         if texts[name]:
             known[name] = number_texts(out, name, texts[name], graph.node_of(name).dtype.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 
 import numpy as np
 import pytest
@@ -114,8 +115,7 @@ def test_the_probabilities_of_a_zip_map_are_one_array(tmp_path):
 
 def as_theirs(model, found, output):
     """An output as onnxruntime gives it: texts in place of their numbers."""
-    texts = model.graph.classes.get(output)
-    return found[output] if texts is None else np.array(texts, object)[found[output]]
+    return model.graph.as_texts(output, found[output]) if model.graph.has_texts(output) else found[output]
 
 
 def compiled(model, output, feed):
@@ -204,12 +204,41 @@ def test_columns_of_texts_are_numbers(encoder, tmp_path):
         feed["kind"] = feed["kind"].copy()
         feed["kind"][3] = "unheard of"
     texts = dataflow.load(path).graph.classes
-    assert set(texts) == {"kind", "side", "label"}
+    assert set(texts) == {"kind", "side", "label", "probabilities"}
     number = {text: i for i, text in enumerate(texts["kind"])}
     given = dict(feed)
     for name in ("kind", "side"):
         given[name] = np.array([[number.get(text, len(number))] for text in feed[name][:, 0]])
     check(path, feed, given)
+    texts_are_given(path, tmp_path, table, feed)
+
+
+def texts_are_given(path, folder, table, feed):
+    """Python, a table and a saved ONNX file take the texts themselves; predict says whose probabilities they are."""
+    label, shares = runtime.InferenceSession(str(path)).run(None, feed)
+    model = dataflow.load(path)
+    np.testing.assert_allclose(model.run(data=feed)[model.outputs[1]], shares, rtol=1e-4, atol=1e-6)
+    table = table.assign(kind=feed["kind"][:, 0])
+    table.to_csv(folder / "t.csv", index=False)
+    dataflow.save(model, folder / "again.onnx")
+    for file in (path, folder / "again.onnx"):
+        ran = CliRunner().invoke(main, ["predict", str(file), "--data", str(folder / "t.csv"), "--json"])
+        assert ran.exit_code == 0, ran.output
+        rows = json.loads(ran.output)["rows"]
+        assert [row["label"] for row in rows] == label.tolist()
+        found = [[row["probabilities_down"], row["probabilities_up"]] for row in rows]
+        np.testing.assert_allclose(found, shares, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        runtime.InferenceSession(str(folder / "again.onnx")).run(None, feed)[1], shares, rtol=1e-4, atol=1e-6
+    )
+    cells = [("kind", table.kind[0]), ("side", table.side[0])]
+    ran = CliRunner().invoke(
+        main, ["run", str(path), "--json", "--set", "size=[[1]]", *(f'--set={k}=[["{v}"]]' for k, v in cells)]
+    )
+    assert ran.exit_code == 0, ran.output
+    document = json.loads(ran.output)
+    assert {name: document["texts"][name] for name, _ in cells} == {name: [[text]] for name, text in cells}
+    assert document["texts"]["label"][0] in ("up", "down")
 
 
 def test_coefficients_and_leaves_are_trained_further(tmp_path):
