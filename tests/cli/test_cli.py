@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 from checkout import MODELS
-from click.testing import CliRunner, Result
+from commands import invoke
 
 import dataflow
-from dataflow.cli.group import COMMANDS, main
+from dataflow.cli.group import COMMANDS
 from dataflow.model.digests import graph_digest
 from dataflow.operations.op import Op
 
@@ -22,18 +22,14 @@ XOR = str(MODELS / "xor.toml")
 JACOBIAN = str(MODELS / "jacobian.toml")
 
 
-def call(*words: str) -> Result:
-    return CliRunner().invoke(main, list(words))
-
-
 def document(*words: str) -> Any:
-    done = call(*words)
+    done = invoke(*words)
     assert done.exit_code == 0, done.output
     return json.loads(done.stdout)
 
 
 def refused(*words: str, status: int = 1) -> str:
-    done = call(*words)
+    done = invoke(*words)
     assert done.exit_code == status, done.output
     assert "Traceback" not in done.output
     if status == 1:
@@ -44,14 +40,14 @@ def refused(*words: str, status: int = 1) -> str:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help_with_an_example(name: str) -> None:
-    done = call(name, "--help")
+    done = invoke(name, "--help")
     assert done.exit_code == 0
     assert f"dataflow {name} " in done.output
     assert "Example" in done.output
 
 
 def test_run_prints_every_node_and_gradient() -> None:
-    done = call("run", XOR)
+    done = invoke("run", XOR)
     assert done.exit_code == 0
     for text in ("yhat", "z.matmul", "relu", "(4, 2)", "0.3863", "gradient of loss"):
         assert text in done.stdout
@@ -70,7 +66,7 @@ def test_run_json() -> None:
 
 
 def test_without_labels_the_loss_is_not_computed_and_never_zero() -> None:
-    done = call("run", XOR, "--set", "x=[[1, 1]]")
+    done = invoke("run", XOR, "--set", "x=[[1, 1]]")
     assert done.exit_code == 0
     assert "not computed" in done.stdout
     found = document("run", XOR, "--set", "x=[[1, 1]]", "--json")
@@ -94,7 +90,7 @@ def test_a_gradient_without_a_path_is_zero_and_said() -> None:
 @pytest.mark.parametrize("ending", ["csv", "json", "npz"])
 def test_output_files_have_a_row_for_each_example(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"out.{ending}"
-    assert call("run", XOR, "--output", str(path), "--quiet").exit_code == 0
+    assert invoke("run", XOR, "--output", str(path), "--quiet").exit_code == 0
     if ending == "csv":
         assert len(path.read_text().strip().split("\n")) == 5
     elif ending == "npz":
@@ -117,7 +113,7 @@ def test_train_and_go_on_with_the_result(tmp_path: Path) -> None:
     assert found["epochs"] == 10
     assert found["loss"][9] == pytest.approx(0.117023863239782, rel=1e-12)
     assert document("run", str(trained), "--json")["loss"] == pytest.approx(0.117023863239782, rel=1e-12)
-    done = call("train", XOR, "--epochs", "2", "--plot", str(tmp_path / "loss.png"))
+    done = invoke("train", XOR, "--epochs", "2", "--plot", str(tmp_path / "loss.png"))
     assert done.exit_code == 0
     assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
     assert "not saved" in done.output
@@ -133,16 +129,16 @@ def test_train_resumes_from_a_checkpoint(tmp_path: Path) -> None:
 
 
 def test_check_compares_gradients() -> None:
-    done = call("check", XOR)
+    done = invoke("check", XOR)
     assert done.exit_code == 0
     assert "All gradients agree" in done.stdout
     assert graph_digest(dataflow.load(XOR)) in done.stdout
-    assert call("check", XOR, "--json").exit_code == 0
+    assert invoke("check", XOR, "--json").exit_code == 0
 
 
 def test_convert_keeps_what_it_cannot_make_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert call("train", XOR, "--epochs", "1", "-o", "trained.msgpack").exit_code == 0
+    assert invoke("train", XOR, "--epochs", "1", "-o", "trained.msgpack").exit_code == 0
     trained = Path("trained.msgpack").read_bytes()
     Path("mine.toml").write_bytes(Path(XOR).read_bytes() + b"# mine\n")
     Path("other.msgpack").write_bytes(trained[:-1])
@@ -152,31 +148,31 @@ def test_convert_keeps_what_it_cannot_make_again(tmp_path: Path, monkeypatch: py
         ("other.msgpack", "cannot be read here"),
     ):
         kept = Path(target).read_bytes()
-        result = call("convert", JACOBIAN, target)
+        result = invoke("convert", JACOBIAN, target)
         assert (result.exit_code, why in result.stderr, "--force" in result.stderr) == (1, True, True)
         assert Path(target).read_bytes() == kept
         assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
     for source in (XOR, "trained.msgpack", JACOBIAN):  # what convert wrote is replaced, again and again
         for target in ("a.toml", "a.toml", "b.msgpack" if source != "trained.msgpack" else "a.toml"):
-            assert call("convert", source, target).exit_code == 0
+            assert invoke("convert", source, target).exit_code == 0
     Path("same.msgpack").write_bytes(trained)
-    assert call("convert", "trained.msgpack", "same.msgpack").exit_code == 0
-    assert call("convert", "--force", JACOBIAN, "mine.toml").exit_code == 0
-    assert call("convert", "--force", XOR, "trained.msgpack").exit_code == 0
+    assert invoke("convert", "trained.msgpack", "same.msgpack").exit_code == 0
+    assert invoke("convert", "--force", JACOBIAN, "mine.toml").exit_code == 0
+    assert invoke("convert", "--force", XOR, "trained.msgpack").exit_code == 0
 
 
 def test_convert_there_and_back(tmp_path: Path) -> None:
-    assert call("convert", XOR, str(tmp_path / "x.msgpack")).exit_code == 0
-    assert call("convert", str(tmp_path / "x.msgpack"), str(tmp_path / "x.toml")).exit_code == 0
+    assert invoke("convert", XOR, str(tmp_path / "x.msgpack")).exit_code == 0
+    assert invoke("convert", str(tmp_path / "x.msgpack"), str(tmp_path / "x.toml")).exit_code == 0
     assert document("run", str(tmp_path / "x.toml"), "--json") == document("run", XOR, "--json")
 
 
 def test_ops() -> None:
-    done = call("ops")
+    done = invoke("ops")
     assert done.exit_code == 0
     assert "softmax_cross_entropy" in done.stdout
-    assert "derivative at 0 is taken as 0" in call("ops", "relu").stdout
-    assert call("ops", "--json").exit_code == 0
+    assert "derivative at 0 is taken as 0" in invoke("ops", "relu").stdout
+    assert invoke("ops", "--json").exit_code == 0
 
 
 def test_gradients_in_every_mode() -> None:
@@ -190,7 +186,7 @@ def test_gradients_in_every_mode() -> None:
         (["--mode", "hessian"], ""),
         (["--mode", "per-example"], ""),
     ):  # what was taken where none was given is said
-        first = CliRunner().invoke(main, ["gradients", XOR, "--wrt", "b1", *words]).stdout.splitlines()[0]
+        first = invoke("gradients", XOR, "--wrt", "b1", *words).stdout.splitlines()[0]
         assert first.endswith(f" with respect to b1{end}")
     per = document("gradients", XOR, "--mode", "per-example", "--wrt", "b1", "--json")
     whole = document("run", XOR, "--json")["gradients"]["b1"]
@@ -210,13 +206,13 @@ def test_explain_in_every_form(tmp_path: Path) -> None:
     assert found["value"] == document("run", XOR, "--example", "3", "--json")["loss"]
     several = document("explain", XOR, "--of", "yhat", "--json")
     assert several["value"] == document("run", XOR, "--json")["values"]["yhat"]
-    assert "Factor 4 of 4" in call("explain", XOR, "--wrt", "W1", "--step").stdout
-    assert "27" in call("explain", XOR, "--example", "3").stdout
+    assert "Factor 4 of 4" in invoke("explain", XOR, "--wrt", "W1", "--step").stdout
+    assert "27" in invoke("explain", XOR, "--example", "3").stdout
     for form, start in (("latex", "\\begingroup"), ("html", "<!doctype html>")):
         path = tmp_path / form
-        assert call("explain", XOR, "--wrt", "W1", "--format", form, "--output", str(path)).exit_code == 0
+        assert invoke("explain", XOR, "--wrt", "W1", "--format", form, "--output", str(path)).exit_code == 0
         assert path.read_text().startswith(start)
-    assert "align*" in call("explain", XOR, "--wrt", "b1", "--symbolic").stdout
+    assert "align*" in invoke("explain", XOR, "--wrt", "b1", "--symbolic").stdout
 
 
 BROKEN = [
@@ -275,7 +271,7 @@ def test_the_process_itself(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert done.stderr.startswith("Error: broken.toml:3:11: ")
-    assert "Traceback" in call("run", str(tmp_path / "broken.toml"), "--debug").stderr
+    assert "Traceback" in invoke("run", str(tmp_path / "broken.toml"), "--debug").stderr
 
 
 def test_run_computes_each_node_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,7 +284,7 @@ def test_run_computes_each_node_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return plain(op, *arguments, **keywords)
 
     monkeypatch.setattr(Op, "compute", counted)
-    assert CliRunner().invoke(main, ["run", str(MODELS / "xor.toml")]).exit_code == 0
+    assert invoke("run", str(MODELS / "xor.toml")).exit_code == 0
     assert calls.count("relu") == calls.count("mse") == 1
 
 
@@ -301,12 +297,12 @@ def test_run_computes_each_node_once(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_wrong_words_are_told_in_plain_english(words, message):
-    done = CliRunner().invoke(main, words)
+    done = invoke(*words)
     assert done.exit_code in (1, 2)
     assert message in done.stderr
 
 
 def test_what_is_built_in_is_listed_once():
-    lines = CliRunner().invoke(main, ["plugins"]).stdout.splitlines()
+    lines = invoke("plugins").stdout.splitlines()
     assert lines.count("  dataflow") == 1
     assert {"    backend: numpy", "    file formats: .toml, .msgpack"} <= set(lines)

@@ -6,50 +6,45 @@ import json
 
 import pytest
 from checkout import ROOT
-from click.testing import CliRunner
+from commands import invoke
 
 import dataflow
-from dataflow.cli.group import main
 from dataflow.errors import DataError, GraphError
 
 XOR, WINE = (str(ROOT / "models" / f"{name}.toml") for name in ("xor", "wine"))
 
 
-def invoke(*words):
-    return CliRunner().invoke(main, ["draw", *map(str, words)])
-
-
 def test_each_model_has_a_picture_in_a_folder_that_is_made(tmp_path):
-    done = invoke(XOR, WINE, "--output-dir", tmp_path / "a" / "b", "--format", "mmd", "--json")
+    done = invoke("draw", XOR, WINE, "--output-dir", tmp_path / "a" / "b", "--format", "mmd", "--json")
     assert done.exit_code == 0, done.output
     written = [tmp_path / "a" / "b" / f"{name}.mmd" for name in ("xor", "wine")]
     assert [picture["file"] for picture in json.loads(done.stdout)["pictures"]] == list(map(str, written))
     assert all(path.read_text(encoding="utf-8").startswith("%%") for path in written)
-    assert invoke(XOR, "-o", tmp_path / "c" / "xor.dot").exit_code == 0
+    assert invoke("draw", XOR, "-o", tmp_path / "c" / "xor.dot").exit_code == 0
     assert (tmp_path / "c" / "xor.dot").is_file()
 
 
 def test_no_folder_is_made_for_a_model_that_cannot_be_read(tmp_path):
-    assert invoke(tmp_path / "none.toml", "-o", tmp_path / "c" / "none.svg").exit_code == 1
+    assert invoke("draw", tmp_path / "none.toml", "-o", tmp_path / "c" / "none.svg").exit_code == 1
     assert not (tmp_path / "c").exists()
     (tmp_path / "file").write_text("")
-    done = invoke(XOR, "-o", tmp_path / "file" / "xor.dot")
+    done = invoke("draw", XOR, "-o", tmp_path / "file" / "xor.dot")
     assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
 
 
 def test_check_says_which_pictures_are_out_of_date(tmp_path):
     words = (XOR, WINE, "--output-dir", tmp_path, "--format", "dot")
-    assert invoke(*words).exit_code == 0
-    done = invoke(*words, "--check")
+    assert invoke("draw", *words).exit_code == 0
+    done = invoke("draw", *words, "--check")
     assert (done.exit_code, done.stdout) == (0, "All 2 pictures are up to date.\n")
     (tmp_path / "wine.dot").write_text("digraph {}")
-    done = invoke(*words, "--check")
+    done = invoke("draw", *words, "--check")
     assert done.exit_code == 1
     assert str(tmp_path / "wine.dot") in done.stderr
     assert "xor" not in done.stderr
     assert (tmp_path / "wine.dot").read_text() == "digraph {}"
     (tmp_path / "xor.dot").unlink()
-    done = invoke(*words, "--check", "--json")
+    done = invoke("draw", *words, "--check", "--json")
     assert done.exit_code == 1
     assert json.loads(done.stdout)["out_of_date"] == [str(tmp_path / f"{name}.dot") for name in ("xor", "wine")]
 
@@ -69,7 +64,7 @@ def test_check_says_which_pictures_are_out_of_date(tmp_path):
     ],
 )
 def test_options_that_do_not_go_together(words, message):
-    done = invoke(*words)
+    done = invoke("draw", *words)
     assert done.exit_code == 2
     assert message in done.stderr
 
@@ -77,7 +72,7 @@ def test_options_that_do_not_go_together(words, message):
 def test_a_picture_replaces_no_model_that_is_read(tmp_path):
     model = tmp_path / "xor.dot"
     model.write_bytes((ROOT / "models" / "xor.toml").read_bytes())
-    assert "is read by this command" in invoke(model, "-o", model).stderr
+    assert "is read by this command" in invoke("draw", model, "-o", model).stderr
 
 
 @pytest.mark.parametrize("options", [{}, {"both": True}, {"backward": True}], ids=str)

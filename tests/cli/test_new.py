@@ -7,15 +7,9 @@ from pathlib import Path
 
 import pytest
 from checkout import MODELS
-from click.testing import CliRunner, Result
-
-from dataflow.cli.group import main
+from commands import invoke
 
 WINE = MODELS / "wine.csv"
-
-
-def call(*words: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(word) for word in words])
 
 
 @pytest.fixture
@@ -26,18 +20,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_file_trains_by_the_command_that_is_shown(folder: Path) -> None:
-    done = call("new", "wine.toml", "--data", "wine.csv", "--target", "alcohol")
+    done = invoke("new", "wine.toml", "--data", "wine.csv", "--target", "alcohol")
     assert done.exit_code == 0, done.output
     assert done.stdout == (
         "Wrote wine.toml: predicts 'alcohol' from 12 columns.\nTrain it: dataflow train wine.toml -o wine.msgpack\n"
     )
-    done = call("train", "wine.toml", "-o", "wine.msgpack")
+    done = invoke("train", "wine.toml", "-o", "wine.msgpack")
     assert done.exit_code == 0, done.output
-    assert call("check", "wine.toml").exit_code == 0
+    assert invoke("check", "wine.toml").exit_code == 0
 
 
 def test_json(folder: Path) -> None:
-    done = call("new", "wine.toml", "--data", "wine.csv", "--target", "alcohol", "--json")
+    done = invoke("new", "wine.toml", "--data", "wine.csv", "--target", "alcohol", "--json")
     document = json.loads(done.stdout)
     assert document.keys() == {"model", "target", "prediction", "inputs", "left_out", "train", "warnings"}
     assert document["inputs"][0] == "malic_acid"
@@ -46,11 +40,11 @@ def test_json(folder: Path) -> None:
 
 def test_data_outside_the_folder_of_the_model_are_read_where_the_user_says_so(folder: Path) -> None:
     (folder / "models").mkdir()
-    done = call("new", "models/wine.toml", "--data", "wine.csv", "--target", "alcohol", "--json")
+    done = invoke("new", "models/wine.toml", "--data", "wine.csv", "--target", "alcohol", "--json")
     command = json.loads(done.stdout)["train"]
     assert "--data-root" in command
-    assert call(*command[1:], "--epochs", "2").exit_code == 0
-    refused = call("train", "models/wine.toml", "--epochs", "2")
+    assert invoke(*command[1:], "--epochs", "2").exit_code == 0
+    refused = invoke("train", "models/wine.toml", "--epochs", "2")
     assert refused.exit_code == 1
     assert "--data-root" in refused.stderr
 
@@ -58,11 +52,11 @@ def test_data_outside_the_folder_of_the_model_are_read_where_the_user_says_so(fo
 def test_an_existing_file_is_kept_unless_forced(folder: Path) -> None:
     (folder / "wine.toml").write_text("mine", encoding="utf-8")
     words = ["new", "wine.toml", "--data", "wine.csv", "--target", "alcohol"]
-    done = call(*words)
+    done = invoke(*words)
     assert done.exit_code == 1
     assert done.stderr == "Error: wine.toml: there is such a file already, and it is kept; --force replaces it\n"
     assert (folder / "wine.toml").read_text(encoding="utf-8") == "mine"
-    assert call(*words, "--force", "--quiet").stdout == ""
+    assert invoke(*words, "--force", "--quiet").stdout == ""
     assert (folder / "wine.toml").read_text(encoding="utf-8").startswith("dataflow = 2\n")
 
 
@@ -83,7 +77,7 @@ def test_an_existing_file_is_kept_unless_forced(folder: Path) -> None:
     ],
 )
 def test_wrong_input_is_one_line_and_writes_nothing(folder: Path, words: list[str], message: str) -> None:
-    done = call("new", *words)
+    done = invoke("new", *words)
     assert done.exit_code == 1
     assert message in done.stderr
     assert done.stderr.startswith("Error: ")
@@ -92,6 +86,6 @@ def test_wrong_input_is_one_line_and_writes_nothing(folder: Path, words: list[st
 
 
 def test_without_a_table_it_is_wrong_usage(folder: Path) -> None:
-    done = call("new", "new.toml")
+    done = invoke("new", "new.toml")
     assert done.exit_code == 2
     assert "--data" in done.stderr

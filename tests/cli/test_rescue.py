@@ -18,10 +18,9 @@ from typing import Any
 import numpy as np
 import pytest
 from checkout import MODELS
-from click.testing import CliRunner
+from commands import invoke
 
 import dataflow
-from dataflow.cli.group import main
 from dataflow.training.trainer import Trainer
 
 XOR = str(MODELS / "xor.toml")
@@ -35,10 +34,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     shutil.copy(XOR, "xt.toml")
     return tmp_path
-
-
-def call(*words: object) -> Any:
-    return CliRunner().invoke(main, list(map(str, words)))
 
 
 def listing(folder: Path) -> list[str]:
@@ -68,9 +63,9 @@ def interrupting(monkeypatch: pytest.MonkeyPatch, number: int, at: int = 3, firs
 
 
 def test_a_run_that_learned_nothing_leaves_a_good_file_alone(folder: Path) -> None:
-    assert call("train", "xt.toml", "--epochs", 3, "-o", "good.msgpack").exit_code == 0
+    assert invoke("train", "xt.toml", "--epochs", 3, "-o", "good.msgpack").exit_code == 0
     before = Path("good.msgpack").read_bytes()
-    done = call("train", "xt.toml", "--data", nan_data("nan.npz", np.inf), "-o", "good.msgpack")
+    done = invoke("train", "xt.toml", "--data", nan_data("nan.npz", np.inf), "-o", "good.msgpack")
     assert done.exit_code == 1
     assert done.stderr.endswith("; nothing was learned, so nothing was saved, and good.msgpack is as it was\n")
     assert Path("good.msgpack").read_bytes() == before
@@ -102,7 +97,7 @@ def test_where_the_last_good_parameters_go(
 ) -> None:
     for name in there:
         Path(name).write_text("good")
-    done = call("train", "xt.toml", "--learning-rate", 10, "--epochs", 500, *words)
+    done = invoke("train", "xt.toml", "--learning-rate", 10, "--epochs", 500, *words)
     assert done.exit_code == 1
     assert done.stderr.splitlines()[-1].endswith(f"; {told}")
     assert all(Path(name).read_text() == "good" for name in there)
@@ -131,7 +126,7 @@ def test_what_an_interrupted_command_keeps_and_says(
         Path("t.msgpack").write_text("good")
     with monkeypatch.context() as patch:
         interrupting(patch, number)
-        done = call("train", "xt.toml", *words)
+        done = invoke("train", "xt.toml", *words)
     assert (done.exit_code, done.stdout) == (128 + number, "")
     line = done.stderr.splitlines()[-1]
     assert line.startswith("Interrupted after 3 epochs; ")
@@ -145,7 +140,7 @@ def test_what_an_interrupted_command_keeps_and_says(
     again = shlex.split(re.sub(r" \(the order .*", "", line.partition(": dataflow ")[2]))
     if "--epochs" in again:
         del again[(at := again.index("--epochs")) : at + 2]
-    done = call(*again, "--epochs", 5, "--json")  # what it says to type works
+    done = invoke(*again, "--epochs", 5, "--json")  # what it says to type works
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["epochs"] == 5
 
@@ -161,7 +156,7 @@ def test_a_checkpoint_folder_that_is_deleted_during_a_run(
             Path("run").write_text("")
 
     interrupting(monkeypatch, signal.SIGTERM, first=delete)
-    done = call("train", "xt.toml", "--checkpoint", "run", "--checkpoint-every", 1000, *words)
+    done = invoke("train", "xt.toml", "--checkpoint", "run", "--checkpoint-every", 1000, *words)
     assert done.exit_code == 128 + signal.SIGTERM
     line = done.stderr.splitlines()[-1]
     if not blocked:
@@ -242,7 +237,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_any_work(
 
     monkeypatch.setattr("dataflow.cli.common.load", work)
     before = listing(folder)
-    done = call(*words, target)
+    done = invoke(*words, target)
     assert done.exit_code == 1, done.output
     assert done.stderr.startswith(f"Error: {target}: ")
     assert done.stderr.count("\n") == 1
@@ -260,7 +255,7 @@ def test_an_output_that_cannot_be_written_after_all_goes_to_another_place(
 
     Path("out").mkdir()
     monkeypatch.setattr(Trainer, "measure", measured)
-    done = call("train", "xt.toml", "--epochs", 3, "-o", "out/t.msgpack")
+    done = invoke("train", "xt.toml", "--epochs", 3, "-o", "out/t.msgpack")
     assert done.exit_code == 1
     assert done.stderr == (
         "Error: out/t.msgpack: cannot be written: there is no folder 'out'; create it first; "
@@ -276,7 +271,7 @@ def test_a_picture_that_fails_costs_no_model(folder: Path, monkeypatch: pytest.M
         raise dataflow.FileFormatError("cannot be written: the disk is full", file="loss.svg")
 
     monkeypatch.setattr("dataflow.training.history.plot_loss", full)
-    done = call("train", "xt.toml", "--epochs", 3, "-o", "t.msgpack", "--plot", "loss.svg")
+    done = invoke("train", "xt.toml", "--epochs", 3, "-o", "t.msgpack", "--plot", "loss.svg")
     assert done.stderr == ("Error: loss.svg: cannot be written: the disk is full; the trained model is in t.msgpack\n")
     assert dataflow.load("t.msgpack").training["epochs"] == 3
 
@@ -288,7 +283,7 @@ def test_a_picture_that_fails_costs_no_model(folder: Path, monkeypatch: pytest.M
 def test_a_link_in_the_checkpoint_folder_makes_no_file_elsewhere(folder: Path, name: str) -> None:
     Path("run").mkdir()
     Path("run", name).symlink_to(folder / "elsewhere")
-    done = call("train", "xt.toml", "--epochs", 1, "--checkpoint", "run", *(["--resume"] if name != "lock" else []))
+    done = invoke("train", "xt.toml", "--epochs", 1, "--checkpoint", "run", *(["--resume"] if name != "lock" else []))
     assert not Path("elsewhere").exists()
     assert done.exit_code == 1
     if name == "lock":

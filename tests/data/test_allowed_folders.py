@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import said
 
 import dataflow
-from dataflow.cli.group import main
 from dataflow.data.allowed_folders import split_upwards
 
 MODEL = """dataflow = {version}
@@ -45,12 +44,6 @@ def model(request, tmp_path) -> Path:
     return path
 
 
-def command(*words: object, status: int = 0) -> str:
-    result = CliRunner().invoke(main, [str(word) for word in words])
-    assert result.exit_code == status, result.output
-    return result.stdout if status == 0 else result.stderr
-
-
 COMMANDS = {
     "run": [],
     "check": [],
@@ -66,19 +59,19 @@ COMMANDS = {
 def test_data_outside_is_read_where_the_user_allows_it(model, name):
     top = model.parents[1]
     for folder in (top, top / "data", model.parent / ".."):
-        command(name, model, *COMMANDS[name], "--data-root", folder)
+        said(name, model, *COMMANDS[name], "--data-root", folder)
     for words in ([], ["--data-root", model.parent]):
-        error = command(name, model, *COMMANDS[name], *words, status=1)
+        error = said(name, model, *COMMANDS[name], *words, status=1)
         assert "the data file '../data/a.csv' lies outside the folder of its model" in error
         assert f"name it with --data, or, if you trust the model, allow that folder: --data-root {top}" in error
         assert error.count("\n") == 1
     if "root" in model.read_text():  # a request, not a fault of the file
-        command(name, model, *COMMANDS[name], "--data", top / "data" / "a.csv")
+        said(name, model, *COMMANDS[name], "--data", top / "data" / "a.csv")
 
 
 def test_what_is_allowed_ends_with_the_command(model):
-    command("run", model, "--data-root", model.parents[1])
-    command("run", model, status=1)
+    said("run", model, "--data-root", model.parents[1])
+    said("run", model, status=1)
 
 
 def test_from_python(model):
@@ -98,14 +91,14 @@ def test_a_trained_file_asks_for_the_same(model, ending):
     (top / "deep" / "er").mkdir(parents=True)
     for folder in (model.parent, top / "deep" / "er"):
         trained = folder / f"t{ending}"
-        command("train", model, "--data-root", top, "-o", trained, "--quiet")
-        assert "--data-root" in command("run", trained, status=1)
+        said("train", model, "--data-root", top, "-o", trained, "--quiet")
+        assert "--data-root" in said("run", trained, status=1)
         expected = dataflow.load(trained).run(x=[1.0, 2.0], y=[2.0, 4.0])["loss"]
-        assert json.loads(command("run", trained, "--data-root", top, "--json"))["loss"] == float(expected)
+        assert json.loads(said("run", trained, "--data-root", top, "--json"))["loss"] == float(expected)
     inside = top / f"t{ending}"
-    command("train", model, "--data-root", top, "-o", inside, "--quiet")
+    said("train", model, "--data-root", top, "-o", inside, "--quiet")
     assert dataflow.load(inside).data.root is None
-    assert np.isfinite(json.loads(command("run", inside, "--json"))["loss"])
+    assert np.isfinite(json.loads(said("run", inside, "--json"))["loss"])
 
 
 def test_a_granted_folder_is_no_way_to_others(tmp_path, model):
@@ -119,7 +112,7 @@ def test_a_granted_folder_is_no_way_to_others(tmp_path, model):
     places += [f'file = "a.csv"\nroot = "{secret}"', f'file = "{secret}/a.csv"', 'file = "a.csv"\nroot = "../secret"']
     for place in places:
         model.write_text(MODEL.format(version=2, place=place))
-        error = command("run", model, "--data-root", top / "data", status=1)
+        error = said("run", model, "--data-root", top / "data", status=1)
         assert "lies outside the folder of its model" in error
 
 

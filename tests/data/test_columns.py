@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import said
 
 import dataflow
-from dataflow.cli.group import main
 from dataflow.data.columns import chosen_columns, named_columns
 from dataflow.data.source import DataSource, read_data
 from dataflow.support.texts import matches
@@ -80,12 +79,6 @@ def write(path: Path, order: list[str]) -> Path:
     return path
 
 
-def command(*words: object, status: int = 0) -> str:
-    result = CliRunner().invoke(main, [str(word) for word in words])
-    assert result.exit_code == status, result.output
-    return result.stdout if status == 0 else result.stderr
-
-
 def untrained(folder: Path, columns: str = '"p0:p4"') -> Path:
     write(folder / "train.csv", ORDERS["as in training"])
     (folder / "m.toml").write_text(TOML.format(width=5, columns=columns))
@@ -93,13 +86,13 @@ def untrained(folder: Path, columns: str = '"p0:p4"') -> Path:
 
 
 def by_command(model: Path, trained: Path) -> None:
-    command("train", model, "-o", trained, "--quiet")
+    said("train", model, "-o", trained, "--quiet")
 
 
 def by_other_file(model: Path, trained: Path) -> None:
     write(model.with_name("other.csv"), ORDERS["as in training"])
     write(model.with_name("train.csv"), ORDERS["others between"])  # where the range has eight columns
-    command("train", model, "--data", model.with_name("other.csv"), "-o", trained, "--quiet")
+    said("train", model, "--data", model.with_name("other.csv"), "-o", trained, "--quiet")
 
 
 def by_python(model: Path, trained: Path) -> None:
@@ -109,8 +102,8 @@ def by_python(model: Path, trained: Path) -> None:
 
 
 def by_checkpoint(model: Path, trained: Path) -> None:
-    command("train", model, "--epochs", 1, "--checkpoint", model.with_name("c"), "--quiet")
-    command("train", model, "--checkpoint", model.with_name("c"), "--resume", "-o", trained, "--quiet")
+    said("train", model, "--epochs", 1, "--checkpoint", model.with_name("c"), "--quiet")
+    said("train", model, "--checkpoint", model.with_name("c"), "--resume", "-o", trained, "--quiet")
 
 
 @pytest.mark.parametrize("train", [by_command, by_other_file, by_python, by_checkpoint], ids=lambda way: way.__name__)
@@ -122,12 +115,12 @@ def test_a_trained_file_takes_columns_by_name(tmp_path, train, columns):
     assert model.data.columns == {"x": NAMES, "y": "y"}
     x, y = np.stack([TABLE[name] for name in NAMES], axis=-1), np.array(TABLE["y"])
     expected = model.run(x=x, y=y)["loss"]
-    command("convert", trained, tmp_path / "again.toml")
+    said("convert", trained, tmp_path / "again.toml")
     for ending in (".csv", ".json"):
         for i, order in enumerate(ORDERS.values()):
             path = write(tmp_path / f"later{i}{ending}", order)
             for file in (trained, tmp_path / "again.toml"):
-                found = json.loads(command("run", file, "--data", path, "--json"))
+                found = json.loads(said("run", file, "--data", path, "--json"))
                 assert found["loss"] == float(expected)
                 assert found["values"]["x"] == x.tolist()
 
@@ -139,19 +132,19 @@ def test_a_column_that_lacks_is_named_with_its_nearest(tmp_path):
         path = tmp_path / f"lacks{i}.csv"
         write(path, ORDERS["as in training"])
         path.write_text(path.read_text().replace(f"{name},", f"{name.upper()}_,", 1))
-        error = command("run", trained, "--data", path, status=1)
+        error = said("run", trained, "--data", path, status=1)
         assert f"{path}:1: unknown column '{name}'; did you mean '{name.upper()}_'" in error
     path = write(tmp_path / "no labels.csv", NAMES)
-    assert "y" not in json.loads(command("run", trained, "--data", path, "--json"))["values"]
+    assert "y" not in json.loads(said("run", trained, "--data", path, "--json"))["values"]
 
 
 def test_a_file_that_was_not_trained_means_the_columns_between(tmp_path):
     model = untrained(tmp_path)
     path = write(tmp_path / "other.csv", ORDERS["inner ones swapped"])
-    found = json.loads(command("run", model, "--data", path, "--json"))["values"]["x"]
+    found = json.loads(said("run", model, "--data", path, "--json"))["values"]["x"]
     assert found == np.stack([TABLE[name] for name in ORDERS["inner ones swapped"][:5]], axis=-1).tolist()
-    command("convert", model, tmp_path / "m.msgpack")
-    command("convert", tmp_path / "m.msgpack", tmp_path / "again.toml")
+    said("convert", model, tmp_path / "m.msgpack")
+    said("convert", tmp_path / "m.msgpack", tmp_path / "again.toml")
     for file in (model, tmp_path / "m.msgpack", tmp_path / "again.toml"):
         loaded = dataflow.load(file)
         loaded.run(data=read_data(path, loaded.graph, loaded.data))

@@ -11,6 +11,7 @@ import networkx as nx
 import numpy as np
 import pytest
 from checkout import ROOT
+from contrast import contrast
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -410,17 +411,6 @@ def test_an_empty_graph():
 
 
 # ------------------------------------------------------------------------------------------------ looks
-
-
-def luminance(color):
-    parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(a, b):
-    high, low = sorted((luminance(a), luminance(b)), reverse=True)
-    return (high + 0.05) / (low + 0.05)
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])

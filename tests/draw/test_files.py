@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 from checkout import ROOT
-from click.testing import CliRunner
+from commands import invoke
 
 import dataflow
-from dataflow.cli.group import main
 from dataflow.draw.drawing import FORMATS, Drawing
 from dataflow.draw.layout import engines
 from dataflow.draw.layout.engines import Engine, find_engine
@@ -39,10 +38,6 @@ PLAIN = [ending for ending in STARTS if ending not in (".pdf", ".gif")]
 @pytest.fixture
 def xor():
     return dataflow.load(XOR)
-
-
-def invoke(*words):
-    return CliRunner().invoke(main, ["draw", *map(str, words)])
 
 
 def has_pdf() -> bool:
@@ -128,7 +123,7 @@ def test_without_an_engine_the_dot_file_is_written(tmp_path, monkeypatch, xor):
 
 def test_pdf_without_an_engine_for_it(tmp_path, monkeypatch):
     only_pure(monkeypatch)
-    done = invoke(XOR, "-o", tmp_path / "a.pdf")
+    done = invoke("draw", XOR, "-o", tmp_path / "a.pdf")
     assert done.exit_code == 1
     assert "dataflow-autodiff[render]" in done.output
     assert (tmp_path / "a.dot").exists()
@@ -253,11 +248,11 @@ def test_glyphs_that_a_png_would_lack_are_said(tmp_path, monkeypatch):
 
 def test_the_command(tmp_path):
     target = tmp_path / "xor.svg"
-    done = invoke(XOR, "--style", "graph", "--both", "--values", "--example", 3, "-o", target)
+    done = invoke("draw", XOR, "--style", "graph", "--both", "--values", "--example", 3, "-o", target)
     assert done.exit_code == 0, done.output
     assert done.output == f"Wrote 18 nodes and 22 edges of 'xor' to {target}.\n"
     assert "0.01125" in target.read_text(encoding="utf-8")
-    done = invoke(XOR, "--set", "x=[[0, 1]]", "--values", "-o", target, "--json")
+    done = invoke("draw", XOR, "--set", "x=[[0, 1]]", "--values", "-o", target, "--json")
     document = json.loads(done.stdout)
     assert document == {
         "file": str(target),
@@ -285,14 +280,14 @@ def test_the_command(tmp_path):
 )
 def test_wrong_words(tmp_path, monkeypatch, words, status, message):
     monkeypatch.chdir(tmp_path)
-    done = invoke(XOR, *words)
+    done = invoke("draw", XOR, *words)
     assert done.exit_code == status
     assert message in done.output
     assert "Traceback" not in done.output
 
 
 def test_a_folded_picture_says_so(tmp_path):
-    done = invoke(ROOT / "models" / "deep.toml", "--no-repeats", "--max-nodes", 20, "-o", tmp_path / "a.svg")
+    done = invoke("draw", ROOT / "models" / "deep.toml", "--no-repeats", "--max-nodes", 20, "-o", tmp_path / "a.svg")
     assert done.exit_code == 0
     assert "all blocks were collapsed" in done.output
 

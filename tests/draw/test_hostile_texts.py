@@ -6,10 +6,9 @@ import json
 import re
 import xml.etree.ElementTree as ET
 
-import numpy as np
 import pytest
 from checkout import MODELS
-from hostile import hostile_texts
+from hostile import hostile_model, hostile_texts
 from tex import compile_tex, need_tex
 
 import dataflow
@@ -277,14 +276,7 @@ def test_an_svg_that_is_not_ours_loses_what_is_not_on_the_lists():
 def test_a_model_with_hostile_names_and_attributes():
     """What a model can hold: its name, names of blocks, strings of attributes."""
     for text in hostile_texts(120, seed=4):
-        graph = dataflow.Graph(text)
-        x = graph.input("x", ("n", 2))
-        graph.node("h", dataflow.ops.tanh(x))
-        loss = graph.node("loss", dataflow.ops.mse(graph.value("h"), graph.constant("c", np.zeros((1, 2)))))
-        graph.change_node("h", block="h")
-        graph.blocks[text] = {"inputs": ["x"], "output": text, "nodes": {}}
-        graph.calls["h"] = {"block": text, "share": None, "inputs": ["x"]}
-        model = dataflow.Model(graph, ["h"], loss.name)
+        model = hostile_model(text)
         drawing = dataflow.draw(model, style="graph", both=True, wrt="x")
         root = ET.fromstring(drawing.render("svg"))
         assert all(element.tag.removeprefix(SVG) in ELEMENTS for element in root.iter())

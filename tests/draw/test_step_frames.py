@@ -10,10 +10,9 @@ from itertools import pairwise
 
 import pytest
 from checkout import ROOT
-from click.testing import CliRunner
+from commands import invoke
 
 import dataflow
-from dataflow.cli.group import main
 from dataflow.draw import step_frames as frames_module
 from dataflow.draw.frames_folder import LIST
 from dataflow.draw.layout import engines
@@ -30,10 +29,6 @@ def draw(name="xor", **options):
     model = dataflow.load(MODELS[name])
     options.setdefault("style", "graph")
     return dataflow.draw(model, of=None if model.loss else model.outputs[0], **options)
-
-
-def invoke(*words):
-    return CliRunner().invoke(main, ["draw", *map(str, words)])
 
 
 def by_step(picture):
@@ -260,14 +255,14 @@ def test_an_animation_is_the_whole_picture_with_a_stylesheet():
 
 def test_the_command_writes_frames(tmp_path):
     folder = tmp_path / "slides"
-    done = invoke(XOR, "--both", "--style", "graph", "--frames-to", folder, "--engine", "graphviz-pure")
+    done = invoke("draw", XOR, "--both", "--style", "graph", "--frames-to", folder, "--engine", "graphviz-pure")
     assert done.output == f"Wrote 9 frames of 18 nodes and 22 edges of 'xor' to {folder}.\n"
-    answer = json.loads(invoke(XOR, "--frames-to", folder, "--engine", "graphviz-pure", "--json").output)
+    answer = json.loads(invoke("draw", XOR, "--frames-to", folder, "--engine", "graphviz-pure", "--json").output)
     assert answer["frames"] == [str(folder / f"frame-{step:03}.svg") for step in range(5)]
     assert answer["file"] is None
-    assert invoke(XOR, "--at-step", 3, "-o", tmp_path / "three.svg", "--engine", "graphviz-pure").exit_code == 0
+    assert invoke("draw", XOR, "--at-step", 3, "-o", tmp_path / "three.svg", "--engine", "graphviz-pure").exit_code == 0
     assert (tmp_path / "three.svg").read_bytes() == (folder / "frame-003.svg").read_bytes()
-    assert invoke(XOR, "--steps", "-o", tmp_path / "all.svg", "--engine", "graphviz-pure").exit_code == 0
+    assert invoke("draw", XOR, "--steps", "-o", tmp_path / "all.svg", "--engine", "graphviz-pure").exit_code == 0
     assert "@keyframes" in (tmp_path / "all.svg").read_text()
 
 
@@ -284,13 +279,13 @@ def test_the_command_writes_frames(tmp_path):
     ],
 )
 def test_options_that_do_not_go_together(words, said):
-    done = invoke(XOR, *words)
+    done = invoke("draw", XOR, *words)
     assert done.exit_code == 2
     assert said in done.output
 
 
 def test_a_step_too_far_is_one_line(tmp_path):
-    done = invoke(XOR, "-o", tmp_path / "a.svg", "--at-step", 9)
+    done = invoke("draw", XOR, "-o", tmp_path / "a.svg", "--at-step", 9)
     assert done.exit_code == 1
     assert done.output == f"Error: {XOR}: there is no step 9: the picture has 4 steps; choose 0 (the inputs) to 4\n"
     assert set(FRAME_FORMATS) == {"svg", "png", "pdf"}

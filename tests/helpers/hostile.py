@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
+
+import dataflow
+
 BAITS = [
     *('"', "'", "\\", "\\\\", '\\"', "\\G", "\\N", "\\E", "\\T", "\\H", "\\L", "\\l", "\\r", "\\n", "<", ">", "&", ";"),
     *("&amp;", "&lt;", "&#60;", "&#x3c;", "&quot;", "&nbsp;", "]]>", "<![CDATA[", "<!--", "-->", "--", "#", "//", "/*"),
@@ -53,3 +57,15 @@ def hostile_texts(count: int, seed: int = 0) -> list[str]:
             parts.insert(rng.randrange(len(parts)), "".join(map(chr, rng.choices(range(0x20, 0x3000), k=3))))
         made.append("".join(parts))
     return made[:count]
+
+
+def hostile_model(text: str, doc: str = "") -> dataflow.Model:
+    """A model with such a text as its name, as that of a block, and in the block."""
+    graph = dataflow.Graph(text)
+    x = graph.input("x", ("n", 2))
+    graph.node("h", dataflow.ops.tanh(x))
+    loss = graph.node("loss", dataflow.ops.mse(graph.value("h"), graph.constant("c", np.zeros((1, 2)))))
+    graph.change_node("h", block="h")
+    graph.blocks[text] = {"inputs": ["x"], "output": text, "nodes": {}}
+    graph.calls["h"] = {"block": text, "share": None, "inputs": ["x"]}
+    return dataflow.Model(graph, ["h"], loss.name, doc=doc)

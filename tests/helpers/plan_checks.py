@@ -9,9 +9,13 @@ import numpy as np
 
 from dataflow import Graph, Model
 from dataflow.autodiff.reverse import gradient_graph
-from dataflow.plan import Instruction, Plan, concrete, stages
+from dataflow.plan import Instruction, Plan, concrete, make_plan, stages
 from dataflow.registry.registry import backend
 from dataflow.shapes import TensorSpec
+
+
+def plan_of(graph: Graph, outputs: list[str], arrays: dict[str, np.ndarray]) -> Plan:
+    return make_plan(graph, outputs, {name: TensorSpec(a.shape, a.dtype) for name, a in arrays.items()})
 
 
 def computed(instruction: Instruction, arguments: Sequence[Any]) -> np.ndarray:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
-import shutil
 import sys
 import tomllib
 import unicodedata
@@ -47,13 +46,6 @@ def read(name: str) -> str:
 
 def blocks(name: str, language: str) -> list[str]:
     return [content for _, found, content in FENCE.findall(read(name)) if found == language]
-
-
-@pytest.fixture
-def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    shutil.copytree(ROOT / "models", tmp_path / "models")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 # ------------------------------------------------------------------------------------------------ generated parts

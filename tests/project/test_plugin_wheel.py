@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from checkout import ROOT
-from wheels import FILES, FOLDERS, built, install, make_environment, run
+from wheels import FILES, FOLDERS, built, install, run
 
 pytestmark = pytest.mark.xdist_group("wheels")  # they are built once
 
@@ -67,11 +67,6 @@ def wheel(folder: Path, name: str, module: str, source: str, point: str) -> Path
     (folder / "pyproject.toml").write_text(PROJECT.format(name=name, module=module, point=point), encoding="utf-8")
     (folder / f"{module}.py").write_text(source, encoding="utf-8")
     return built(folder, folder / "dist")
-
-
-@pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory, project_wheel: Path) -> Path:
-    return make_environment(tmp_path_factory.mktemp("environment"), project_wheel)
 
 
 @pytest.mark.slow

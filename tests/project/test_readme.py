@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
 from pathlib import Path
 
 import pytest
@@ -23,13 +22,6 @@ FIRST, STEPS = ([line.partition("#")[0].strip() for line in block.splitlines()] 
 SHOWN = [line.partition("#")[0].strip() for block in BLOCKS.findall(COMMANDS_PAGE) for line in block.splitlines()]
 (MODEL,) = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
 TRIED = re.findall(r"\| `(dataflow [^`]+)` \|", MODELS)
-
-
-@pytest.fixture
-def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    shutil.copytree(ROOT / "models", tmp_path / "models")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def call(command: str) -> Result:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from checkout import ROOT
-from wheels import make_environment, run
+from wheels import run
 
 from dataflow.cli.group import COMMANDS
 
@@ -55,11 +55,6 @@ RESULTS = {
     "explain": "explain xor.toml --wrt W1 --format html --output RESULT.html",
     "view": "view xor.toml -o RESULT.html",
 }
-
-
-@pytest.fixture(scope="module")
-def python(tmp_path_factory: pytest.TempPathFactory, project_wheel: Path) -> Path:
-    return make_environment(tmp_path_factory.mktemp("environment"), project_wheel)
 
 
 @pytest.fixture

@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import said
 
 import dataflow
-from dataflow.cli.group import main
 from dataflow.metrics.predictions import Predictions
 
 Row = dict[str, Any]
@@ -67,12 +66,6 @@ def write_messy(path: Path, rows: Sequence[Row], columns: Sequence[str] | None =
     return path
 
 
-def call(*words: str | Path) -> str:
-    done = CliRunner().invoke(main, [str(word) for word in words])
-    assert done.exit_code == 0, done.output
-    return done.stdout
-
-
 # ------------------------------------------------------------------------------------------ from a table to predictions
 
 
@@ -80,23 +73,23 @@ def call(*words: str | Path) -> str:
 def test_a_messy_table_trains_with_one_command_and_predicts_on_another(tmp_path: Path, target: str) -> None:
     train, test = houses(400, seed=1), houses(100, seed=2)
     write_messy(tmp_path / "houses.csv", train)
-    said = call("new", tmp_path / "first.toml", "--data", tmp_path / "houses.csv", "--target", target)
-    assert "'house id'" in said
-    assert "'country'" in said
-    call("train", tmp_path / "first.toml", "-o", tmp_path / "first.msgpack", "--epochs", "60")
+    survey = said("new", tmp_path / "first.toml", "--data", tmp_path / "houses.csv", "--target", target)
+    assert "'house id'" in survey
+    assert "'country'" in survey
+    said("train", tmp_path / "first.toml", "-o", tmp_path / "first.msgpack", "--epochs", "60")
 
     write_messy(tmp_path / "same.csv", test)
     others = [{"a new column": i, **row, "another": "?"} for i, row in enumerate(test)]
     permuted = sorted((name for name in others[0] if name != target), reverse=True)
     write_messy(tmp_path / "permuted.csv", others, permuted)
     for name in ("same", "permuted"):
-        call("predict", tmp_path / "first.msgpack", "--data", tmp_path / f"{name}.csv", "-o", tmp_path / f"{name}.json")
+        said("predict", tmp_path / "first.msgpack", "--data", tmp_path / f"{name}.csv", "-o", tmp_path / f"{name}.json")
     assert (tmp_path / "same.json").read_bytes() == (tmp_path / "permuted.json").read_bytes()
-    call("predict", tmp_path / "first.msgpack", "--data", tmp_path / "permuted.csv", "-o", tmp_path / "predicted.csv")
+    said("predict", tmp_path / "first.msgpack", "--data", tmp_path / "permuted.csv", "-o", tmp_path / "predicted.csv")
     with (tmp_path / "predicted.csv").open(encoding="utf-8-sig", newline="") as file:
         predicted = list(csv.DictReader(file))
     assert len(predicted) == len(test)
-    scores = json.loads(call("score", tmp_path / "first.msgpack", "--data", tmp_path / "same.csv", "--json"))
+    scores = json.loads(said("score", tmp_path / "first.msgpack", "--data", tmp_path / "same.csv", "--json"))
     if target == "price in 1000":
         errors = [float(next(iter(row.values()))) - other[target] for row, other in zip(predicted, test, strict=True)]
         guess = np.mean([row[target] for row in train])

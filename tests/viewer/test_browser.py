@@ -7,11 +7,10 @@ import math
 import re
 from typing import Any
 
-import numpy as np
 import pytest
 from browser import Watched
 from checkout import MODELS
-from hostile import hostile_texts
+from hostile import hostile_model, hostile_texts
 from nets import xor
 
 import dataflow
@@ -524,14 +523,7 @@ def test_rows_20_and_21_a_jacobian_of_several_rows(opened):
 def test_hostile_texts_stay_text(opened):
     texts = hostile_texts(60, seed=5)
     for text in texts[::12]:
-        graph = dataflow.Graph(text)
-        x = graph.input("x", ("n", 2))
-        graph.node("h", dataflow.ops.tanh(x))
-        loss = graph.node("loss", dataflow.ops.mse(graph.value("h"), graph.constant("c", np.zeros((1, 2)))))
-        graph.change_node("h", block="h")
-        graph.blocks[text] = {"inputs": ["x"], "output": text, "nodes": {}}
-        graph.calls["h"] = {"block": text, "share": None, "inputs": ["x"]}
-        model = dataflow.Model(graph, ["h"], loss.name, doc="\n\n".join(texts))
+        model = hostile_model(text, doc="\n\n".join(texts))
         page = opened(model, x=[[1, 2]], wrt="x")
         assert page.evaluate("document.querySelectorAll('script').length") == 2
         assert page.evaluate("document.querySelectorAll('img, iframe, object, embed, link, base, style').length") == 1

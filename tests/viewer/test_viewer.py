@@ -18,6 +18,7 @@ import pytest
 from any_graph import graphs
 from checkout import ROOT
 from click.testing import CliRunner
+from contrast import contrast
 from hostile import hostile_texts
 from hypothesis import given
 from nets import classifier, xor
@@ -583,16 +584,6 @@ def test_texts_can_be_read_on_what_is_behind_them() -> None:
         pairs += [(text, fill) for fill in fills for text in ("ink", "forward", "backward", "soft")]
         for text, ground in pairs:
             assert contrast(theme[text], theme[ground]) >= 4.5, (text, ground)
-
-
-def contrast(one: str, other: str) -> float:
-    def luminance(color: str) -> float:
-        parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-    low, high = sorted((luminance(one), luminance(other)))
-    return (high + 0.05) / (low + 0.05)
 
 
 # ------------------------------------------------------------------------------------------------ the command

@@ -11,13 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import said
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from later import Later
 
 import dataflow
-from dataflow.cli.group import main
 from dataflow.data.preparation.apply import apply
 from dataflow.data.preparation.learn import learn
 from dataflow.data.preparation.learned import Preparation
@@ -561,20 +560,14 @@ def test_the_command_line_learns_from_training_rows(tmp_path):
     dataflow.train(model, epochs=2)
     (tmp_path / "d.csv").rename(tmp_path / "other.csv")
     data = ("--data", tmp_path / "other.csv")
-    command("train", tmp_path / "m.toml", *data, "--epochs", "2", "-o", tmp_path / "t.msgpack")
+    said("train", tmp_path / "m.toml", *data, "--epochs", "2", "-o", tmp_path / "t.msgpack")
     trained = dataflow.load(tmp_path / "t.msgpack")
     assert trained.data.learned.plain() == model.data.learned.plain()
     assert trained.parameters["w"].tobytes() == model.parameters["w"].tobytes()
-    found = json.loads(command("check", tmp_path / "t.msgpack", *data, "--json"))
+    found = json.loads(said("check", tmp_path / "t.msgpack", *data, "--json"))
     assert found["learned"] == model.data.learned.plain()
-    text = command("check", tmp_path / "t.msgpack", *data)
+    text = said("check", tmp_path / "t.msgpack", *data)
     assert "a missing cell is " in text
     assert "categories u, v, w" in text
     with pytest.raises(DataError, match="what the data teaches is learned from all training rows"):
         gather_for_training(dataflow.load(tmp_path / "m.toml"), tmp_path / "other.csv", {"y": [[1.0]]}, None)
-
-
-def command(*words: object) -> str:
-    result = CliRunner().invoke(main, [str(word) for word in words])
-    assert result.exit_code == 0, result.output
-    return result.stdout

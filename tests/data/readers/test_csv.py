@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from raw_tables import cells
 
 from dataflow.data.raw_table import RawTable
 from dataflow.data.read_table import read_table
@@ -27,17 +28,6 @@ def read(path: Path, content: str | bytes = b"", **options: object) -> RawTable:
         path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
     options = {"columns": list, "kinds": {}} | options
     return read_table(path, **options)
-
-
-def cells(table: RawTable) -> dict[str, list[object]]:
-    """By column, its cells, None where one is missing."""
-    return {
-        name: [
-            None if column.missing is not None and column.missing[i] else cell
-            for i, cell in enumerate(column.cells.tolist())
-        ]
-        for name, column in table.columns.items()
-    }
 
 
 @pytest.fixture(params=["numpy", "pyarrow", "quoted"], autouse=True)

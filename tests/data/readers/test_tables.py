@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from later import Later
+from raw_tables import cells
 
 from dataflow.data.raw_table import RawTable
 from dataflow.data.read_table import read_table
@@ -41,16 +42,6 @@ ROWS = [dict(zip(COLUMNS, cells, strict=True)) for cells in zip(*COLUMNS.values(
 
 def read(origin: object, **options: object) -> RawTable:
     return read_table(origin, **({"columns": list, "kinds": {}} | options))
-
-
-def cells(table: RawTable) -> dict[str, list[object]]:
-    return {
-        name: [
-            None if column.missing is not None and column.missing[i] else cell
-            for i, cell in enumerate(column.cells.tolist())
-        ]
-        for name, column in table.columns.items()
-    }
 
 
 def json_lines(folder: Path) -> Path:

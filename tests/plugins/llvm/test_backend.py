@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nets import classifier, xor
 from op_graphs import IN_PLANS
+from plan_checks import plan_of
 
 import dataflow
 from dataflow import Graph, Model, ops, primitive
@@ -35,10 +36,6 @@ from dataflow_llvm.running.runner import LlvmRunner
 MODELS = sorted((MODELS).glob("*.toml"))
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 FLOATS = ("float32", "float64")
-
-
-def plan_of(graph: Graph, outputs: list[str], arrays: dict[str, np.ndarray]) -> Plan:
-    return make_plan(graph, outputs, {name: TensorSpec(a.shape, a.dtype) for name, a in arrays.items()})
 
 
 def interpreted(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> LlvmRunner:

@@ -9,11 +9,11 @@ import pytest
 from any_graph import graphs
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plan_checks import plan_of
 
 from dataflow import Graph, Model, Value, ops
 from dataflow.autodiff.reverse import gradient_graph
-from dataflow.plan import Plan, make_plan
-from dataflow.shapes import TensorSpec
+from dataflow.plan import Plan
 
 pytest.importorskip("llvmlite")
 from dataflow_llvm.compiling import machine_code
@@ -22,10 +22,6 @@ from dataflow_llvm.lowering import fuse_region, lower_plan, unroll_small_plan
 from dataflow_llvm.running.runner import LlvmRunner
 
 FLOATS = ("float32", "float64")
-
-
-def plan_of(graph: Graph, outputs: list[str], arrays: dict[str, np.ndarray]) -> Plan:
-    return make_plan(graph, outputs, {name: TensorSpec(a.shape, a.dtype) for name, a in arrays.items()})
 
 
 def runners(plan: Plan, monkeypatch: pytest.MonkeyPatch, threads: int = 1) -> tuple[LlvmRunner, LlvmRunner]:
