@@ -10,6 +10,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from functools import lru_cache
 from threading import Lock
 from typing import Any, TypeVar
@@ -86,6 +87,16 @@ def run_all(tasks: Sequence[Callable[[], object]]) -> None:
         tasks[-1]()
     finally:
         wait(futures)  # they write to memory that the caller goes on to use
+    for future in futures:
+        future.result()
+
+
+def run_beside(task: Callable[[], object]) -> None:
+    """Run one task in as many threads as may be used, this one among them, which share the work among themselves; an
+    exception of any is raised."""
+    with ThreadPoolExecutor(thread_count(), thread_name_prefix="dataflow") as pool:
+        futures = [pool.submit(copy_context().run, task) for _ in range(thread_count() - 1)]
+        task()
     for future in futures:
         future.result()
 

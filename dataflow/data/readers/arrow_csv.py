@@ -33,21 +33,27 @@ class ArrowNumbers(CutLines):
     """The cells of lines that hold nothing but finite numbers, cut by numpy and read by pyarrow, which is faster than
     when pyarrow cuts them, too."""
 
-    def __init__(self, block: bytes, lines: int, separator: str, width: int, scratch: Scratch) -> None:
-        """``NotPlainError`` where one of so many ``lines`` has not ``width`` cells."""
+    def __init__(self, block: bytes, separator: str, width: int, scratch: Scratch) -> None:
+        """``NotPlainError`` where a line has not ``width`` cells, or the last has no end."""
         text = np.frombuffer(block, np.uint8)
         ends = np.equal(text, ord("\n"), out=scratch("ends", len(text), np.bool_))
+        lines = int(np.count_nonzero(ends))
         ends |= np.equal(text, ord(separator), out=scratch("separators", len(text), np.bool_))
         super().__init__(block, far_apart(ends) if len(text) > _FAR * lines * width else np.flatnonzero(ends), width)
         self._scratch = scratch
         if not self._are_rows(lines) or (width == 1 and (block.startswith(b"\n") or b"\n\n" in block)):
             raise NotPlainError
+        if not block.endswith(b"\n"):
+            raise NotPlainError
 
     def numbers(self, positions: Sequence[int]) -> list[Numbers]:
-        """As those of ``PlainCells``; none is odd. ``NotPlainError`` where a cell is no finite number."""
+        """As those of ``PlainCells``; none is odd. ``NotPlainError`` where a cell is no finite number, or may be none
+        that nobody asks for."""
         import pyarrow as pa
 
         width, ends = self._width, self._ends
+        if len(positions) < width and not _is_plain(self._block):
+            raise NotPlainError
         # to pyarrow, each cell and each separator is a text; those that are null it does not read
         wanted = np.zeros(2 * width, np.bool_)
         wanted[[2 * position for position in positions]] = True
@@ -134,6 +140,10 @@ class ArrowCells:
                 raise NotPlainError
             numbers.append((values, gaps, _NONE))
         return numbers
+
+
+def _is_plain(block: bytes) -> bool:
+    return block.isascii() and b'"' not in block and b"\r" not in block
 
 
 def far_apart(ends: np.ndarray) -> np.ndarray:

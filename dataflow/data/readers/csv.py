@@ -26,6 +26,7 @@ from dataflow.data.readers.cut_lines import Scratch
 from dataflow.data.readers.decimals import Numbers, PlainCells
 from dataflow.data.readers.dialect import Dialect, check_dialect, find_decimal, find_separator
 from dataflow.data.readers.growing_columns import EXACT, TEXT, Cells, CutRows, GrowingColumn
+from dataflow.data.readers.number_blocks import NumberBlocks
 from dataflow.data.readers.opening import Origin, repeated
 from dataflow.data.readers.text_lines import TextLines
 from dataflow.errors import DataError, counted
@@ -109,7 +110,11 @@ class _Table:
         arrow = is_arrow_worth(self.origin)
         if arrow:
             keep_freed_memory()
-        blocks = self.lines.blocks(_BLOCK if arrow else _SMALL)
+        read = self.lines.read(_BLOCK if arrow else _SMALL, _FIRST)
+        first = next(read, b"")
+        while len(first) < LINE_LIMIT and first.count(b"\n") <= _SAMPLE and (more := next(read, b"")):
+            first += more
+        blocks = self.lines.checked(chain([first], read))
         begin = self._begin(next(blocks, b""))
         self._choose_columns()
         self.first = self.line
@@ -119,13 +124,17 @@ class _Table:
             _Lines(self.line, count, begin[:end]),
             _Lines(self.line + count, begin.count(b"\n", end), begin[end:]),
         ]
-        numbered = chain(parts, (_Lines(self.lines.number, self.lines.count, block) for block in blocks))
+        numbered: Iterator[_Lines] = chain(parts, self._numbered(blocks))
         plain = self._plain(numbered)
-        for first in islice(plain, 1):
-            self._add_block(self._cut(first))
-            self._expect_rows(len(first.text), together())
+        for lines in islice(plain, 1):
+            self._add_block(self._cut(lines))
+            self._expect_rows(len(lines.text), together())
         self.arrow = arrow and bool(self.wanted)
         self.only_numbers = self.style.decimal == "." and all(x.holds_numbers for x in self.wanted.values())
+        if self.arrow and self.only_numbers and self.quoted is None and first.endswith(b"\n"):
+            self.lines.number = parts[1].first
+            numbered = self._numbered(self.lines.checked(self._add_numbers(chain([begin[end:]], read))))
+            plain = self._plain(numbered)
         for block in map_ahead(self._cut, plain):
             self._add_block(block)
         if self.quoted is not None:
@@ -203,6 +212,32 @@ class _Table:
 
     # ------------------------------------------------------------------------------------------ rows
 
+    def _numbered(self, blocks: Iterable[bytes]) -> Iterator[_Lines]:
+        return (_Lines(self.lines.number, self.lines.count, block) for block in blocks)
+
+    def _add_numbers(self, read: Iterator[bytes]) -> Iterator[bytes]:
+        """Add the rows of blocks that nobody has looked at yet, as long as they hold nothing but numbers; what follows
+        comes back. Faults, quotes and other ends of lines are no numbers either."""
+        width = len(self.header)
+
+        def cut(block: bytes) -> ArrowNumbers:
+            if len(block) > LINE_LIMIT:
+                raise NotPlainError
+            return ArrowNumbers(block, self.separator, width, self.scratch)
+
+        alone = self.wanted.keys() - {name for names, _ in self.memory for name in names}
+        places = [([self.wanted[name].position for name in names], memory) for names, memory in self.memory]
+        places += [([self.wanted[name].position], self.wanted[name].values.room()[:, np.newaxis]) for name in alone]
+        row = next(iter(self.wanted.values())).values.count
+        blocks = NumberBlocks(filter(None, read), cut, places, row)
+        rest = blocks.write()
+        for column in self.wanted.values():
+            column.values.count = blocks.row
+        first = self.lines.number
+        self.lines.number += blocks.row - row
+        self._add_places(range(first, self.lines.number))
+        return rest
+
     def _plain(self, numbered: Iterable[_Lines]) -> Iterator[_Lines]:
         """The blocks before the first quote."""
         for lines in numbered:
@@ -221,7 +256,7 @@ class _Table:
         cells: Cells
         if self.arrow and self.only_numbers:
             try:
-                cells = ArrowNumbers(block, count, self.separator, width, self.scratch)
+                cells = ArrowNumbers(block, self.separator, width, self.scratch)
                 return self._block(lines, cells, positions)
             except NotPlainError:
                 self.only_numbers = False  # what is not plain is so in most blocks

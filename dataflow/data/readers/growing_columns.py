@@ -48,6 +48,12 @@ class GrowingNumbers:
         array[: self.count] = self._array[: self.count]
         self._array = array
 
+    def room(self) -> np.ndarray:
+        """The array, with room for all that are expected."""
+        if len(self._array) < self.expected:
+            self.go_on_in(np.empty(self.expected))
+        return self._array
+
     def add(self, part: np.ndarray) -> None:
         """Add numbers at the end, where they may stand already."""
         end = self.count + len(part)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO
 
 import numpy as np
@@ -39,11 +39,22 @@ class TextLines:
     def blocks(self, size: int) -> Iterator[bytes]:
         """Blocks of about ``size`` bytes; ``number`` is the line that the last one begins with, ``count`` how many it
         has."""
-        rest = b""
-        for data in self._with_line_feeds(size):
+        return self.checked(self.read(size))
+
+    def read(self, size: int, first: int = 0) -> Iterator[bytes]:
+        """The text as it stands in the file, as UTF-8: first ``first`` bytes or so, then ``size`` at a time. Of a file
+        that is not packed each block ends with a line, unless its lines are long."""
+        for data in self._decoded(size, first):
             self.total += len(data)
             if self.total > self.limit:
-                raise self.error(f"is longer than {self.limit / 2**20:g} MiB (unpacked), {self.instead}")
+                message = f"is longer than {self.limit / 2**20:g} MiB (unpacked), {self.instead}"
+                raise DataError(message, file=self.origin.name)
+            yield data
+
+    def checked(self, read: Iterable[bytes]) -> Iterator[bytes]:
+        """What was ``read``, as ``blocks`` gives it."""
+        rest = b""
+        for data in _with_line_feeds(read):
             if end := data.rfind(b"\n") + 1:
                 block = b"".join((rest, memoryview(data)[:end])) if rest or end < len(data) else data
                 rest = data[end:]
@@ -83,19 +94,8 @@ class TextLines:
                 raise self.error(f"is not UTF-8 text ({shown}); save it as UTF-8", line) from None
         return block
 
-    def _with_line_feeds(self, size: int) -> Iterator[bytes]:
-        held = b""  # a carriage return whose line feed may follow
-        for data in self._decoded(size):
-            data = held + data if held else data
-            held = b"\r" if data.endswith(b"\r") else b""
-            if b"\r" in data:
-                data = data[: len(data) - len(held)].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-            yield data
-        if held:
-            yield b"\n"
-
-    def _decoded(self, size: int) -> Iterator[bytes]:
-        blocks = self._read(size)
+    def _decoded(self, size: int, first: int) -> Iterator[bytes]:
+        blocks = self._read(size, first)
         begin = next(blocks, b"")
         mark, encoding = next(((mark, name) for mark, name in _MARKS if begin.startswith(mark)), (b"", "utf-8"))
         begin = begin[len(mark) :]
@@ -114,13 +114,13 @@ class TextLines:
         except UnicodeError:  # of lone surrogates, too
             raise self.error(f"begins as {encoding[:6].upper()} text does and is none; save it as UTF-8") from None
 
-    def _read(self, size: int) -> Iterator[bytes]:
+    def _read(self, size: int, first: int) -> Iterator[bytes]:
         origin = self.origin
-        total = 0
+        total, wanted = 0, first or size
         with origin.open() as file:
             try:
-                while data := file.read(size) if origin.packed else read_lines(file, size, self.line_limit):
-                    total += len(data)
+                while data := file.read(wanted) if origin.packed else read_lines(file, wanted, self.line_limit):
+                    total, wanted = total + len(data), size
                     if origin.packed and total > UNPACKED_FREE:
                         origin.check_unpacked(total)
                     yield data
@@ -139,6 +139,18 @@ def read_lines(file: IO[bytes], size: int, line_limit: int) -> bytes:
     end = start + size + len(file.readline(line_limit))
     file.seek(start)
     return file.read(end - start)
+
+
+def _with_line_feeds(read: Iterable[bytes]) -> Iterator[bytes]:
+    held = b""  # a carriage return whose line feed may follow
+    for data in read:
+        data = held + data if held else data
+        held = b"\r" if data.endswith(b"\r") else b""
+        if b"\r" in data:
+            data = data[: len(data) - len(held)].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        yield data
+    if held:
+        yield b"\n"
 
 
 def line_count(block: bytes) -> int:

@@ -4,8 +4,11 @@ give is what Python's ``csv`` and ``float`` say."""
 from __future__ import annotations
 
 import csv
+import gzip
 import tempfile
+import threading
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +92,7 @@ def test_numbers_are_written_side_by_side(chosen):
     """Which columns, and in which order; 40 lines of 3 cells."""
     rows = [[i + 0.5, -i - 0.25, 1e-3 * i] for i in range(40)]
     block = "".join(",".join(map(repr, row)) + "\n" for row in rows).encode()
-    cells = ArrowNumbers(block, 40, ",", 3, Scratch())
+    cells = ArrowNumbers(block, ",", 3, Scratch())
     positions = ["abc".index(name) for name in chosen]
     cells.numbers(sorted(positions))
     place = np.empty((40, len(chosen)))
@@ -144,6 +147,109 @@ def test_arrays_of_inputs(tmp_path, monkeypatch, way, lines):
     assert arrays["y"].tobytes() == expected[:, [4, 0]].tobytes()
     assert all(np.shares_memory(arrays["x"], table.columns[name].cells) for name in "bcd")
     assert_arrays(table)
+
+
+@pytest.fixture
+def rows_of_numbers(tmp_path, monkeypatch):
+    """Write a table of 600 rows and 3 columns, some of its lines as given; return what is in the file, by cells. It is
+    read in blocks of 1 KiB or so by three threads."""
+    monkeypatch.setenv("DATAFLOW_THREADS", "3")
+    monkeypatch.setattr(reader, "is_arrow_worth", lambda origin: True)
+    monkeypatch.setattr(reader, "_BLOCK", 2**10)
+    monkeypatch.setattr(reader, "_FIRST", 2**9)
+
+    def write(lines=None, end="\n", name="a.csv", encoding="utf-8"):
+        texts = [",".join(map(repr, row)) for row in np.random.default_rng(2).normal(size=(600, 3)).tolist()]
+        for row, line in (lines or {}).items():
+            texts[row] = line
+        data = end.join(["a,b,c", *texts, ""]).encode(encoding)
+        (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+        return [text.split(",") for text in texts]
+
+    return write
+
+
+def read_together(path: Path, chosen: str = "abc") -> RawTable:
+    return read_file(Origin(path), lambda header: list(chosen), {}, Dialect(",", "."), lambda: [chosen[:2]])
+
+
+@pytest.mark.parametrize("chosen", ["abc", "ab", "c"])
+@pytest.mark.parametrize("row", [290, 400, 598, 599])
+@pytest.mark.parametrize("line", ["1.5,2.5,", "1.5,2.5,x", '1.5,2.5,"3.5"', "1.5,2.5,\u00e4", "1.5,2.5, 3.5"])
+def test_a_line_that_holds_more_than_numbers(tmp_path, rows_of_numbers, chosen, row, line):
+    """Where it stands among blocks that threads read for themselves, and whether its cell is asked for."""
+    expected = rows_of_numbers({row: line})
+    table = read_together(tmp_path / "a.csv", chosen)
+    assert [table.place(i) for i in range(600)] == [f"line {i}" for i in range(2, 602)]
+    for name in chosen:
+        cells = [one["abc".index(name)].strip('" ') for one in expected]
+        column = table.columns[name]
+        if column.cells.dtype == np.float64:
+            missing = np.zeros(600, np.bool_) if column.missing is None else column.missing
+            assert missing.tolist() == [cell == "" for cell in cells]
+            assert column.cells.tobytes() == np.array([float(cell or 0) for cell in cells]).tobytes()
+        else:
+            assert column.cells.tolist() == cells
+    assert_arrays(table)
+
+
+def test_text_in_a_column_that_nobody_asks_for(tmp_path, rows_of_numbers):
+    """A quoted line feed is in one row there, too, and a byte that is not UTF-8 an error."""
+    rows_of_numbers({500: '1.5,2.5,"x\n7,8,9"'})
+    table = read_together(tmp_path / "a.csv", "ab")
+    assert table.rows == 600
+    assert [table.place(500), table.place(501)] == ["line 503", "line 504"]
+    data = (tmp_path / "a.csv").read_bytes()
+    (tmp_path / "a.csv").write_bytes(data.replace(b'"x\n7,8,9"', b"\xff"))
+    with pytest.raises(DataError, match=r"a.csv:502: is not UTF-8 text \(byte 0xff"):
+        read_together(tmp_path / "a.csv", "ab")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_numbers_in_any_file(tmp_path, rows_of_numbers, end, name, encoding):
+    expected = rows_of_numbers(end=end, name=name, encoding=encoding)
+    table = read_together(tmp_path / name)
+    for i, column in enumerate(table.columns.values()):
+        assert column.cells.tobytes() == np.array([float(row[i]) for row in expected]).tobytes()
+    assert_arrays(table)
+
+
+def test_threads_read_the_numbers(tmp_path, rows_of_numbers, monkeypatch):
+    """None of the blocks after the first is cut once more, or looked at for other text."""
+    rows_of_numbers()
+    monkeypatch.setattr(
+        reader._Table, "_cut", lambda self, lines, cut=reader._Table._cut: seen.append(1) or cut(self, lines)
+    )
+    seen: list[int] = []
+    assert len(read_together(tmp_path / "a.csv").columns["c"].cells) == 600
+    assert len(seen) == 1
+
+
+def test_more_rows_than_the_first_let_expect(tmp_path, rows_of_numbers):
+    """Long lines first, short ones then: there is no room for all."""
+    lines = {row: ",".join(3 * ["1." + 40 * "5"]) for row in range(300)} | dict.fromkeys(range(300, 600), "1,2,3")
+    expected = rows_of_numbers(lines)
+    table = read_together(tmp_path / "a.csv")
+    assert table.columns["b"].cells.tolist() == [float(row[1]) for row in expected]
+
+
+@pytest.mark.parametrize("error", [DataError("cannot be read"), KeyboardInterrupt(), MemoryError()])
+@pytest.mark.parametrize("at", [1, 2, 9])
+def test_an_exception_ends_all_threads(tmp_path, rows_of_numbers, monkeypatch, error, at):
+    rows_of_numbers()
+    calls = count(1)
+
+    def cut(self, *given, begin=ArrowNumbers.__init__):
+        begin(self, *given)
+        if next(calls) == at:
+            raise error
+
+    monkeypatch.setattr(ArrowNumbers, "__init__", cut)
+    with pytest.raises(type(error)):
+        read_together(tmp_path / "a.csv")
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("dataflow")]
 
 
 @pytest.mark.parametrize("way", ["pyarrow", "numpy"])
