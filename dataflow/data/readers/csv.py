@@ -40,7 +40,7 @@ LINE_LIMIT = 4 * 2**20
 BLANK_LIMIT = 100_000
 """The most blank lines of a CSV file."""
 
-_BLOCK = 2**22  # bytes that pyarrow reads at once
+_BLOCK = 2**20  # bytes that pyarrow reads at once
 _SMALL = 2**21  # bytes that are read at once without it
 _FIRST = 2**18  # bytes that show what the columns hold, before threads read the rest
 _SAMPLE = 256  # lines from which it is found how a table is written
