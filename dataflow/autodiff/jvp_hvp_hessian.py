@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dataflow.autodiff.batching import NoBatchRuleError, batched_graph
+from dataflow.autodiff.calls import calls_of
 from dataflow.autodiff.reverse import check_differentiable, pull_at, sweep
 from dataflow.execution.program import Program
 from dataflow.graph.graph import Graph
@@ -209,5 +210,5 @@ def _swept(graph: Graph, seeds: Mapping[str, str], wrt: Sequence[str]) -> dict[s
     order = graph.schedule(seeds)
     values = {name: graph.value(name) for name in order}
     start = {node: graph.value(seed) for node, seed in seeds.items()}
-    cotangents = sweep(graph, order, start, wrt, pull_at(graph, values))
+    cotangents = sweep(graph, order, start, wrt, pull_at(graph, values), calls_of(graph, order))
     return {name: cotangents[name].name for name in wrt if name in cotangents}

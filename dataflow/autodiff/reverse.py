@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from dataflow.autodiff.calls import calls_of, of_all_outputs
 from dataflow.autodiff.rewrite_ops import free_word
 from dataflow.errors import DataflowError, DtypeError, RuleError, counted
 from dataflow.graph.cost import spend_call
@@ -22,7 +23,6 @@ from dataflow.limits import spend
 from dataflow.operations.engine_ops import broadcast_to, cast, matmul, reshape, shaped_like, sum_to, where
 from dataflow.operations.op import Op
 from dataflow.operations.operands import literals_of, specs_of
-from dataflow.operations.outputs import Outputs
 from dataflow.shapes import TensorSpec, element_count, format_shape, made_names
 from dataflow.support.gc_pause import LARGE, collector_paused
 
@@ -57,14 +57,15 @@ def gradient_graph(graph: Graph, of: str, wrt: Sequence[str]) -> GradientGraph:
     spread = seed if target.ndim == 0 else broadcast_to(seed, shape=target.shape)
     pull = pull_at(extended, values)
 
-    def visit(node: str, cotangent: Value, wanted: Sequence[bool]) -> Sequence[Any]:
-        if cotangent.name in extended.unnamed:
-            extended.node(f"{prefix}.{node}", cotangent, inner=f"{prefix}.{node}.{rule}")
-            extended.set_node(cotangent.name, extended.node_of(cotangent.name).as_cotangent(node))
-        return pull(node, cotangent, wanted)
+    def visit(node: str, g: Any, wanted: Sequence[bool]) -> Sequence[Any]:
+        for name, cotangent in g.items() if isinstance(g, dict) else ((node, g),):
+            if cotangent.name in extended.unnamed:
+                extended.node(f"{prefix}.{name}", cotangent, inner=f"{prefix}.{name}.{rule}")
+                extended.set_node(cotangent.name, extended.node_of(cotangent.name).as_cotangent(name))
+        return pull(node, g, wanted)
 
     with collector_paused(stays=len(graph) > LARGE):
-        cotangents = sweep(extended, order, {of: spread}, wrt, visit)
+        cotangents = sweep(extended, order, {of: spread}, wrt, visit, calls_of(extended, order))
     return GradientGraph(extended, of, {node: cotangent.name for node, cotangent in cotangents.items()})
 
 
@@ -81,24 +82,33 @@ def backward(
     ``order`` is a topological order of what the seeded nodes need, ``values`` their results, ``seeds`` the
     cotangents to start from, each of its node's shape.
     """
-    return sweep(graph, order, seeds, wrt, pull_at(graph, values, sizes))
+    return sweep(graph, order, seeds, wrt, pull_at(graph, values, sizes), calls_of(graph, order))
 
 
 Visit: TypeAlias = "Callable[[str, Any, Sequence[bool]], Sequence[Any]]"
-"""``visit(node, cotangent, wanted)`` gives each argument's share of the cotangent, ``None`` where there is none."""
+"""``visit(node, cotangent, wanted)`` gives each argument's share of the cotangent, ``None`` where there is none. For
+several outputs of one call, ``cotangent`` is a dictionary of all of theirs, and ``node`` one of them."""
 
 
 @np.errstate(all="ignore")  # rules compute with arrays, or, beside values, with plain numbers
 def sweep(
-    graph: Graph, order: Sequence[str], seeds: Mapping[str, Any], wrt: Iterable[str], visit: Visit
+    graph: Graph,
+    order: Sequence[str],
+    seeds: Mapping[str, Any],
+    wrt: Iterable[str],
+    visit: Visit,
+    calls: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Any]:
-    """The reverse pass: visit the nodes of ``order`` in reverse, each as soon as its cotangent is complete."""
-    active = {name for name in graph.depending_on(wrt) if graph.node_of(name).dtype.kind == "f"}
+    """The reverse pass: visit the nodes of ``order`` in reverse, each as soon as its cotangent is complete; with
+    ``calls_of(graph, order)``, the outputs of one call together."""
+    active = {name for name in graph.depending_on(wrt, order) if graph.node_of(name).dtype.kind == "f"}
     cotangents: dict[Any, Any] = {name: seed for name, seed in seeds.items() if name in active}
     for name in reversed(order):
-        if name in cotangents:
+        given = [output for output in calls.get(name, (name,)) if output in cotangents] if calls else [name]
+        if given and given[0] in cotangents:
             sources = graph.arguments(name)
-            shares = visit(name, cotangents[name], [source in active for source in sources])
+            g = cotangents[given[0]] if len(given) == 1 else {output: cotangents[output] for output in given}
+            shares = visit(given[0], g, [source in active for source in sources])
             for source, share in zip(sources, shares, strict=False):
                 if share is not None:
                     cotangents[source] = cotangents[source] + share if source in cotangents else share
@@ -130,7 +140,9 @@ def pull_at(
         op, node = graph.op_of(name), graph.node_of(name)
         attributes = node.attributes if sizes is None else concrete_attributes(op, node, sizes)
         arguments = op.complete([values[x] if isinstance(x, str) else x for x in graph.arguments(name)])
-        if isinstance(g, np.ndarray):
+        if isinstance(g, dict):
+            g = {graph.op_of(output).output_name: cotangent for output, cotangent in g.items()}
+        if isinstance(values[name], np.ndarray):
             spend_call(4, name, op, arguments, attributes, 2)
         else:
             spend(20, name)
@@ -148,10 +160,11 @@ def pullback(
     op: Op, g: Any, y: Any, arguments: Sequence[Any], attributes: Mapping[str, Any], wanted: Sequence[bool]
 ) -> list[Any]:
     """The cotangent of each wanted argument, from the cotangent ``g`` of the result ``y``; ``None`` for the rest
-    and for those whose derivative is zero. Arrays give arrays, graph values give graph values."""
+    and for those whose derivative is zero. Arrays give arrays, graph values give graph values. For an output of an op
+    with several, ``g`` may be a dictionary with the cotangents of others, too."""
     arguments = op.complete(arguments)
     if op.family is not None and (op.vjp_rule is not None or op.vjp_rules_by_input):
-        g, y = _of_all_outputs(op, g, y, arguments, attributes)
+        g, y = of_all_outputs(op, g, y, arguments, attributes)
     shares: list[Any] = [None] * len(arguments)
     remaining = [i for i, want in enumerate(wanted) if want]
     for i in list(remaining):
@@ -166,35 +179,6 @@ def pullback(
         None if share is None else _fitted(op, share, argument)
         for share, argument in zip(shares, arguments, strict=True)
     ]
-
-
-def _of_all_outputs(
-    op: Op, g: Any, y: Any, arguments: Sequence[Any], attributes: Mapping[str, Any]
-) -> tuple[Outputs, Outputs]:
-    """The cotangents and results of all outputs of an op with several, of which ``op`` gives one: the other cotangents
-    are zeros, or ``None`` where an output is no float. What the rule does not ask for is not computed."""
-    family, own = op.family, op.output_name
-    assert family is not None
-    names = family.outputs_of(attributes)
-    computed: dict[str, Any] = {}
-
-    def result(name: str) -> Any:
-        if name == own:
-            return y
-        if isinstance(y, Value):
-            return family.output(name)(*arguments, **attributes)
-        if not computed:
-            computed.update(family.compute_outputs(arguments, attributes))
-        return computed[name]
-
-    results = Outputs(family.name, names, result)
-
-    def cotangent(name: str) -> Any:
-        if name == own:
-            return g
-        return where(False, results[name], 0) if results[name].dtype.kind == "f" else None
-
-    return Outputs(family.name, names, cotangent), results
 
 
 def check_differentiable(graph: Graph, of: str, wrt: Iterable[str]) -> None:
@@ -263,8 +247,8 @@ def _through_body(
     names = [trace.inputs[i] for i in remaining]
     if made_names(g.shape):  # those of this replay have other names
         g = shaped_like(g, values[trace.output])
-    order, visit = trace.graph.schedule([trace.output]), pull_at(trace.graph, values)
-    cotangents = sweep(trace.graph, order, {trace.output: g}, [name for name in names if name], visit)
+    visit, wrt = pull_at(trace.graph, values), [name for name in names if name]
+    cotangents = sweep(trace.graph, trace.order, {trace.output: g}, wrt, visit, calls_of(trace.graph, trace.order))
     shares: list[Any] = [None] * len(arguments)
     for i in remaining:
         shares[i] = cotangents.get(trace.inputs[i] or "")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from dataflow.autodiff.calls import calls_of
 from dataflow.autodiff.reverse import pull_at, sweep
 from dataflow.graph.graph import Graph
 from dataflow.graph.subgraph import Subgraph
@@ -38,7 +39,7 @@ def gradient_of(body: Subgraph, specs: tuple[TensorSpec, ...]) -> Subgraph:
     wrt = [name for name, spec in zip(body.inputs, specs, strict=True) if spec.is_float]
     order = placed.graph.schedule(placed.outputs)
     with np.errstate(all="ignore"):
-        shares = sweep(placed.graph, order, seeds, wrt, pull_at(placed.graph, values))
+        shares = sweep(placed.graph, order, seeds, wrt, pull_at(placed.graph, values), calls_of(placed.graph, order))
         results = [shares[name] if name in shares else where(False, known[name], 0) for name in wrt]
     outputs = {f"d{i}": value.name for i, value in enumerate(results)}
     return Subgraph(graph, [*body.inputs, *names], outputs, name=graph.name)

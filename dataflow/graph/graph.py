@@ -6,7 +6,7 @@ An edge runs from a node to one that uses it; its key is the argument's position
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any, overload
 
@@ -260,6 +260,8 @@ class Graph(NodeGraph):
         first = next(x for x in operands if isinstance(x, Value))
         for target in self._succ[first.name]:
             node, own_op = self.node_of(target), self.op_of(target)
+            if not made_names(node.shape):
+                continue
             is_sibling = own_op.family_name == op.family_name and dict(node.attributes) == dict(attributes)
             if self.arguments(target) == sources and (is_sibling or not name[1:].isdigit()):
                 rule = infer(own_op, specs, node.attributes, node.literals)
@@ -382,11 +384,13 @@ class Trace:
     graph: Graph
     inputs: tuple[str | None, ...]
     output: str
+    position: Mapping[str, int] = field(compare=False, repr=False)
+    """The place of each node of the graph, which several outputs may share, in its schedule."""
 
     @cached_property
     def order(self) -> Sequence[str]:
         """The schedule of what the output needs."""
-        return self.graph.schedule([self.output])
+        return sorted(self.graph.needed_for([self.output]), key=self.position.__getitem__)
 
     def replay(self, arguments: Sequence[Any]) -> Any:
         """The output for other arguments: arrays, or values of another graph, to which the body's nodes are added."""
@@ -395,7 +399,7 @@ class Trace:
     def replay_all(self, arguments: Sequence[Any]) -> dict[str, Any]:
         """The output and all values in between."""
         known = {name: argument for name, argument in zip(self.inputs, arguments, strict=True) if name is not None}
-        return replay(self.graph, known, [self.output])
+        return replay(self.graph, known, [self.output], order=self.order)
 
 
 def infer(
@@ -417,6 +421,13 @@ def trace_op(
 
 @lru_cache(maxsize=2048)
 def _trace_op(op: Op, specs: tuple[TensorSpec | None, ...], attributes: Any, literals: Any) -> Trace:
+    whole = op if op.family is None else op.family
+    return _traces(whole, specs, attributes, literals)[op.output_name or ""]
+
+
+@lru_cache(maxsize=512)
+def _traces(op: Op, specs: tuple[TensorSpec | None, ...], attributes: Any, literals: Any) -> dict[str, Trace]:
+    """The trace of each output: its body is traced once for all of them."""
     numbers = {i: x for i, _, x in literals}
     graph = Graph(op.name, next((spec.dtype for spec in specs if spec is not None and spec.is_float), "float64"))
     arguments: list[Any] = []
@@ -429,12 +440,21 @@ def _trace_op(op: Op, specs: tuple[TensorSpec | None, ...], attributes: Any, lit
             name = f"{op.inputs[0]}_{i}" if op.variadic else op.inputs[i]
             arguments.append(graph.input(name, spec.shape, spec.dtype))
             names.append(name)
-    return Trace(graph, tuple(names), trace_body(op, graph, op.function, arguments, dict(attributes)).name)
+    given = dict(attributes)
+    outputs = op.outputs_of(given)
+    result = call_rule(op, op.function, arguments, given)
+    results = op.by_name(result, outputs) if op.has_outputs else {"": result}
+    nodes = {output: _value_in(graph, op, value).name for output, value in results.items()}
+    position = {name: i for i, name in enumerate(graph.schedule())}
+    return {output: Trace(graph, tuple(names), node, position) for output, node in nodes.items()}
 
 
 def trace_body(op: Op, graph: Graph, body: Callable[..., Any], arguments: Sequence[Any], attributes: Any) -> Value:
     """Call a rule with values of ``graph``, for the one value that it gives."""
-    result = call_rule(op, body, arguments, attributes)
+    return _value_in(graph, op, call_rule(op, body, arguments, attributes))
+
+
+def _value_in(graph: Graph, op: Op, result: Any) -> Value:
     return result if isinstance(result, Value) else graph.constant(f"{op.name}_result", result)
 
 

@@ -194,9 +194,17 @@ class NodeGraph(nx.MultiDiGraph):
         return reachable(self._there(targets), self._pred.__getitem__)
 
     @checked
-    def depending_on(self, sources: Iterable[str]) -> set[str]:
-        """The sources and everything that depends on them."""
-        return reachable(self._there(sources), self._succ.__getitem__)
+    def depending_on(self, sources: Iterable[str], order: Iterable[str] | None = None) -> set[str]:
+        """The sources and everything that depends on them; of ``order`` alone, if a topological order is given."""
+        starts = self._there(sources)
+        if order is None:
+            return reachable(starts, self._succ.__getitem__)
+        found: set[str] = set()
+        known = set(starts)
+        for name in order:
+            if name in known or not found.isdisjoint(self._pred[name]):
+                found.add(name)
+        return found
 
     @checked
     def copy(self, as_view: bool = False) -> Self:

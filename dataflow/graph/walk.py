@@ -61,14 +61,19 @@ def walk(
 
 
 def replay(
-    graph: NodeGraph, known: Mapping[str, Any], targets: Sequence[str], sizes: Mapping[str, Dim] | None = None
+    graph: NodeGraph,
+    known: Mapping[str, Any],
+    targets: Sequence[str],
+    sizes: Mapping[str, Dim] | None = None,
+    order: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Call each op that ``targets`` need again, with arrays or with values; ``known`` gives what is not to be computed.
 
     All sizes of ``graph`` that an op's attributes mention must be meant for the arguments given, or ``sizes`` says what
-    they stand for; those that nodes make are what they are for these arguments.
+    they stand for; those that nodes make are what they are for these arguments. ``order`` is the schedule of the
+    targets, where it is known.
     """
-    order = graph.schedule(targets)
+    order = graph.schedule(targets) if order is None else order
     if sizes is None and not graph.makes_sizes:
         return walk(graph, order, known, lambda _, op, node, arguments: op(*arguments, **node.attributes))
     noted = dict(sizes or {})

@@ -20,8 +20,9 @@ from __future__ import annotations
 import inspect
 import typing
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -122,10 +123,14 @@ class Op(Rules):
         """The names of its outputs, in order, with these attributes, which are bound."""
         if self._outputs is None:
             return ()
-        names = tuple(self._outputs(**attributes)) if callable(self._outputs) else self._outputs
-        if not names or not all(map(is_output_name, names)) or len(set(names)) < len(names):
-            raise RuleError(f"op '{self.family_name}': its outputs have names, each another, not {names}")
-        return names
+        if not callable(self._outputs) or self.graph_attributes:  # a graph may not be built yet, and has no hash then
+            return _checked_outputs(self.family_name, self._outputs, attributes)
+        return _kept_outputs(self.family_name, self._outputs, tuple(attributes.items()))[0]
+
+    def _has_output(self, name: str, attributes: Mapping[str, Any]) -> bool:
+        if not callable(self._outputs) or self.graph_attributes:
+            return name in self.outputs_of(attributes)
+        return name in _kept_outputs(self.family_name, self._outputs, tuple(attributes.items()))[1]
 
     @property
     def outputs_text(self) -> str:
@@ -148,8 +153,14 @@ class Op(Rules):
     def compute_outputs(self, arguments: Sequence[Any], attributes: Mapping[str, Any]) -> dict[str, Any]:
         """Run the body of an op with several outputs on arrays, as ``compute`` does: the array of each output."""
         names = self.outputs_of(attributes)
-        results = self._run(lambda: self._each(self.function(*arguments, **attributes), names), arguments, attributes)
-        return {name: as_array(self.name, result) for name, result in zip(names, results, strict=True)}
+        results = self._run(lambda: self.by_name(self.function(*arguments, **attributes), names), arguments, attributes)
+        return {name: as_array(self.name, result) for name, result in results.items()}
+
+    def by_name(self, results: Any, names: Sequence[str]) -> dict[str, Any]:
+        """What a rule gives for all outputs, by their names; a ``RuleError`` unless it is a tuple of so many."""
+        if not isinstance(results, tuple | list | Outputs) or len(results) != len(names):
+            raise RuleError(f"op '{self.name}' gives a tuple of its outputs: {', '.join(names)}")
+        return dict(zip(names, results, strict=True))
 
     def _derive(self, name: str) -> Op:
         derived = object.__new__(Op)
@@ -160,7 +171,7 @@ class Op(Rules):
         def picked(rule: Rule) -> Rule:
             def pick(*arguments: Any, **attributes: Any) -> Any:
                 names = self.outputs_of(attributes)
-                return self._each(rule(*arguments, **attributes), names)[names.index(name)]
+                return self.by_name(rule(*arguments, **attributes), names)[name]
 
             return pick
 
@@ -176,11 +187,6 @@ class Op(Rules):
             derived.kink_rule = replace(kink, touched=picked(kink.touched))
         derived.samples_rule = self.samples_rule and samples
         return derived
-
-    def _each(self, results: Any, names: Sequence[str]) -> Sequence[Any]:
-        if not isinstance(results, tuple | list | Outputs) or len(results) != len(names):
-            raise RuleError(f"op '{self.name}' gives a tuple of its outputs: {', '.join(names)}")
-        return results
 
     def _declared_outputs(self, outputs: Sequence[str] | Rule) -> tuple[str, ...] | Rule:
         if callable(outputs):
@@ -244,8 +250,8 @@ class Op(Rules):
         if not self.attributes and type(given) is dict and not given and self.output_name is None:
             return {}
         bound = attribute_module.bind(self.attributes, given, f"op '{self.name}'")
-        if self.output_name is not None and self.output_name not in (names := self.outputs_of(bound)):
-            raise OpError(no_output(self.family_name, self.output_name, names))
+        if self.output_name is not None and not self._has_output(self.output_name, bound):
+            raise OpError(no_output(self.family_name, self.output_name, self.outputs_of(bound)))
         return bound
 
     def complete(self, arguments: Sequence[Any]) -> list[Any]:
@@ -353,3 +359,17 @@ class Op(Rules):
             if argument is None:
                 missing = f"number {i + 1}" if self.variadic else f"'{self.inputs[i]}'"
                 raise OpError(f"op '{self.name}': input {missing} is None; only an optional input may be left out")
+
+
+@lru_cache(maxsize=256)
+def _kept_outputs(op: str, outputs: Rule, attributes: tuple[tuple[str, Any], ...]) -> tuple[tuple[str, ...], Set[str]]:
+    """The names of the outputs of an op with these attributes, in order and as a set: there may be thousands."""
+    names = _checked_outputs(op, outputs, dict(attributes))
+    return names, frozenset(names)
+
+
+def _checked_outputs(op: str, outputs: Sequence[str] | Rule, attributes: Mapping[str, Any]) -> tuple[str, ...]:
+    names = tuple(outputs(**attributes) if callable(outputs) else outputs)
+    if not names or not all(map(is_output_name, names)) or len(set(names)) < len(names):
+        raise RuleError(f"op '{op}': its outputs have names, each another, not {names}")
+    return names

@@ -15,10 +15,10 @@ class Outputs(Sequence[Any]):
     A graph gets the node of an output when it is first asked for.
     """
 
-    __slots__ = ("_fields", "_made", "_make", "_op")
+    __slots__ = ("_fields", "_known", "_made", "_make", "_op")
 
     def __init__(self, op: str, names: Sequence[str], make: Callable[[str], Any]) -> None:
-        self._op, self._fields, self._make = op, tuple(names), make
+        self._op, self._fields, self._known, self._make = op, tuple(names), frozenset(names), make
         self._made: dict[str, Any] = {}
 
     @property
@@ -34,14 +34,14 @@ class Outputs(Sequence[Any]):
         if isinstance(key, slice):
             return tuple(self[name] for name in self._fields[key])
         name = key if isinstance(key, str) else self._fields[key]
-        if name not in self._fields:
+        if name not in self._known:
             raise OpError(no_output(self._op, name, self._fields))
         if name not in self._made:
             self._made[name] = self._make(name)
         return self._made[name]
 
     def __getattr__(self, name: str) -> Any:
-        if name in type(self).__slots__ or name not in self._fields:
+        if name in type(self).__slots__ or name not in self._known:
             raise AttributeError(f"op '{self._op}' has no output '{name}'")
         return self[name]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 
 from dataflow import OpError, ShapeError, element_count, format_shape, op, sample
 from dataflow.errors import counted
@@ -26,9 +27,11 @@ def einsum(*xs, equation: str):
     inputs, output = _letters(equation, [x.ndim for x in xs])
     _check_sizes(equation, xs, inputs)
     terms = [_without_repeats(x, letters) for x, letters in zip(xs, inputs, strict=True)]
+    later = [
+        *accumulate((letters for _, letters in terms[:1:-1]), lambda known, more: known | {*more}, initial={*output})
+    ]
     value, letters = terms[0]
-    for i, (other, other_letters) in enumerate(terms[1:], 1):
-        needed = set(output).union(*(later for _, later in terms[i + 1 :]))
+    for (other, other_letters), needed in zip(terms[1:], later[::-1], strict=False):
         value, letters = _product(value, letters, other, other_letters, needed)
     value, letters = _summed(value, letters, set(output))
     return _ordered(value, letters, output)

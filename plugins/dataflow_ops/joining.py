@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import accumulate
 
 import numpy as np
 
 from dataflow import ShapeError, TensorSpec, format_shape, normalize_axis, primitive, sample
-from dataflow.operations.engine_ops import broadcast_to, where
+from dataflow.operations.engine_ops import broadcast_to, index, where
 
 
 @primitive(structure="selection")
@@ -41,7 +42,26 @@ def _(out, *xs, axis):
 
 @concatenate.vjp
 def _(g, y, *xs, axis):
-    return tuple(part(g, *xs, axis=axis, which=i) for i in range(len(xs)))
+    along = normalize_axis(axis, g.ndim)
+    return tuple(_piece(g, x, along, start) for x, start in zip(xs, _starts(xs, along), strict=True))
+
+
+def _starts(xs, along):
+    """Where each begins when they are joined."""
+    return accumulate((x.shape[along] for x in xs[:-1]), initial=0)
+
+
+def _piece(g, x, along, start):
+    """What lies in ``g`` where x lies, which begins there. It reads ``g`` and three arrays at most, however many were
+    joined; two of them stand for all before and behind it, where sizes are symbolic."""
+    size, whole = x.shape[along], g.shape[along]
+    if isinstance(start, int) and isinstance(size, int):
+        return index(g, key=":, " * along + f"{start}:{start + size}")
+    before, behind = (
+        [g.apply_op(broadcast_to, [0.0], {"shape": (*x.shape[:along], count, *x.shape[along + 1 :])})] if count else []
+        for count in (start, whole - start - size)
+    )
+    return part(g, *before, x, *behind, axis=along, which=len(before))
 
 
 @concatenate.batch

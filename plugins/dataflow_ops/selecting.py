@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import numpy as np
 
 from dataflow import OpError, ShapeError, format_shape, normalize_axis, op, sample
@@ -104,7 +106,7 @@ def split(x, *, parts: int | tuple[int, ...] = 2, axis: int = 0):
     sizes = [max(0, min(step, size - i * step)) for i in range(parts)] if isinstance(parts, int) else list(parts)
     if sum(sizes) != size or min(sizes) < 0:
         raise ShapeError(f"parts of the sizes {tuple(sizes)} are not the {size} of axis {along}")
-    starts = [sum(sizes[:i]) for i in range(len(sizes))]
+    starts = accumulate(sizes[:-1], initial=0)
     before = ":, " * along
     return tuple(index(x, key=f"{before}{i}:{i + n}") for i, n in zip(starts, sizes, strict=True))
 
