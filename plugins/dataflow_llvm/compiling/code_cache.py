@@ -10,9 +10,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import secrets
 import stat
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,9 +26,19 @@ from dataflow.errors import DataflowWarning
 ENDING = ".o"
 MOST_BYTES = 2**26
 """The largest file in bytes; larger code is not kept."""
+MOST_KEPT = 2**28
+"""The most bytes of all files; beyond them the ones that were not used for longest go."""
+KEPT_UNUSED = 90 * 86400
+"""How long a file is kept that nobody uses, in seconds."""
+NOTED_EACH = 86400
+"""A use is noted, as the file's time, unless one within so many seconds was."""
+ABANDONED = 3600
+"""After so many seconds half a file belongs to a process that was stopped."""
 MOST_LINKS = 20
 """The most symbolic links on the way to the folder."""
 _CHECKSUM = hashlib.sha256().digest_size
+_OURS = re.compile(rf"[a-z_0-9]+-[0-9a-f]{{64}}{re.escape(ENDING)}")
+_HALF = re.compile(r"[0-9a-f]{16}\.part")
 _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0)
 """Flags that open a folder; with ``O_PATH``, where the system has it, also one without permission to read."""
 _CAN_CHECK = hasattr(os, "geteuid") and os.open in os.supports_dir_fd
@@ -43,6 +55,7 @@ def read(name: str, key: bytes) -> bytes | None:
         content = _content(_file_name(name, key), folder)
         checksum, code = content[:_CHECKSUM], content[_CHECKSUM:]
         if _checksum(name, key, code) == checksum:
+            _note_use(_file_name(name, key), folder)
             return code
     return None
 
@@ -62,6 +75,41 @@ def write(name: str, key: bytes, code: bytes) -> None:
             with suppress(OSError):
                 os.unlink(temporary, dir_fd=folder)
             raise
+        _prune(folder, _file_name(name, key))
+
+
+def _note_use(name: str, folder: int) -> None:
+    """Let the file's time be that of its last use, roughly, so that a start seldom writes."""
+    with suppress(OSError):
+        if time.time() - os.stat(name, dir_fd=folder, follow_symlinks=False).st_mtime > NOTED_EACH:
+            os.utime(name, dir_fd=folder, follow_symlinks=False)
+
+
+def _prune(folder: int, written: str) -> None:
+    """Take away what was not used for long, and what was not used for longest where all of it is too much; never what
+    was just written, nor what has another kind of name. Where several processes do, each goes on: a file that is gone
+    already is gone, one that is being read stays until it is read, and one that is missed is compiled again."""
+    with suppress(OSError):
+        listed = os.open(".", os.O_RDONLY | getattr(os, "O_DIRECTORY", 0), dir_fd=folder)
+        try:
+            names = os.listdir(listed)
+        finally:
+            os.close(listed)
+        now, kept = time.time(), []
+        for name in names:
+            with suppress(OSError):
+                status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+                unused = now - status.st_mtime
+                if _OURS.fullmatch(name) and name != written and unused <= KEPT_UNUSED:
+                    kept.append((unused, name, status.st_size))
+                elif (_OURS.fullmatch(name) and name != written) or (_HALF.fullmatch(name) and unused > ABANDONED):
+                    os.unlink(name, dir_fd=folder)
+        left = MOST_KEPT - os.stat(written, dir_fd=folder, follow_symlinks=False).st_size
+        for _, name, size in sorted(kept):
+            left -= size
+            if left < 0:
+                with suppress(OSError):
+                    os.unlink(name, dir_fd=folder)
 
 
 def _file_name(name: str, key: bytes) -> str:

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import signal
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -331,3 +332,76 @@ def test_a_model_runs_where_nothing_can_be_kept(full: str, tmp_path: Path, monke
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         machine_code.interpreter.cache_clear()
     assert list(folder.iterdir()) == []
+
+
+# ------------------------------------------------------------------------------------------------ what is taken away
+
+DAY = 86400
+
+
+def key_of(i: int) -> bytes:
+    return hashlib.sha256(bytes([i])).digest()
+
+
+def aged(folder: Path, i: int, days: float) -> Path:
+    """A file written, whose last use is so long ago."""
+    code_cache.write("net", key_of(i), CODE)
+    path = folder / f"net-{key_of(i).hex()}.o"
+    os.utime(path, (time.time() - days * DAY,) * 2)
+    return path
+
+
+def test_what_nobody_used_for_long_goes_and_all_else_stays(folder: Path) -> None:
+    first = file_in(folder)
+    old, recent = aged(folder, 1, 91), aged(folder, 2, 89)
+    other, abandoned, half = folder / "notes.o", folder / f"{'a' * 16}.part", folder / f"{'b' * 16}.part"
+    for path in (other, abandoned, half):
+        path.write_bytes(b"")
+    os.utime(other, (0, 0))
+    os.utime(abandoned, (0, 0))
+    code_cache.write("net", key_of(3), CODE)
+    written = folder / f"net-{key_of(3).hex()}.o"
+    assert {*folder.iterdir()} == {first, recent, other, half, written}
+    assert not old.exists()
+
+
+def test_beyond_the_most_bytes_those_go_that_were_not_used_for_longest(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file_in(folder).unlink()
+    size = 32 + len(CODE)
+    paths = [aged(folder, i, days) for i, days in enumerate((3, 1, 2))]
+    monkeypatch.setattr(code_cache, "MOST_KEPT", 3 * size)
+    code_cache.write("net", key_of(9), CODE)
+    assert {*folder.iterdir()} == {paths[1], paths[2], folder / f"net-{key_of(9).hex()}.o"}
+    monkeypatch.setattr(code_cache, "MOST_KEPT", size - 1)
+    code_cache.write("net", key_of(8), CODE)
+    assert file_in(folder).name == f"net-{key_of(8).hex()}.o", "what was just written stays"
+
+
+def test_a_use_is_noted_once_a_day(folder: Path) -> None:
+    path = aged(folder, 1, 80)
+    assert code_cache.read("net", key_of(1)) == CODE
+    noted = path.stat().st_mtime
+    assert time.time() - noted < 60
+    os.utime(path, (noted - DAY / 2,) * 2)
+    assert code_cache.read("net", key_of(1)) == CODE
+    assert path.stat().st_mtime == pytest.approx(noted - DAY / 2)
+
+
+def test_processes_that_prune_at_once_disturb_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process takes each file away between the look at it and the taking away."""
+    for i in range(4):
+        aged(folder, i, 100 if i < 2 else 10)
+    unlink = os.unlink
+
+    def taken(name: str, **where: Any) -> None:
+        unlink(name, **where)
+        unlink(name, **where)
+
+    monkeypatch.setattr(os, "unlink", taken)
+    monkeypatch.setattr(code_cache, "MOST_KEPT", 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        code_cache.write("net", key_of(9), CODE)
+    assert file_in(folder).name == f"net-{key_of(9).hex()}.o"
