@@ -34,7 +34,7 @@ from dataflow_llvm.kernels.assembly import (
 from dataflow_llvm.kernels.formulas import maximum
 from dataflow_llvm.kernels.matrix_products import Masked
 
-KINDS = ("correlate", "correlate_single", "correlate_kernel", "largest", "spread", "mend")
+KINDS = ("correlate", "correlate_single", "correlate_kernel", "largest", "spread", "mend", "spread_inside")
 """Each is ``KIND_T`` (walk, bases, start, stop)."""
 ARGUMENTS = [POINTER, POINTER, I64, I64]
 BLOCK = [I64, POINTER, I64, POINTER, POINTER, POINTER, I64, I64]
@@ -55,7 +55,7 @@ class Walk(IntEnum):
     ROWS = 9
     COLUMNS = 10
     STEP = 11
-    """From window to window along the last axis; 1 but for ``spread``."""
+    """From window to window along the last axis; 1 but for ``spread`` and ``spread_inside``."""
     OUTER_STEP = 12
     """From one to the next of ``OUTER`` in the array that windows slide over, and in the other."""
     RESULT_OUTER_STEP = 13
@@ -64,7 +64,7 @@ class Walk(IntEnum):
     """From channel to channel of the array that windows slide over."""
     INSIDE = 16
     INSIDE_OFFSET = 17
-    """For ``mend``, the place of a byte for each entry of a plane: whether it counts."""
+    """For ``mend`` and ``spread_inside``, the place of a byte for each entry of a plane: whether it counts."""
     GROUPS = 18
     GROUP_STEP = 19
     """For ``correlate_kernel``, from group to group of the array that windows slide over."""
@@ -86,7 +86,8 @@ def write_windows(module: ir.Module, dtype: str, machine: Machine) -> None:
     _write_correlate_kernel(module, dtype)
     for name in ("correlate_single", "largest"):
         _write_single(module, name, dtype, width, (4, 2, 1) if machine.product_rows == 8 else (2, 1))
-    _write_spread(module, dtype)
+    _write_spread(module, dtype, masked=False)
+    _write_spread(module, dtype, masked=True)
 
 
 class _Given:
@@ -387,18 +388,28 @@ def _top(given: _Given, single: Lanes, window: Operand) -> Operand:
     return largest[0]
 
 
-def _write_spread(module: ir.Module, dtype: str) -> None:
+def _write_spread(module: ir.Module, dtype: str, masked: bool) -> None:
     """Channels ``start`` to ``stop``: array, cotangents of the windows, result, which lies as the array and holds
-    zeros."""
-    builder, (walk, bases, start, stop) = begin(module, f"spread_{dtype}", VOID, ARGUMENTS)
+    zeros. ``masked``, entries of the padding, which are −∞, take no share: else they would where all are −∞."""
+    name = "spread_inside" if masked else "spread"
+    builder, (walk, bases, start, stop) = begin(module, f"{name}_{dtype}", VOID, ARGUMENTS)
     given, single = _Given(builder, walk, bases), Lanes(builder, dtype, 1)
     there, number, loops = _windows(given, start, stop, single.kind)
     window = element(builder, given.first, there, single.kind)
     target = element(builder, given.result, there, single.kind)
     top = _top(given, single, window)
     ties: list[Operand] = [single.number(0.0)]
+    if masked:
+        base = load(builder, bases, given.number(Walk.INSIDE), POINTER)
+        first = builder.sub(
+            there, builder.mul(builder.sdiv(there, given.number(Walk.OUTER_STEP)), given.number(Walk.OUTER_STEP))
+        )
+        inside = element(builder, element(builder, base, given.number(Walk.INSIDE_OFFSET), I8), first, I8)
     with accumulating(builder, i64(0), given.entries, i64(1), ties) as (k, values):
-        less = single.compare("<", load(builder, window, load(builder, given.distances, k, I64), single.kind), top)
+        distance = load(builder, given.distances, k, I64)
+        less = single.compare("<", load(builder, window, distance, single.kind), top)
+        if masked:
+            less = builder.or_(less, builder.icmp_signed("==", load(builder, inside, distance, I8), I8(0)))
         values[0] = single.add(values[0], single.select(less, single.number(0.0), single.number(1.0)))
     share = single.divide(load(builder, given.second, number, single.kind), ties[0])
     share = single.select(single.is_nan(top), top, share)

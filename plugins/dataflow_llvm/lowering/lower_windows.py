@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
+
+import numpy as np
 
 from dataflow.operations.op import Op
 from dataflow.plan import Instruction
 from dataflow_llvm.kernels.interpreter import FLOAT_NAMES
 from dataflow_llvm.lowering import lower_convolutions
 from dataflow_llvm.lowering.emitter import Emitter
-from dataflow_llvm.lowering.places import Place, merged
-from dataflow_llvm.lowering.sliding import Sliding, distances, emit_windows, one_apart, scaled
+from dataflow_llvm.lowering.places import MEMORY, Place
+from dataflow_llvm.lowering.sliding import Sliding, distances, emit_windows, one_apart, padded, scaled
 from dataflow_nn.correlation import correlate, correlate_kernel, correlate_transpose
 from dataflow_nn.max_pooling import max_pool, max_pool_spread
 from dataflow_nn.pooling_windows import pooling_windows
@@ -41,20 +44,27 @@ def _largest(emitter: Emitter, attributes: Any, operands: Sequence[Place], resul
 
 
 def _spread(emitter: Emitter, attributes: Any, operands: Sequence[Place], result: Place) -> bool:
-    """Where windows reach into padding, it is left to numpy: there, an entry that is −∞ is as large as the padding."""
+    """With padding, of an array that has −∞ around it, into one that is as large."""
     g, x = operands
-    windows = pooling_windows(x.shape[2:], **attributes)
-    spans = zip(windows.counts, windows.strides, windows.kernel, windows.dilation, windows.sizes, strict=True)
-    inside = all((count - 1) * step + (size - 1) * apart < length for count, step, size, apart, length in spans)
-    if any(itertools.chain(*windows.pairs)) or not inside or not all(p.is_row_major for p in (g, x, result)):
+    windows = lower_convolutions.reaching_all(pooling_windows(x.shape[2:], **attributes))
+    if windows is None or not all(p.is_row_major for p in (g, x, result)):
         return False
-    emitter.clear(result)
-    _, (steps,) = merged(x.shape[:2], x.strides[:2])
+    target, kind, inside = result, "spread", (0, 0)
+    if any(itertools.chain(*windows.pairs)):
+        mask = np.pad(np.ones(x.shape[2:], np.uint8), windows.pairs)
+        kind, inside = "spread_inside", (MEMORY, emitter.places.constant(mask))
+        x = padded(emitter, x, windows.pairs, float("-inf"))
+        target = emitter.places.scratch(x.shape, x.dtype)
+    emitter.clear(target)
     along, outer = x.strides[2:], x.shape[0] * x.shape[1]
+    plane = math.prod(x.shape[2:])
     entries = distances(windows.kernel, scaled(along, windows.dilation))
     rows = distances(windows.counts[:-1], scaled(along, windows.strides)[:-1])
     sliding = Sliding(x, entries, rows, windows.counts[-1], along[-1] * windows.strides[-1])
-    emit_windows(emitter, "spread", [x, g, result], sliding, (outer, 1), [steps[0], 0, 0, 0], outer)
+    emit_windows(emitter, kind, [x, g, target], sliding, (outer, 1), [plane, 0, 0, 0], outer, inside=inside)
+    if target is not result:
+        offset = sum(before * step for (before, _), step in zip(windows.pairs, along, strict=True))
+        emitter.copy(target.window(offset, result.shape, target.strides), result)
     return True
 
 
