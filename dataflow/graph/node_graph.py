@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from typing import Any, Self, TypeAlias
 
@@ -196,13 +196,12 @@ class NodeGraph(nx.MultiDiGraph):
     @checked
     def depending_on(self, sources: Iterable[str], order: Iterable[str] | None = None) -> set[str]:
         """The sources and everything that depends on them; of ``order`` alone, if a topological order is given."""
-        starts = self._there(sources)
+        starts: Collection[str] = self._there(sources)
         if order is None:
             return reachable(starts, self._succ.__getitem__)
-        found: set[str] = set()
-        known = set(starts)
+        found, starts = set[str](), set(starts)
         for name in order:
-            if name in known or not found.isdisjoint(self._pred[name]):
+            if name in starts or not found.isdisjoint(self._pred[name]):
                 found.add(name)
         return found
 
