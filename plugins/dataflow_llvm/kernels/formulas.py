@@ -84,5 +84,17 @@ FORMULA_OF: dict[np.ufunc | Op, Formula] = {
 }
 """By the ufunc that an op is; by the op itself where it is none."""
 FORMULA_OF[cast] = FORMULA_OF[identity]
-FORMULAS = {formula.name: formula for formula in FORMULA_OF.values()}
+JOINED = (
+    Formula(
+        "masked_greater",
+        "nnn",
+        "n",
+        lambda lanes, x, source, bound: choose_kept(lanes, x, lanes.compare(">", source, bound), source),
+    ),
+    Formula(
+        "maximum_number", "nn", "n", lambda lanes, a, b: lanes.select(lanes.builder.fcmp_unordered(">", a, b), a, b)
+    ),
+)
+"""``masked`` whose mask is source > bound, and ``maximum`` with a number that is not NaN: relu and its derivative."""
+FORMULAS = {formula.name: formula for formula in (*FORMULA_OF.values(), *JOINED)}
 """By name, in the order of their codes."""

@@ -322,13 +322,23 @@ class _Perform:
         return element(self.builder, load(self.builder, self.bases, base, POINTER), offset, I8)
 
     def _share(self, count: Operand, unit: Operand) -> tuple[Operand, Operand]:
-        """This thread's part of a number of elements, in whole units."""
-        builder = self.builder
-        units = builder.sdiv(builder.add(count, builder.sub(unit, i64(1))), unit)
-        each = builder.sdiv(builder.add(units, builder.sub(self.parts, i64(1))), self.parts)
-        size = builder.mul(each, unit)
-        start = minimum(builder, count, builder.mul(self.part, size))
-        return start, minimum(builder, count, builder.add(start, size))
+        """This thread's part of a number of elements, in whole units. One that is alone does not divide, which takes
+        longer than much else."""
+        builder, before = self.builder, self.builder.block
+        with builder.if_then(builder.icmp_signed("!=", self.parts, i64(1))):
+            units = builder.sdiv(builder.add(count, builder.sub(unit, i64(1))), unit)
+            each = builder.sdiv(builder.add(units, builder.sub(self.parts, i64(1))), self.parts)
+            size = builder.mul(each, unit)
+            start = minimum(builder, count, builder.mul(self.part, size))
+            stop = minimum(builder, count, builder.add(start, size))
+            shared = builder.block
+        ends = []
+        for whole, part in ((i64(0), start), (count, stop)):
+            end = builder.phi(I64)
+            end.add_incoming(whole, before)
+            end.add_incoming(part, shared)
+            ends.append(end)
+        return ends[0], ends[1]
 
     def _share_if(self, sharing: Operand, wanted: int, count: Operand, unit: Operand) -> tuple[Operand, Operand]:
         start, stop = self._share(count, unit)

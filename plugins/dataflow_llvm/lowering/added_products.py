@@ -1,10 +1,10 @@
-"""Products that go into a sum alone: the sum begins with the other summand, such as the last step's gradient or a
-bias, and is where the product would be."""
+"""Products that go into a sum: the sum begins with the other summand, such as the last step's gradient or a bias, and
+is where the product would be."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,15 +18,25 @@ class Addition:
 
     target: int
     summand: int
-    region: int
-    """The first instruction of the region that the addition is, and that need not run."""
+    region: Region
+    """The region that begins with the addition, which need not run."""
     late: bool
     """Whether the product is computed where the region stands, since the summand is not there before."""
 
+    @property
+    def rest(self) -> Region | None:
+        """What is left of the region, if anything: it reads the sum where the product would be."""
+        region = self.region
+        if region.stop - region.start == 1:
+            return None
+        registers = {slot: number for slot, number in region.registers.items() if slot != self.target}
+        return replace(region, start=region.start + 1, inputs=(self.target, *region.inputs), registers=registers)
+
 
 def added_products(plan: Plan) -> dict[int, Addition]:
-    """By its slot, each product that a region of one addition alone reads, where the sum has a place from the product
-    on: its own, the caller's, or that of the summand, which is read for the last time."""
+    """By its slot, each product that a region begins by adding to something, where the sum has a place from the product
+    on: its own, the caller's, that of the product or, if the region is the addition alone, that of the summand, which
+    is read for the last time."""
     position = {instruction.output: i for i, instruction in enumerate(plan.instructions)}
     uses = Counter(plan.root(slot) for instruction in plan.instructions for slot in instruction.inputs)
     uses.update(plan.root(slot) for slot in plan.output_slots)
@@ -45,8 +55,9 @@ def added_products(plan: Plan) -> dict[int, Addition]:
         factors = [plan.root(slot) for slot in plan.instructions[position[product]].inputs]
         if late and any(slot in position and last[slot] < region.start for slot in factors):
             continue
-        if _has_a_place(plan, added.output, product, summand):
-            found[product] = Addition(added.output, summand, region.start, late)
+        alone = region.stop - region.start == 1
+        if _has_a_place(plan, added.output, product, summand) if alone else not late and _stays(plan, region, product):
+            found[product] = Addition(added.output, summand, region, late)
     return found
 
 
@@ -65,10 +76,23 @@ def _has_a_place(plan: Plan, total: int, product: int, summand: int) -> bool:
     return place in (plan.offsets.get(product), plan.offsets.get(summand))
 
 
+def _stays(plan: Plan, region: Region, product: int) -> bool:
+    """Whether the sum, a matrix, may stand where the product does for as long as its region reads it: the region writes
+    nothing there before the last reading."""
+    total, place = plan.instructions[region.start].output, plan.offsets.get(product)
+    shape = plan.spec(product).shape
+    if place is None or shape != region.shape or 1 in shape[-2:] or plan.offsets.get(total, place) != place:
+        return False
+    members = plan.instructions[region.start : region.stop]
+    written = [i for i, member in enumerate(members) if plan.offsets.get(member.output) == place]
+    read = max(i for i, member in enumerate(members) if i == 0 or total in member.inputs)
+    return total not in plan.output_slots and not any(0 < i < read for i in written)
+
+
 def _addition(plan: Plan, region: Region) -> Instruction | None:
-    """The region's only instruction, if it adds two different arrays of one dtype."""
+    """The region's first instruction, if it adds two different arrays of one dtype."""
     instruction = plan.instructions[region.start]
-    if region.stop - region.start != 1 or instruction.op.ufunc is not np.add:
+    if instruction.op.ufunc is not np.add:
         return None
     specs = [plan.specs[slot] for slot in (*instruction.inputs, instruction.output)]
     if any(spec is None for spec in specs) or instruction.inputs[0] == instruction.inputs[1]:

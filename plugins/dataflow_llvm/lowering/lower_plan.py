@@ -57,9 +57,12 @@ class _Lowering(Emitter):
         """Where the regions begin whose addition a product has done."""
         self._late: dict[int, Instruction] = {}
         """Products that are computed where these regions begin."""
+        self._rest: dict[int, Region] = {}
+        """What is left of the regions that begin there, whose first addition a product has done."""
 
     def add(self, stretch: Instruction | Region) -> None:
         if isinstance(stretch, Region):
+            stretch = self._rest.get(stretch.start, stretch)
             done = self._region(stretch)
         else:
             done = self._instruction(stretch)
@@ -167,17 +170,24 @@ class _Lowering(Emitter):
         if addition is None:
             return self._products.lower(instruction, result)
         if addition.late:
-            self._late[addition.region] = instruction
+            self._late[addition.region.start] = instruction
             return True
         return self._add_product(instruction)
 
     def _add_product(self, instruction: Instruction) -> bool:
         addition = self._added[instruction.output]
-        target = self.places.of(addition.target)
+        rest, start = addition.rest, addition.region.start
+        target = self.places.of(instruction.output if rest else addition.target)
         summand = self.places.of(addition.summand).broadcast(target.shape)
         if not self._products.lower(instruction, target, summand):
             return False
-        self._done.add(addition.region)
+        if rest is None:
+            self._done.add(start)
+            return True
+        self._rest[start] = rest
+        self.places.put(addition.target, target)
+        if start in self._worth:
+            self._worth.add(rest.start)
         return True
 
     def _random(self, instruction: Instruction, result: Place) -> bool:

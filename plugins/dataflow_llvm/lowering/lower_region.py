@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -105,9 +107,25 @@ def lower_region(
     formulas = [formula_of(plan, instruction, dtype) for instruction in members]
     if any(formula is None for formula in formulas):
         return None
-    return _Lowering(plan, region, places, walks, dtype, set(outputs), generated).run(
-        members, [formula for formula in formulas if formula]
-    )
+    known = dict(zip((member.output for member in members), filter(None, formulas), strict=True))
+    if not generated:
+        _join(known, set(outputs))
+    return _Lowering(plan, region, places, walks, dtype, set(outputs), generated).run(known)
+
+
+def _join(formulas: dict[int, tuple[str, list[Any]]], outputs: set[int]) -> None:
+    """Put a comparison that is only a choice's mask into that choice, and the larger of a value and a number into one
+    comparison."""
+    uses = Counter(source for _, sources in formulas.values() for source in sources)
+    for slot, (name, sources) in list(formulas.items()):
+        if name == "maximum" and isinstance(sources[1], tuple) and not math.isnan(sources[1][1]):
+            formulas[slot] = ("maximum_number", sources)
+        elif name == "masked":
+            x, mask, source = sources
+            compared, ends = formulas.get(mask, ("", []))
+            if compared == "greater" and ends[0] == source and uses[mask] == 1 and mask not in outputs:
+                formulas[slot] = ("masked_greater", [x, *ends])
+                del formulas[mask]
 
 
 class _Lowering:
@@ -128,9 +146,9 @@ class _Lowering:
         self.free: list[int] = []
         self.arrays: set[Operand] = set()
 
-    def run(self, members: Sequence[Instruction], formulas: list[tuple[str, list[Any]]]) -> Lowered | None:
-        last = {slot: i for i, (_, operands) in enumerate(formulas) for slot in operands if isinstance(slot, int)}
-        for i, (instruction, (name, sources)) in enumerate(zip(members, formulas, strict=True)):
+    def run(self, formulas: dict[int, tuple[str, list[Any]]]) -> Lowered | None:
+        last = {s: i for i, (_, sources) in enumerate(formulas.values()) for s in sources if isinstance(s, int)}
+        for i, (output, (name, sources)) in enumerate(formulas.items()):
             operands: list[Operand] = []
             for source in sources:
                 operand = self._operand(source) if isinstance(source, int) else source
@@ -140,9 +158,9 @@ class _Lowering:
             for slot in dict.fromkeys(source for source in sources if isinstance(source, int)):
                 if last[slot] == i:
                     self._end(slot)
-            self._emit(instruction.output, name, operands)
-            if instruction.output not in last:
-                self._end(instruction.output)
+            self._emit(output, name, operands)
+            if output not in last:
+                self._end(output)
         lowered = self.lowered
         streams = max(1, lowered.registers + len(self.arrays))
         size = max(1, lowered.size) * np.dtype(lowered.dtype).itemsize

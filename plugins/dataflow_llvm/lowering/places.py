@@ -100,6 +100,10 @@ class Places:
         base, offset = self._root(view.base, spec.dtype)
         return Place(base, offset + view.offset * spec.dtype.itemsize, shape, view.strides, spec.dtype)
 
+    def put(self, slot: int, place: Place) -> None:
+        """Put a slot where another one is, in row-major order."""
+        self._own[slot] = (place.base, place.offset)
+
     def temporary(self, shape: tuple[int, ...], dtype: np.dtype) -> Place:
         """New memory in row-major order."""
         return Place(MEMORY, self.take(math.prod(shape) * dtype.itemsize), shape, contiguous(shape), dtype)

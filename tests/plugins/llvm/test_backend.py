@@ -242,7 +242,7 @@ def test_products(left: tuple, right: tuple, turned: str, dtype: str, monkeypatc
 
 SUMS_OF_PRODUCTS: dict[str, tuple[Any, int]] = {
     "three": (lambda a, b, c: (a @ b) + (c @ b) + (a @ c), 2),
-    "beside others": (lambda a, b, c: ops.tanh(a @ b + ops.tanh(a) + c @ b) @ a, 0),
+    "beside others": (lambda a, b, c: ops.tanh(a @ b + ops.tanh(a) + c @ b) @ a, 1),
     "of rows": (lambda a, b, c: (a[0] @ b) + (c[0] @ b), 0),
     "the same twice": (lambda a, b, c: a @ b + a @ b, 0),
     "read again": (lambda a, b, c: ((s := a @ b) + (p := b @ c)) @ s + (p @ a), 1),

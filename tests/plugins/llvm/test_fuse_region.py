@@ -17,7 +17,7 @@ from dataflow.plan import Plan
 
 pytest.importorskip("llvmlite")
 from dataflow_llvm.compiling import machine_code
-from dataflow_llvm.kernels.formulas import FORMULAS
+from dataflow_llvm.kernels.formulas import FORMULAS, JOINED
 from dataflow_llvm.lowering import fuse_region, lower_plan, unroll_small_plan
 from dataflow_llvm.running.runner import LlvmRunner
 
@@ -82,7 +82,10 @@ def test_every_formula_and_operand(shape: tuple[int, int], dtype: str, monkeypat
     own = assert_same_bits(plan, list(arrays.values()), monkeypatch)
     assert own.program.own
     computed = {name for body in own.program.bodies for name, _ in body.operations}
-    assert computed >= FORMULAS.keys() - {"identity", "not_equal", "less_equal", "greater_equal", "equal"}
+    joined = {formula.name for formula in JOINED}
+    assert computed >= FORMULAS.keys() - joined - {"identity", "not_equal", "less_equal", "greater_equal", "equal"}
+    plain, _ = runners(plan, monkeypatch)
+    assert {name for region in plain.program.regions for name, *_ in region.operations} >= joined
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
