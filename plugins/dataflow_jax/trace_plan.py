@@ -10,13 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from dataflow.errors import BackendError, DataflowError
-from dataflow.plan import Instruction, Plan, View, concrete
+from dataflow.plan import Instruction, Plan, concrete
 from dataflow.plan.passes.placements import place_all
 from dataflow.registry.registry import is_registered
-from dataflow.shapes import TensorSpec
+from dataflow_jax.find_loops import find_loops
 from dataflow_jax.table.elementwise import computed_by_ufunc
 from dataflow_jax.table.entries import Call, canonical, has_ufunc
 from dataflow_jax.table.table import TABLE
+from dataflow_jax.trace_loops import Kept, TracedLoop
+from dataflow_jax.views import window
 
 WRITTEN_OUT = 64
 """The most entries of a constant that is a part of the compiled code; larger ones are handed to it."""
@@ -35,6 +37,7 @@ class TracedPlan:
         ]
         self.constants = [plan.constants[slot] for slot in self._handed]
         """What ``run`` is handed."""
+        self._loops = find_loops(plan, lambda instruction: function_of(instruction) is not None)
 
     def run(self, arguments: Sequence[Any], constants: Sequence[Any]) -> tuple[list[Any], Any]:
         plan = self.plan
@@ -48,17 +51,25 @@ class TracedPlan:
         seen: dict[int, Any] = {}
 
         def read(slot: int) -> Any:
-            view = plan.views.get(slot)
-            if view is None:
-                return slots[slot]
+            view, value = plan.views.get(slot), slots[slot]
+            if view is None and not isinstance(value, Kept):
+                return value
             if slot not in seen:
-                seen[slot] = window(slots[view.base], view, plan.spec(slot))
+                seen[slot] = value.array() if view is None else window(read(view.base), view, plan.spec(slot))
             return seen[slot]
 
-        for instruction in plan.instructions:
+        def computed(instruction: Instruction, inputs: list[Any], required: list[Any]) -> Any:
             spec = plan.spec(instruction.output)
-            call = Call(concrete(spec), canonical(spec.dtype), required)
-            slots[instruction.output] = _computed(instruction, call, [read(slot) for slot in instruction.inputs])
+            return _computed(instruction, Call(concrete(spec), canonical(spec.dtype), required), inputs)
+
+        position = 0
+        for loop in (*self._loops, None):
+            for instruction in plan.instructions[position : loop.start if loop else None]:
+                inputs = [read(slot) for slot in instruction.inputs]
+                slots[instruction.output] = computed(instruction, inputs, required)
+            if loop:
+                TracedLoop(plan, loop, slots, read).run(computed, required)
+                position = loop.stop
         outputs = [jnp.asarray(read(slot), canonical(plan.spec(slot).dtype)) for slot in plan.output_slots]
         return outputs, jnp.all(jnp.stack(required)) if required else jnp.asarray(True)
 
@@ -131,74 +142,3 @@ def _called_back(instruction: Instruction, call: Call, inputs: Sequence[Any]) ->
         )
 
     return computed(*(inputs[place] for place in places))
-
-
-# ---------------------------------------------------------------------------------------------------- views
-
-
-def window(base: Any, view: View, spec: TensorSpec) -> Any:
-    """A view, which the plan has as an offset and strides, as a slice of its base, or of its base in another shape;
-    where there is none, entry by entry."""
-    shape = concrete(spec)
-    base = jnp.asarray(base)
-    if 0 in shape:
-        return jnp.zeros(shape, base.dtype)
-    offset, axes, flipped = view.offset, [], []
-    for axis, (size, stride) in enumerate(zip(shape, view.strides, strict=True)):
-        if size > 1 and stride < 0:
-            offset += stride * (size - 1)
-            flipped.append(axis)
-        if size > 1 and stride:
-            axes.append((abs(stride), size, axis))
-    axes.sort(reverse=True)
-    result = _sliced(base, offset, axes)
-    if result is None:
-        index = np.full((1,) * len(axes), offset)
-        for place, (stride, size, _) in enumerate(axes):
-            index = index + (np.arange(size) * stride).reshape((-1,) + (1,) * (len(axes) - 1 - place))
-        result = base.reshape(-1)[index]
-    order = [axis for _, _, axis in axes]
-    result = jnp.transpose(result, sorted(range(len(order)), key=order.__getitem__))
-    repeated = [axis for axis in range(len(shape)) if axis not in order]
-    result = jnp.flip(jnp.expand_dims(result, repeated), flipped)
-    return jnp.broadcast_to(result, shape)
-
-
-def _sliced(base: Any, offset: int, axes: Sequence[tuple[int, int, int]]) -> Any:
-    """The entries with these strides and sizes, strides descending; ``None`` where that is no slice."""
-    contiguous, step = True, 1
-    for stride, size, _ in reversed(axes):
-        contiguous, step = contiguous and stride == step, step * size
-    if contiguous and step == base.size:
-        return base.reshape([size for _, size, _ in axes])
-    found = _sliced_in(base, base.shape, offset, axes)
-    if found is None:
-        lengths, whole = [], base.size
-        for stride, _, _ in axes:
-            lengths.append(whole // stride if whole % stride == 0 else 0)
-            whole = stride
-        found = _sliced_in(base, (*lengths, whole), offset, axes) if all(lengths) else None
-    if found is None and contiguous:
-        found = base.reshape(-1)[offset : offset + step].reshape([size for _, size, _ in axes])
-    return found
-
-
-def _sliced_in(base: Any, shape: Sequence[int], offset: int, axes: Sequence[tuple[int, int, int]]) -> Any:
-    """The same as a slice of the base in that shape, one axis of the view for one of the shape at most."""
-    left, key, pitch = list(axes), [], base.size
-    for length in shape:
-        pitch //= max(1, length)
-        start = offset // pitch % length
-        own = [axis for axis in left if pitch <= axis[0] < pitch * length]
-        if len(own) > 1:
-            return None
-        if not own:
-            key.append(start)
-            continue
-        ((stride, size, _),) = own
-        left.remove(own[0])
-        step = stride // pitch
-        if stride % pitch or start + step * (size - 1) >= length:
-            return None
-        key.append(slice(start, start + step * (size - 1) + 1, step))
-    return None if left else base.reshape(shape)[tuple(key)]

@@ -1,0 +1,154 @@
+"""A loop of a plan, traced as ``lax.scan``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from dataflow.plan import Instruction, Plan, View, concrete
+from dataflow_jax.find_loops import Input, Listed, Loop, Made, Moving, Part, Same
+from dataflow_jax.table.entries import canonical
+from dataflow_jax.views import window
+
+Read = Callable[[int], Any]
+Computed = Callable[[Instruction, list[Any], list[Any]], Any]
+"""What an instruction makes, of its inputs and of what is required so far, which it may add to."""
+
+
+class Kept(NamedTuple):
+    """One step's result among those of all steps."""
+
+    stack: Any
+    step: int
+
+    def array(self) -> Any:
+        """The result."""
+        return lax.index_in_dim(self.stack, self.step, keepdims=False)
+
+
+class TracedLoop:
+    """A step is handed what is the same each time, rows of arrays, and registers with what steps made before."""
+
+    def __init__(self, plan: Plan, loop: Loop, slots: list[Any], read: Read) -> None:
+        self._plan, self._loop, self._slots, self._read = plan, loop, slots, read
+        self._body = plan.instructions[loop.start : loop.start + loop.period]
+        self._same: dict[Any, Any] = {}
+        self._rows: dict[Any, Any] = {}
+        self._registers: dict[Any, tuple[Any, ...]] = {}
+        self._following: dict[Any, tuple[Made, int]] = {}
+        for place, inputs in enumerate(loop.inputs):
+            for given, slot in zip(inputs, self._body[place].inputs, strict=True):
+                self._hand(given, slot)
+
+    def run(self, computed: Computed, required: list[Any]) -> None:
+        """Fill the slots that others need."""
+        loop, instructions = self._loop, self._plan.instructions
+        total = self._sum_of_products()
+        if total is not None:
+            self._slots[instructions[loop.stop - 1].output] = total
+            return
+
+        def step(carried: Any, rows: Any) -> Any:
+            registers, _ = carried
+            made: list[Any] = []
+            asked: list[Any] = []
+            for inputs, instruction in zip(loop.inputs, self._body, strict=True):
+                pairs = zip(inputs, instruction.inputs, strict=True)
+                values = [self._value(given, slot, made, registers, rows) for given, slot in pairs]
+                made.append(computed(instruction, values, asked))
+            new = {key: self._seen(made[given.place], given.view, slot) for key, (given, slot) in self._following.items()}
+            following = {key: (*registers[key][1:], value) for key, value in new.items()}
+            kept, last = ([made[place] for place in places] for places in (loop.kept, loop.last))
+            return (following, last), (kept, jnp.all(jnp.stack(asked)) if asked else ())
+
+        ends = [self._body[place].output for place in loop.last]
+        zeros = [jnp.zeros(concrete(self._plan.spec(slot)), self._dtype(slot)) for slot in ends]
+        (_, last), (kept, right) = lax.scan(step, (self._registers, zeros), self._rows, length=loop.count)
+        if not isinstance(right, tuple):
+            required.append(jnp.all(right))
+        for place, stack in zip(loop.kept, kept, strict=True):
+            for number in range(loop.count):
+                self._slots[instructions[loop.start + number * loop.period + place].output] = Kept(stack, number)
+        for place, array in zip(loop.last, last, strict=True):
+            self._slots[instructions[loop.stop - loop.period + place].output] = array
+
+    def _hand(self, given: Input, slot: int) -> None:
+        key = _key(given, self._plan)
+        if isinstance(given, Same):
+            self._same[key] = self._read(given.slot)
+        elif isinstance(given, Made):
+            if given.back:
+                self._registers[key] = tuple(jnp.asarray(self._read(one), self._dtype(slot)) for one in given.first)
+                self._following[key] = given, slot
+        elif key not in self._rows:
+            self._rows[key] = self._moved(given) if isinstance(given, Moving) else self._joined(given.parts)
+
+    def _value(self, given: Input, slot: int, made: list[Any], registers: Any, rows: Any) -> Any:
+        key = _key(given, self._plan)
+        if isinstance(given, Same):
+            return self._same[key]
+        if isinstance(given, Made):
+            return registers[key][0] if given.back else self._seen(made[given.place], given.view, slot)
+        return rows[key] if isinstance(given, Moving) else self._seen(rows[key], given.view, slot)
+
+    def _seen(self, base: Any, view: View | None, slot: int) -> Any:
+        return base if view is None else window(base, view, self._plan.spec(slot))
+
+    def _dtype(self, slot: int) -> Any:
+        return canonical(self._plan.spec(slot).dtype)
+
+    def _moved(self, given: Moving) -> Any:
+        view, spec = self._plan.views[given.slot], self._plan.spec(given.slot)
+        longer = dataclasses.replace(view, strides=(given.step, *view.strides))
+        return window(self._read(view.base), longer, dataclasses.replace(spec, shape=(self._loop.count, *spec.shape)))
+
+    def _joined(self, parts: tuple[Part, ...]) -> Any:
+        pieces = []
+        for part in parts:
+            kept = self._slots[part.slot]
+            if isinstance(kept, Kept) and part.step > 0:
+                pieces.append(kept.stack[kept.step : kept.step + part.count])
+            elif isinstance(kept, Kept):
+                pieces.append(lax.rev(kept.stack[kept.step - part.count + 1 : kept.step + 1], [0]))
+            else:
+                pieces.append(jnp.asarray(self._read(part.slot), self._dtype(part.slot))[None])
+        return pieces[0] if len(pieces) == 1 else jnp.concatenate(pieces)
+
+    def _sum_of_products(self) -> Any:
+        """Where a step is x @ y added to what was, that sum as one product; ``None`` where it is not."""
+        loop, instructions = self._loop, self._body
+        if [instruction.op.name for instruction in instructions] != ["matmul", "add"] or loop.kept or loop.last != (1,):
+            return None
+        factors, terms = loop.inputs
+        before = next((one for one in terms if isinstance(one, Made) and one.back == 1 and one.place == 1), None)
+        product = next((one for one in terms if isinstance(one, Made) and one.back == 0 and one.view is None), None)
+        flat = all(len(concrete(self._plan.spec(slot))) == 2 for slot in instructions[0].inputs)
+        if before is None or product is None or before.view is not None or not flat:
+            return None
+        if any(isinstance(one, Same | Made) for one in factors):
+            return None
+        x, y = (
+            self._rows[_key(one, self._plan)]
+            if isinstance(one, Moving)
+            else jax.vmap(lambda base, one=one, slot=slot: self._seen(base, one.view, slot))(self._rows[_key(one, self._plan)])
+            for one, slot in zip(factors, instructions[0].inputs, strict=True)
+        )
+        dtype = self._dtype(instructions[1].output)
+        total = jnp.einsum("tik,tkj->ij", x.astype(dtype), y.astype(dtype))
+        return self._registers[_key(before, self._plan)][0] + total
+
+
+def _key(given: Input, plan: Plan) -> Any:
+    """Equal for what is the same, whichever node a view is of."""
+    if isinstance(given, Moving):
+        view = plan.views[given.slot]
+        return view.base, view.offset, view.strides, given.step
+    if isinstance(given, Made):
+        view = given.view
+        return (given.place, given.back, given.first, *((view.offset, view.strides) if view else ()))
+    return given.parts if isinstance(given, Listed) else given.slot
