@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,23 +12,12 @@ from jax import lax
 
 from dataflow.plan import Instruction, Plan, View, concrete
 from dataflow_jax.find_loops import Input, Listed, Loop, Made, Moving, Part, Same
-from dataflow_jax.table.entries import canonical
+from dataflow_jax.table.entries import Kept, canonical
 from dataflow_jax.views import window
 
 Read = Callable[[int], Any]
 Computed = Callable[[Instruction, list[Any], list[Any]], Any]
 """What an instruction makes, of its inputs and of what is required so far, which it may add to."""
-
-
-class Kept(NamedTuple):
-    """One step's result among those of all steps."""
-
-    stack: Any
-    step: int
-
-    def array(self) -> Any:
-        """The result."""
-        return lax.index_in_dim(self.stack, self.step, keepdims=False)
 
 
 class TracedLoop:
@@ -38,7 +27,8 @@ class TracedLoop:
         self._plan, self._loop, self._slots, self._read = plan, loop, slots, read
         self._body = plan.instructions[loop.start : loop.start + loop.period]
         self._same: dict[Any, Any] = {}
-        self._rows: dict[Any, Any] = {}
+        self._listed: dict[Any, Moving | Listed] = {}
+        self._ways: list[int] = []
         self._registers: dict[Any, tuple[Any, ...]] = {}
         self._following: dict[Any, tuple[Made, int]] = {}
         for place, inputs in enumerate(loop.inputs):
@@ -54,26 +44,30 @@ class TracedLoop:
             return
 
         def step(carried: Any, rows: Any) -> Any:
-            registers, _ = carried
+            number, registers, _ = carried
             made: list[Any] = []
             asked: list[Any] = []
             for inputs, instruction in zip(loop.inputs, self._body, strict=True):
                 pairs = zip(inputs, instruction.inputs, strict=True)
-                values = [self._value(given, slot, made, registers, rows) for given, slot in pairs]
+                values = [self._value(given, slot, made, registers, rows, number) for given, slot in pairs]
                 made.append(computed(instruction, values, asked))
             new = {key: self._seen(made[given.place], given.view, slot) for key, (given, slot) in self._following.items()}
             following = {key: (*registers[key][1:], value) for key, value in new.items()}
             kept, last = ([made[place] for place in places] for places in (loop.kept, loop.last))
-            return (following, last), (kept, jnp.all(jnp.stack(asked)) if asked else ())
+            return (number + 1, following, last), (kept, jnp.all(jnp.stack(asked)) if asked else ())
 
         ends = [self._body[place].output for place in loop.last]
         zeros = [jnp.zeros(concrete(self._plan.spec(slot)), self._dtype(slot)) for slot in ends]
-        (_, last), (kept, right) = lax.scan(step, (self._registers, zeros), self._rows, length=loop.count)
+        start = jnp.int32(0), self._registers, zeros
+        back = self._is_backward()
+        rows = {key: self._row_by_row(given, back) for key, given in self._listed.items()}
+        (*_, last), (kept, right) = lax.scan(step, start, rows, length=loop.count, reverse=back)
         if not isinstance(right, tuple):
             required.append(jnp.all(right))
         for place, stack in zip(loop.kept, kept, strict=True):
             for number in range(loop.count):
-                self._slots[instructions[loop.start + number * loop.period + place].output] = Kept(stack, number)
+                output = instructions[loop.start + number * loop.period + place].output
+                self._slots[output] = Kept(stack, loop.count - 1 - number, -1) if back else Kept(stack, number, 1)
         for place, array in zip(loop.last, last, strict=True):
             self._slots[instructions[loop.stop - loop.period + place].output] = array
 
@@ -85,16 +79,30 @@ class TracedLoop:
             if given.back:
                 self._registers[key] = tuple(jnp.asarray(self._read(one), self._dtype(slot)) for one in given.first)
                 self._following[key] = given, slot
-        elif key not in self._rows:
-            self._rows[key] = self._moved(given) if isinstance(given, Moving) else self._joined(given.parts)
+        elif isinstance(given, Moving) or self._within(given) is None:
+            self._listed[key] = given
+        else:
+            self._ways.append(given.parts[0].step * self._within(given).way)
 
-    def _value(self, given: Input, slot: int, made: list[Any], registers: Any, rows: Any) -> Any:
+    def _value(self, given: Input, slot: int, made: list[Any], registers: Any, rows: Any, number: Any) -> Any:
         key = _key(given, self._plan)
         if isinstance(given, Same):
             return self._same[key]
         if isinstance(given, Made):
             return registers[key][0] if given.back else self._seen(made[given.place], given.view, slot)
-        return rows[key] if isinstance(given, Moving) else self._seen(rows[key], given.view, slot)
+        if isinstance(given, Moving):
+            return rows[key]
+        kept = self._within(given)
+        if kept is None:
+            return self._seen(rows[key], given.view, slot)
+        place = kept.place + given.parts[0].step * kept.way * number
+        row = lax.dynamic_index_in_dim(kept.stack, place, keepdims=False, allow_negative_indices=False)
+        return self._seen(row, given.view, slot)
+
+    def _within(self, given: Listed) -> Kept | None:
+        """The first of the rows, where they all lie in a stack, which is read as it lies."""
+        kept = self._slots[given.parts[0].slot] if len(given.parts) == 1 else None
+        return kept if isinstance(kept, Kept) else None
 
     def _seen(self, base: Any, view: View | None, slot: int) -> Any:
         return base if view is None else window(base, view, self._plan.spec(slot))
@@ -102,22 +110,27 @@ class TracedLoop:
     def _dtype(self, slot: int) -> Any:
         return canonical(self._plan.spec(slot).dtype)
 
-    def _moved(self, given: Moving) -> Any:
-        view, spec = self._plan.views[given.slot], self._plan.spec(given.slot)
-        longer = dataclasses.replace(view, strides=(given.step, *view.strides))
-        return window(self._read(view.base), longer, dataclasses.replace(spec, shape=(self._loop.count, *spec.shape)))
+    def _is_backward(self) -> bool:
+        """Whether rows are written and read from the last on, as those are that most of what it reads lie in."""
+        return sum(self._ways) < 0
 
-    def _joined(self, parts: tuple[Part, ...]) -> Any:
+    def _row_by_row(self, given: Moving | Listed, back: bool) -> Any:
+        """What the steps read, along a first axis."""
+        count = self._loop.count
+        if isinstance(given, Moving):
+            view, spec = self._plan.views[given.slot], self._plan.spec(given.slot)
+            offset = view.offset + given.step * (count - 1) if back else view.offset
+            strides = (-given.step if back else given.step, *view.strides)
+            longer = dataclasses.replace(view, offset=offset, strides=strides)
+            return window(self._read(view.base), longer, dataclasses.replace(spec, shape=(count, *spec.shape)))
         pieces = []
-        for part in parts:
+        for part in given.parts:
             kept = self._slots[part.slot]
-            if isinstance(kept, Kept) and part.step > 0:
-                pieces.append(kept.stack[kept.step : kept.step + part.count])
-            elif isinstance(kept, Kept):
-                pieces.append(lax.rev(kept.stack[kept.step - part.count + 1 : kept.step + 1], [0]))
+            if isinstance(kept, Kept):
+                pieces.append(kept.some(part.step, part.count, back))
             else:
                 pieces.append(jnp.asarray(self._read(part.slot), self._dtype(part.slot))[None])
-        return pieces[0] if len(pieces) == 1 else jnp.concatenate(pieces)
+        return pieces[0] if len(pieces) == 1 else jnp.concatenate(pieces[::-1] if back else pieces)
 
     def _sum_of_products(self) -> Any:
         """Where a step is x @ y added to what was, that sum as one product; ``None`` where it is not."""
@@ -130,12 +143,11 @@ class TracedLoop:
         flat = all(len(concrete(self._plan.spec(slot))) == 2 for slot in instructions[0].inputs)
         if before is None or product is None or before.view is not None or not flat:
             return None
-        if any(isinstance(one, Same | Made) for one in factors):
+        if not all(isinstance(one, Listed) for one in factors):
             return None
+        back = self._is_backward()
         x, y = (
-            self._rows[_key(one, self._plan)]
-            if isinstance(one, Moving)
-            else jax.vmap(lambda base, one=one, slot=slot: self._seen(base, one.view, slot))(self._rows[_key(one, self._plan)])
+            jax.vmap(lambda base, view=one.view, slot=slot: self._seen(base, view, slot))(self._row_by_row(one, back))
             for one, slot in zip(factors, instructions[0].inputs, strict=True)
         )
         dtype = self._dtype(instructions[1].output)

@@ -15,9 +15,9 @@ from dataflow.plan.passes.placements import place_all
 from dataflow.registry.registry import is_registered
 from dataflow_jax.find_loops import find_loops
 from dataflow_jax.table.elementwise import computed_by_ufunc
-from dataflow_jax.table.entries import Call, canonical, has_ufunc
-from dataflow_jax.table.table import TABLE
-from dataflow_jax.trace_loops import Kept, TracedLoop
+from dataflow_jax.table.entries import Call, Kept, canonical, has_ufunc
+from dataflow_jax.table.table import JOINING, TABLE
+from dataflow_jax.trace_loops import TracedLoop
 from dataflow_jax.views import window
 
 WRITTEN_OUT = 64
@@ -58,6 +58,9 @@ class TracedPlan:
                 seen[slot] = value.array() if view is None else window(read(view.base), view, plan.spec(slot))
             return seen[slot]
 
+        def kept(slot: int) -> Any:
+            return slots[slot] if isinstance(slots[slot], Kept) else read(slot)
+
         def computed(instruction: Instruction, inputs: list[Any], required: list[Any]) -> Any:
             spec = plan.spec(instruction.output)
             return _computed(instruction, Call(concrete(spec), canonical(spec.dtype), required), inputs)
@@ -65,7 +68,8 @@ class TracedPlan:
         position = 0
         for loop in (*self._loops, None):
             for instruction in plan.instructions[position : loop.start if loop else None]:
-                inputs = [read(slot) for slot in instruction.inputs]
+                joins = instruction.op.name in JOINING
+                inputs = [kept(slot) if joins else read(slot) for slot in instruction.inputs]
                 slots[instruction.output] = computed(instruction, inputs, required)
             if loop:
                 TracedLoop(plan, loop, slots, read).run(computed, required)

@@ -12,7 +12,7 @@ from dataflow.operations.engine_ops.shaping import summed_axes
 from dataflow.operations.indexing import parse_key
 from dataflow_jax.table import gathering, windows
 from dataflow_jax.table.axis_maps import pad, pad_transpose, resample, resample_transpose
-from dataflow_jax.table.entries import Call, Entry
+from dataflow_jax.table.entries import Call, Entry, alone, joined
 from dataflow_jax.table.random_numbers import random_uniform
 
 # ---------------------------------------------------------------------------------------------------- elementwise
@@ -59,9 +59,14 @@ def _place_all(call: Call, *xs: Any, keys: tuple[str, ...], shape: Any) -> Any:
     filled = _filled_axis([_axes_of(key, shape) for key in keys], shape)
     if filled is not None:
         axis, order = filled
-        return jnp.concatenate([_lying(call, xs[i], keys[i], shape) + call.array(0) for i in order], axis)
+        if len({_manner(keys[i], shape) for i in order}) == 1:
+            ordered = [xs[i] for i in order]
+            return joined(ordered, axis, lambda x: _lying(call, x, keys[0], shape) + call.array(0))
+        arrays = [alone(xs[i]) for i in order]
+        return jnp.concatenate([_lying(call, x, keys[i], shape) + call.array(0) for i, x in zip(order, arrays)], axis)
     result = jnp.zeros(shape, call.dtype)
-    for key, x in zip(keys, xs, strict=True):
+    for key, kept in zip(keys, xs, strict=True):
+        x = alone(kept)
         axes = _axes_of(key, shape)
         if all(axis.step == 1 for axis in axes):
             starts = [axis.start for axis in axes]
@@ -85,6 +90,14 @@ def _axes_of(key: str, shape: tuple[int, ...]) -> list[range]:
     """Which entries of each axis are meant, in ascending order."""
     axes = [range(*item.indices(size)) for item, size in zip(_items(key, shape), shape, strict=True)]
     return [axis if axis.step > 0 else axis[::-1] for axis in axes]
+
+
+def _manner(key: str, shape: tuple[int, ...]) -> tuple[Any, ...]:
+    """What ``_lying`` does goes by this alone."""
+    items = _full(key)
+    kinds = tuple("number" if isinstance(item, int) else "new" if item is None else item is Ellipsis for item in items)
+    flipped = tuple((item.step or 1) < 0 for item in _items(key, shape))
+    return kinds, flipped, tuple(len(axis) for axis in _axes_of(key, shape))
 
 
 def _lying(call: Call, x: Any, key: str, shape: tuple[int, ...]) -> Any:
@@ -124,7 +137,13 @@ def _part(call: Call, *xs: Any, which: int, axis: int) -> Any:
 
 
 def _stack(call: Call, *xs: Any, axis: int) -> Any:
-    return jnp.stack(jnp.broadcast_arrays(*(call.array(x) for x in xs)), axis=axis)
+    along = axis % len(call.shape)
+    one = (*call.shape[:along], *call.shape[along + 1 :])
+    return joined(xs, along, lambda x: jnp.expand_dims(jnp.broadcast_to(call.array(x), one), along))
+
+
+def _concatenate(call: Call, *xs: Any, axis: int) -> Any:
+    return joined(xs, axis % len(call.shape), call.array)
 
 
 # ---------------------------------------------------------------------------------------------------- sums and the like
@@ -176,7 +195,7 @@ TABLE: dict[str, Entry] = {
     "shaped_like": lambda call, x, like: x,
     "part": _part,
     "stack": _stack,
-    "concatenate": lambda call, *xs, axis: jnp.concatenate([call.array(x) for x in xs], axis=axis),
+    "concatenate": _concatenate,
     "matmul": lambda call, a, b: jnp.matmul(call.array(a), call.array(b)),
     "sum": lambda call, x, axis, keepdims: jnp.sum(call.array(x), axis=axis, keepdims=keepdims),
     "sum_to": _sum_to,
@@ -206,3 +225,6 @@ TABLE: dict[str, Entry] = {
     "resample_transpose": resample_transpose,
     "random_uniform": random_uniform,
 }
+
+JOINING = ("concatenate", "stack", "place_all")
+"""These are handed what steps of a loop kept as such."""
