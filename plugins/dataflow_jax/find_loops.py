@@ -20,7 +20,7 @@ from dataflow.plan.passes.rewrite_plan import key_of
 
 LEAST = 8
 """The fewest steps that are a loop; fewer stay written out."""
-MOST_PARTS = 3
+MOST_PIECES = 3
 """The most pieces of which the values that steps read one after the other are put together."""
 MOST_PERIODS = 32
 """How many lengths of a step are tried."""
@@ -53,22 +53,11 @@ class Moving(NamedTuple):
     step: int
 
 
-class Part(NamedTuple):
-    """What a loop, that begins at the instruction ``loop``, made at ``place`` in ``count`` steps, from ``start`` on,
-    forwards or backwards; the first is ``slot``. Where ``loop`` is ``None``, that slot alone."""
-
-    slot: int
-    loop: int | None = None
-    place: int = 0
-    start: int = 0
-    step: int = 1
-    count: int = 1
-
-
 class Listed(NamedTuple):
-    """A view of values that lie in these parts, one for each step."""
+    """A view of these slots, one for each step, which lie in few pieces: stretches of what a loop before this one made in
+    one step after the other, forwards or backwards, and single slots."""
 
-    parts: tuple[Part, ...]
+    roots: tuple[int, ...]
     view: View | None
 
 
@@ -97,9 +86,9 @@ class Loop:
         return divmod(position - self.start, self.period)
 
 
-def find_loops(plan: Plan, is_computed: Callable[[Instruction], bool]) -> list[Loop]:
+def find_loops(plan: Plan, is_free: Callable[[int, Instruction], bool]) -> list[Loop]:
     """The loops of a plan, in order; of instructions for which that function says so."""
-    kinds = _kinds(plan, is_computed)
+    kinds = _kinds(plan, is_free)
     products = np.array([instruction.op.name == "matmul" for instruction in plan.instructions], bool)
     search, periods, known = _Search(plan), _periods(kinds, products), -1
     while known < len(search.loops):  # one that reads what another makes is found after it
@@ -111,12 +100,12 @@ def find_loops(plan: Plan, is_computed: Callable[[Instruction], bool]) -> list[L
     return search.finished()
 
 
-def _kinds(plan: Plan, is_computed: Callable[[Instruction], bool]) -> np.ndarray:
+def _kinds(plan: Plan, is_free: Callable[[int, Instruction], bool]) -> np.ndarray:
     """A number for each instruction: the same for those with equal ops, attributes, shapes and dtypes."""
     numbers: dict[object, int] = {}
     found = []
     for position, instruction in enumerate(plan.instructions):
-        if instruction.op.name in WRITTEN_OUT or not is_computed(instruction):
+        if instruction.op.name in WRITTEN_OUT or not is_free(position, instruction):
             found.append(-1 - position)
             continue
         specs = tuple(_described(plan, slot) for slot in (*instruction.inputs, instruction.output))
@@ -262,26 +251,16 @@ class _Search:
         specs = {(plan.spec(root).shape, plan.spec(root).dtype.str) if plan.specs[root] else None for root in roots}
         if len({_window(view) for view in views}) > 1 or len(specs) > 1 or None in specs:
             return None
-        parts: list[Part] = []
-        for root, maker in zip(roots, makers, strict=True):
+        pieces, way, before = 1, 0, None
+        for maker in makers:
             own = next((loop for loop in self.loops if loop.start <= maker < loop.stop), None)
-            if own is None:
-                parts.append(Part(root))
-            else:
-                step, place = own.place_of(maker)
-                joined = _joined(parts[-1], own.start, place, step) if parts else None
-                parts[-1:] = [joined] if joined else [*parts[-1:], Part(root, own.start, place, step)]
-            if len(parts) > MOST_PARTS:
-                return None
-        return Listed(tuple(parts), views[0])
-
-
-def _joined(part: Part, loop: int, place: int, step: int) -> Part | None:
-    """The part with that step, where it is the next."""
-    ahead = step - part.start if part.count == 1 else part.step
-    if (part.loop, part.place) != (loop, place) or abs(ahead) != 1 or step != part.start + ahead * part.count:
-        return None
-    return part._replace(step=ahead, count=part.count + 1)
+            step, place = (maker, -1) if own is None else own.place_of(maker)
+            if before is not None:
+                ahead = step - before[0] if own is not None and before[1:] == (own.start, place) else 0
+                goes_on = abs(ahead) == 1 and way in (0, ahead)
+                pieces, way = (pieces, ahead) if goes_on else (pieces + 1, 0)
+            before = (step, -1 if own is None else own.start, place)
+        return Listed(tuple(roots), views[0]) if pieces <= MOST_PIECES else None
 
 
 def _window(view: View | None) -> tuple[int, tuple[int, ...] | None]:

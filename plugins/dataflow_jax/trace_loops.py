@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 
 from dataflow.plan import Instruction, Plan, View, concrete
-from dataflow_jax.find_loops import Input, Listed, Loop, Made, Moving, Part, Same
-from dataflow_jax.table.entries import Kept, canonical
+from dataflow_jax.find_loops import Input, Listed, Loop, Made, Moving, Same
+from dataflow_jax.table.entries import Kept, canonical, joined, neighbours
 from dataflow_jax.views import window
 
 Read = Callable[[int], Any]
@@ -38,10 +37,6 @@ class TracedLoop:
     def run(self, computed: Computed, required: list[Any]) -> None:
         """Fill the slots that others need."""
         loop, instructions = self._loop, self._plan.instructions
-        total = self._sum_of_products()
-        if total is not None:
-            self._slots[instructions[loop.stop - 1].output] = total
-            return
 
         def step(carried: Any, rows: Any) -> Any:
             number, registers, _ = carried
@@ -82,7 +77,7 @@ class TracedLoop:
         elif isinstance(given, Moving) or self._within(given) is None:
             self._listed[key] = given
         else:
-            self._ways.append(given.parts[0].step * self._within(given).way)
+            self._ways.append(self._within(given)[1])
 
     def _value(self, given: Input, slot: int, made: list[Any], registers: Any, rows: Any, number: Any) -> Any:
         key = _key(given, self._plan)
@@ -92,17 +87,22 @@ class TracedLoop:
             return registers[key][0] if given.back else self._seen(made[given.place], given.view, slot)
         if isinstance(given, Moving):
             return rows[key]
-        kept = self._within(given)
-        if kept is None:
+        within = self._within(given)
+        if within is None:
             return self._seen(rows[key], given.view, slot)
-        place = kept.place + given.parts[0].step * kept.way * number
-        row = lax.dynamic_index_in_dim(kept.stack, place, keepdims=False, allow_negative_indices=False)
+        first, ahead = within
+        place = first.place + ahead * number
+        row = lax.dynamic_index_in_dim(first.stack, place, keepdims=False, allow_negative_indices=False)
         return self._seen(row, given.view, slot)
 
-    def _within(self, given: Listed) -> Kept | None:
-        """The first of the rows, where they all lie in a stack, which is read as it lies."""
-        kept = self._slots[given.parts[0].slot] if len(given.parts) == 1 else None
-        return kept if isinstance(kept, Kept) else None
+    def _within(self, given: Listed) -> tuple[Kept, int] | None:
+        """Where rows are that all lie in a stack, one after the other: the first, and whether forwards or backwards.
+        They are read where they lie."""
+        values = [self._slots[root] for root in given.roots]
+        if isinstance(values[0], Kept):
+            count, ahead = neighbours(values)
+            return (values[0], ahead) if count == len(values) else None
+        return None
 
     def _seen(self, base: Any, view: View | None, slot: int) -> Any:
         return base if view is None else window(base, view, self._plan.spec(slot))
@@ -123,36 +123,12 @@ class TracedLoop:
             strides = (-given.step if back else given.step, *view.strides)
             longer = dataclasses.replace(view, offset=offset, strides=strides)
             return window(self._read(view.base), longer, dataclasses.replace(spec, shape=(count, *spec.shape)))
-        pieces = []
-        for part in given.parts:
-            kept = self._slots[part.slot]
-            if isinstance(kept, Kept):
-                pieces.append(kept.some(part.step, part.count, back))
-            else:
-                pieces.append(jnp.asarray(self._read(part.slot), self._dtype(part.slot))[None])
-        return pieces[0] if len(pieces) == 1 else jnp.concatenate(pieces[::-1] if back else pieces)
+        return self._stacked(given.roots, back)
 
-    def _sum_of_products(self) -> Any:
-        """Where a step is x @ y added to what was, that sum as one product; ``None`` where it is not."""
-        loop, instructions = self._loop, self._body
-        if [instruction.op.name for instruction in instructions] != ["matmul", "add"] or loop.kept or loop.last != (1,):
-            return None
-        factors, terms = loop.inputs
-        before = next((one for one in terms if isinstance(one, Made) and one.back == 1 and one.place == 1), None)
-        product = next((one for one in terms if isinstance(one, Made) and one.back == 0 and one.view is None), None)
-        flat = all(len(concrete(self._plan.spec(slot))) == 2 for slot in instructions[0].inputs)
-        if before is None or product is None or before.view is not None or not flat:
-            return None
-        if not all(isinstance(one, Listed) for one in factors):
-            return None
-        back = self._is_backward()
-        x, y = (
-            jax.vmap(lambda base, view=one.view, slot=slot: self._seen(base, view, slot))(self._row_by_row(one, back))
-            for one, slot in zip(factors, instructions[0].inputs, strict=True)
-        )
-        dtype = self._dtype(instructions[1].output)
-        total = jnp.einsum("tik,tkj->ij", x.astype(dtype), y.astype(dtype))
-        return self._registers[_key(before, self._plan)][0] + total
+    def _stacked(self, roots: Sequence[int], back: bool) -> Any:
+        dtype = self._dtype(roots[0])
+        values = [kept if isinstance(kept := self._slots[root], Kept) else self._read(root) for root in roots]
+        return joined(values[::-1] if back else values, 0, lambda one: jnp.asarray(one, dtype)[None])
 
 
 def _key(given: Input, plan: Plan) -> Any:
@@ -163,4 +139,4 @@ def _key(given: Input, plan: Plan) -> Any:
     if isinstance(given, Made):
         view = given.view
         return (given.place, given.back, given.first, *((view.offset, view.strides) if view else ()))
-    return given.parts if isinstance(given, Listed) else given.slot
+    return given.roots if isinstance(given, Listed) else given.slot

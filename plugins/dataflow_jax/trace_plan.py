@@ -14,11 +14,12 @@ from dataflow.plan import Instruction, Plan, concrete
 from dataflow.plan.passes.placements import place_all
 from dataflow.registry.registry import is_registered
 from dataflow_jax.find_loops import find_loops
+from dataflow_jax.sums_of_products import find_sums
 from dataflow_jax.table.elementwise import computed_by_ufunc
 from dataflow_jax.table.entries import Call, Kept, canonical, has_ufunc
 from dataflow_jax.table.table import JOINING, TABLE
 from dataflow_jax.trace_loops import TracedLoop
-from dataflow_jax.views import window
+from dataflow_jax.views import is_across, lying, window
 
 WRITTEN_OUT = 64
 """The most entries of a constant that is a part of the compiled code; larger ones are handed to it."""
@@ -37,7 +38,9 @@ class TracedPlan:
         ]
         self.constants = [plan.constants[slot] for slot in self._handed]
         """What ``run`` is handed."""
-        self._loops = find_loops(plan, lambda instruction: function_of(instruction) is not None)
+        self._sums = find_sums(plan)
+        summed = {position for one in self._sums for position in one.positions}
+        self._loops = find_loops(plan, lambda at, one: at not in summed and function_of(one) is not None)
 
     def run(self, arguments: Sequence[Any], constants: Sequence[Any]) -> tuple[list[Any], Any]:
         plan = self.plan
@@ -63,11 +66,21 @@ class TracedPlan:
 
         def computed(instruction: Instruction, inputs: list[Any], required: list[Any]) -> Any:
             spec = plan.spec(instruction.output)
+            if instruction.op.name == "matmul" and len(spec.shape) == 2:
+                view = plan.views.get(instruction.inputs[0])
+                inputs = [lying(inputs[0]), inputs[1]] if view is not None and is_across(view) else inputs
             return _computed(instruction, Call(concrete(spec), canonical(spec.dtype), required), inputs)
 
+        sums = {one.output: one for one in self._sums}
+        parts = {position for one in self._sums for position in one.positions}
         position = 0
         for loop in (*self._loops, None):
-            for instruction in plan.instructions[position : loop.start if loop else None]:
+            for at in range(position, loop.start if loop else len(plan.instructions)):
+                instruction = plan.instructions[at]
+                if at in parts:
+                    if instruction.output in sums:
+                        slots[instruction.output] = sums[instruction.output].total(plan, slots, read)
+                    continue
                 joins = instruction.op.name in JOINING
                 inputs = [kept(slot) if joins else read(slot) for slot in instruction.inputs]
                 slots[instruction.output] = computed(instruction, inputs, required)

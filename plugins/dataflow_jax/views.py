@@ -5,11 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from dataflow.plan import View, concrete
 from dataflow.shapes import TensorSpec
+
+
+def is_across(view: View) -> bool:
+    """Whether neighbours in the last axis lie apart, as in a transposed matrix."""
+    return bool(view.strides) and view.strides[-1] > 1
+
+
+def lying(matrix: Any) -> Any:
+    """A matrix that is to be multiplied from the left, laid row by row: XLA's products on processors take longer to
+    read one across than this copy takes."""
+    return lax.optimization_barrier(matrix) if jax.default_backend() == "cpu" else matrix
 
 
 def window(base: Any, view: View, spec: TensorSpec) -> Any:

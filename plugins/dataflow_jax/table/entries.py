@@ -75,7 +75,7 @@ def joined(arrays: Sequence[Any], axis: int, prepared: Callable[[Any], Any]) -> 
     while first < len(arrays):
         kept, count = arrays[first], 1
         if isinstance(kept, Kept):
-            count, ahead = _neighbours(arrays[first:])
+            count, ahead = neighbours(arrays[first:])
             some = jnp.moveaxis(jax.vmap(prepared)(kept.some(ahead * kept.way, count)), 0, axis)
             pieces.append(some.reshape(*some.shape[:axis], -1, *some.shape[axis + 2 :]))
         else:
@@ -84,7 +84,7 @@ def joined(arrays: Sequence[Any], axis: int, prepared: Callable[[Any], Any]) -> 
     return pieces[0] if len(pieces) == 1 else jnp.concatenate(pieces, axis)
 
 
-def _neighbours(arrays: Sequence[Any]) -> tuple[int, int]:
+def neighbours(arrays: Sequence[Any]) -> tuple[int, int]:
     """How many arrays from the first on lie one after the other, and whether forwards (1) or backwards (-1)."""
     first, ahead, count = arrays[0], 1, 1
     for number, other in enumerate(arrays[1:], 1):
