@@ -90,10 +90,11 @@ def _is_part(plan: Plan, maker: int | None, uses: int, whole: Instruction, name:
     """Whether such an instruction makes that slot for this sum alone, in its shape and dtype."""
     if maker is None or uses != 1:
         return False
-    part, spec = plan.instructions[maker], plan.spec(whole.output)
-    like = plan.spec(part.output)
-    flat = name != "matmul" or all(len(plan.spec(slot).shape) == 2 for slot in part.inputs)
-    return part.op.name == name and flat and (like.shape, like.dtype) == (spec.shape, spec.dtype)
+    part = plan.instructions[maker]
+    if part.op.name != name or (name == "matmul" and any(len(plan.spec(slot).shape) != 2 for slot in part.inputs)):
+        return False
+    like, spec = plan.spec(part.output), plan.spec(whole.output)
+    return (like.shape, like.dtype) == (spec.shape, spec.dtype)
 
 
 def _described(plan: Plan, pair: Sequence[int]) -> Any:

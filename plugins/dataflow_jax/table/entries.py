@@ -77,7 +77,7 @@ def joined(arrays: Sequence[Any], axis: int, prepared: Callable[[Any], Any]) -> 
         if isinstance(kept, Kept):
             count, ahead = neighbours(arrays[first:])
             some = jnp.moveaxis(jax.vmap(prepared)(kept.some(ahead * kept.way, count)), 0, axis)
-            pieces.append(some.reshape(*some.shape[:axis], -1, *some.shape[axis + 2 :]))
+            pieces.append(some.reshape(*some.shape[:axis], count * some.shape[axis + 1], *some.shape[axis + 2 :]))
         else:
             pieces.append(prepared(kept))
         first += count
