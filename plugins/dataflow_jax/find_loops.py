@@ -1,4 +1,4 @@
-"""Steps that a plan has written out, such as those of a recurrent layer, found again: XLA compiles one, for ``lax.scan``.
+"""Steps that a plan has written out, such as those of a recurrent layer, found again: XLA compiles one, in a scan.
 
 A loop is a stretch of instructions that comes again and again with the same ops, attributes, shapes and dtypes, where
 each input is the same in all steps, or made a fixed number of steps before, or one after the other of something that
@@ -54,8 +54,8 @@ class Moving(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """A view of these slots, one for each step, which lie in few pieces: stretches of what a loop before this one made in
-    one step after the other, forwards or backwards, and single slots."""
+    """A view of these slots, one for each step, which lie in few pieces: stretches of what a loop before this one made
+    in one step after the other, forwards or backwards, and single slots."""
 
     roots: tuple[int, ...]
     view: View | None
@@ -66,8 +66,8 @@ Input: TypeAlias = Same | Made | Moving | Listed
 
 @dataclass(frozen=True)
 class Loop:
-    """``count`` steps of ``period`` instructions from ``start`` on. Of what each instruction of a step makes, all steps'
-    results are needed later (``kept``), or the last one's alone (``last``)."""
+    """``count`` steps of ``period`` instructions from ``start`` on. Of what the instructions at these places of a step
+    make, the results of all steps are needed later (``kept``), or that of the last step alone (``last``)."""
 
     start: int
     period: int
@@ -88,8 +88,10 @@ class Loop:
 
 def find_loops(plan: Plan, is_free: Callable[[int, Instruction], bool]) -> list[Loop]:
     """The loops of a plan, in order; of instructions for which that function says so."""
-    kinds = _kinds(plan, is_free)
     products = np.array([instruction.op.name == "matmul" for instruction in plan.instructions], bool)
+    if products.sum() < LEAST:
+        return []
+    kinds = _kinds(plan, is_free)
     search, periods, known = _Search(plan), _periods(kinds, products), -1
     while known < len(search.loops):  # one that reads what another makes is found after it
         known = len(search.loops)
@@ -144,7 +146,7 @@ def _stretches(kinds: np.ndarray, period: int, taken: np.ndarray) -> Iterator[tu
             yield start, stop + period
 
 
-class _Unlike(Exception):
+class _UnlikeError(Exception):
     """An input at this place of a step is none that a loop has."""
 
     def __init__(self, place: int) -> None:
@@ -165,10 +167,10 @@ class _Search:
         """Take the first loop in it, after whatever is only like one, and short of a last step that is not."""
         for short in (0, period):
             first = start
-            while first < start + period and (count := (stop - short - first) // period) >= LEAST:
+            while first <= start + period and (count := (stop - short - first) // period) >= LEAST:
                 try:
                     loop = self._loop(first, period, count)
-                except _Unlike as unlike:
+                except _UnlikeError as unlike:
                     first += unlike.place + 1
                     continue
                 self.taken[loop.start : loop.stop] = True
@@ -209,7 +211,7 @@ class _Search:
             steps = [instructions[start + step * period + place].inputs for step in range(count)]
             found = [self._input(loop, slots) for slots in zip(*steps, strict=True)]
             if None in found:
-                raise _Unlike(place)
+                raise _UnlikeError(place)
             inputs.append(tuple(one for one in found if one is not None))
         return dataclasses.replace(loop, inputs=tuple(inputs))
 
@@ -251,16 +253,25 @@ class _Search:
         specs = {(plan.spec(root).shape, plan.spec(root).dtype.str) if plan.specs[root] else None for root in roots}
         if len({_window(view) for view in views}) > 1 or len(specs) > 1 or None in specs:
             return None
-        pieces, way, before = 1, 0, None
-        for maker in makers:
-            own = next((loop for loop in self.loops if loop.start <= maker < loop.stop), None)
-            step, place = (maker, -1) if own is None else own.place_of(maker)
-            if before is not None:
-                ahead = step - before[0] if own is not None and before[1:] == (own.start, place) else 0
-                goes_on = abs(ahead) == 1 and way in (0, ahead)
-                pieces, way = (pieces, ahead) if goes_on else (pieces + 1, 0)
-            before = (step, -1 if own is None else own.start, place)
-        return Listed(tuple(roots), views[0]) if pieces <= MOST_PIECES else None
+        return Listed(tuple(roots), views[0]) if self._pieces(makers) <= MOST_PIECES else None
+
+    def _pieces(self, makers: Sequence[int]) -> int:
+        """In how many pieces what these instructions make will lie."""
+        pieces, way, before = 1, 0, self._origin(makers[0])
+        for maker in makers[1:]:
+            origin = self._origin(maker)
+            ahead = origin[1] - before[1] if origin[0] == before[0] is not None else 0
+            goes_on = abs(ahead) == 1 and way in (0, ahead)
+            pieces, way, before = (pieces, ahead, origin) if goes_on else (pieces + 1, 0, origin)
+        return pieces
+
+    def _origin(self, maker: int) -> tuple[tuple[int, int] | None, int]:
+        """The loop and the place in it of an instruction, and its step; ``None`` where it is in no loop."""
+        loop = next((loop for loop in self.loops if loop.start <= maker < loop.stop), None)
+        if loop is None:
+            return None, maker
+        step, place = loop.place_of(maker)
+        return (loop.start, place), step
 
 
 def _window(view: View | None) -> tuple[int, tuple[int, ...] | None]:

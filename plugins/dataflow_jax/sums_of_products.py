@@ -1,5 +1,5 @@
-"""Sums of many products of matrices, such as the gradient of a recurrent layer's weights: one product of the matrices one
-beside the other. XLA multiplies long ones faster than many short ones."""
+"""Sums of many products of matrices, such as the gradient of a recurrent layer's weights: one product of the matrices,
+one beside the other. XLA multiplies long ones faster than many short ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from dataflow.plan import Instruction, Plan
+from dataflow.plan import Plan
+from dataflow.shapes import TensorSpec
 from dataflow_jax.table.entries import Kept, canonical, joined, neighbours
 from dataflow_jax.views import is_across, lying, window
 
@@ -20,13 +21,13 @@ LEAST = 8
 
 @dataclass(frozen=True)
 class Sum:
-    """Σ x @ y, added to what is in the slot ``before``, if there is one. These instructions make it, the last of them its
-    ``output``."""
+    """Σ x @ y, added to what is in the slot ``before``, if there is one. These instructions make it, the last of them
+    its ``output``."""
 
     positions: frozenset[int]
     output: int
     before: int | None
-    factors: tuple[tuple[int, int], ...]
+    factors: tuple[tuple[int, ...], ...]
     """The slots of each x and y."""
 
     def total(self, plan: Plan, slots: Sequence[Any], read: Callable[[int], Any]) -> Any:
@@ -51,50 +52,47 @@ class Sum:
 
 
 def find_sums(plan: Plan) -> list[Sum]:
-    """Those whose products are added one after the other, and of which no part is needed elsewhere."""
+    """Those of floats whose products are added one after the other, and of which no part is needed elsewhere."""
     maker = {instruction.output: at for at, instruction in enumerate(plan.instructions)}
     uses = Counter(slot for instruction in plan.instructions for slot in instruction.inputs)
     uses.update((*plan.output_slots, *(view.base for view in plan.views.values())))
+
+    def part(slot: int, name: str, spec: TensorSpec) -> int | None:
+        """Where such an instruction makes that slot for a sum alone, in its shape and dtype."""
+        at = maker.get(slot)
+        if at is None or uses[slot] != 1 or plan.instructions[at].op.name != name:
+            return None
+        own, factors = plan.spec(slot), plan.instructions[at].inputs if name == "matmul" else ()
+        flat = all(len(plan.spec(factor).shape) == 2 for factor in factors)
+        return at if flat and (own.shape, own.dtype) == (spec.shape, spec.dtype) else None
+
     found: list[Sum] = []
     taken: set[int] = set()
     for position in range(len(plan.instructions) - 1, -1, -1):
-        if position in taken or plan.instructions[position].op.name != "add":
+        output = plan.instructions[position].output
+        spec = plan.spec(output)
+        if position in taken or plan.instructions[position].op.name != "add" or spec.dtype.kind != "f":
             continue
-        at: int | None = position
-        positions, factors, rest = [], [], None
+        positions: list[int] = []
+        factors: list[tuple[int, ...]] = []
+        at, rest = position, output
         while at is not None:
-            here = plan.instructions[at]
-            if here.op.name == "add":
-                products = [slot for slot in here.inputs if _is_part(plan, maker.get(slot), uses[slot], here, "matmul")]
-                if not products:
-                    break
-                positions += [at, maker[products[-1]]]
-                factors.append(plan.instructions[maker[products[-1]]].inputs)
-                rest = here.inputs[0] if products[-1] == here.inputs[1] else here.inputs[1]
-            else:
-                positions.append(at)
-                factors.append(here.inputs)
-                rest = None
+            terms = plan.instructions[at].inputs
+            product = next((which for which in (1, 0) if part(terms[which], "matmul", spec) is not None), None)
+            if product is None:
                 break
-            following = maker.get(rest)
-            names = ("add", "matmul")
-            at = following if any(_is_part(plan, following, uses[rest], here, name) for name in names) else None
-        alike = [pair for pair in factors if _described(plan, pair) == _described(plan, factors[0])]
-        if len(factors) >= LEAST and len(alike) == len(factors):
-            found.append(Sum(frozenset(positions), plan.instructions[position].output, rest, tuple(factors[::-1])))
+            positions += [at, maker[terms[product]]]
+            factors.append(plan.instructions[maker[terms[product]]].inputs)
+            rest = terms[1 - product]
+            at = part(rest, "add", spec)
+        first = part(rest, "matmul", spec)
+        if first is not None:
+            positions.append(first)
+            factors.append(plan.instructions[first].inputs)
+        if len(factors) >= LEAST and all(_described(plan, each) == _described(plan, factors[0]) for each in factors):
+            found.append(Sum(frozenset(positions), output, None if first is not None else rest, tuple(factors[::-1])))
             taken.update(positions)
     return found
-
-
-def _is_part(plan: Plan, maker: int | None, uses: int, whole: Instruction, name: str) -> bool:
-    """Whether such an instruction makes that slot for this sum alone, in its shape and dtype."""
-    if maker is None or uses != 1:
-        return False
-    part = plan.instructions[maker]
-    if part.op.name != name or (name == "matmul" and any(len(plan.spec(slot).shape) != 2 for slot in part.inputs)):
-        return False
-    like, spec = plan.spec(part.output), plan.spec(whole.output)
-    return (like.shape, like.dtype) == (spec.shape, spec.dtype)
 
 
 def _described(plan: Plan, pair: Sequence[int]) -> Any:

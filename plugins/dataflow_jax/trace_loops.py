@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -26,7 +26,7 @@ class TracedLoop:
         self._plan, self._loop, self._slots, self._read = plan, loop, slots, read
         self._body = plan.instructions[loop.start : loop.start + loop.period]
         self._same: dict[Any, Any] = {}
-        self._listed: dict[Any, Moving | Listed] = {}
+        self._rows: dict[Any, Moving | Listed] = {}
         self._ways: list[int] = []
         self._registers: dict[Any, tuple[Any, ...]] = {}
         self._following: dict[Any, tuple[Made, int]] = {}
@@ -46,8 +46,10 @@ class TracedLoop:
                 pairs = zip(inputs, instruction.inputs, strict=True)
                 values = [self._value(given, slot, made, registers, rows, number) for given, slot in pairs]
                 made.append(computed(instruction, values, asked))
-            new = {key: self._seen(made[given.place], given.view, slot) for key, (given, slot) in self._following.items()}
-            following = {key: (*registers[key][1:], value) for key, value in new.items()}
+            following = {
+                key: (*registers[key][1:], self._seen(made[given.place], given.view, slot))
+                for key, (given, slot) in self._following.items()
+            }
             kept, last = ([made[place] for place in places] for places in (loop.kept, loop.last))
             return (number + 1, following, last), (kept, jnp.all(jnp.stack(asked)) if asked else ())
 
@@ -55,7 +57,7 @@ class TracedLoop:
         zeros = [jnp.zeros(concrete(self._plan.spec(slot)), self._dtype(slot)) for slot in ends]
         start = jnp.int32(0), self._registers, zeros
         back = self._is_backward()
-        rows = {key: self._row_by_row(given, back) for key, given in self._listed.items()}
+        rows = {key: self._row_by_row(given, back) for key, given in self._rows.items()}
         (*_, last), (kept, right) = lax.scan(step, start, rows, length=loop.count, reverse=back)
         if not isinstance(right, tuple):
             required.append(jnp.all(right))
@@ -74,10 +76,10 @@ class TracedLoop:
             if given.back:
                 self._registers[key] = tuple(jnp.asarray(self._read(one), self._dtype(slot)) for one in given.first)
                 self._following[key] = given, slot
-        elif isinstance(given, Moving) or self._within(given) is None:
-            self._listed[key] = given
+        elif isinstance(given, Listed) and (within := self._within(given)) is not None:
+            self._ways.append(within[1])
         else:
-            self._ways.append(self._within(given)[1])
+            self._rows[key] = given
 
     def _value(self, given: Input, slot: int, made: list[Any], registers: Any, rows: Any, number: Any) -> Any:
         key = _key(given, self._plan)
@@ -123,11 +125,8 @@ class TracedLoop:
             strides = (-given.step if back else given.step, *view.strides)
             longer = dataclasses.replace(view, offset=offset, strides=strides)
             return window(self._read(view.base), longer, dataclasses.replace(spec, shape=(count, *spec.shape)))
-        return self._stacked(given.roots, back)
-
-    def _stacked(self, roots: Sequence[int], back: bool) -> Any:
-        dtype = self._dtype(roots[0])
-        values = [kept if isinstance(kept := self._slots[root], Kept) else self._read(root) for root in roots]
+        dtype = self._dtype(given.roots[0])
+        values = [kept if isinstance(kept := self._slots[root], Kept) else self._read(root) for root in given.roots]
         return joined(values[::-1] if back else values, 0, lambda one: jnp.asarray(one, dtype)[None])
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -52,6 +53,7 @@ class TracedPlan:
             slots[slot] = value
         required: list[Any] = []
         seen: dict[int, Any] = {}
+        stacks: dict[Any, Any] = {}
 
         def read(slot: int) -> Any:
             view, value = plan.views.get(slot), slots[slot]
@@ -62,7 +64,18 @@ class TracedPlan:
             return seen[slot]
 
         def kept(slot: int) -> Any:
-            return slots[slot] if isinstance(slots[slot], Kept) else read(slot)
+            """What ``read`` gives, but of what a loop kept, and of views of it, that of all steps."""
+            value, view = slots[plan.root(slot)], plan.views.get(slot)
+            if not isinstance(value, Kept) or view is None:
+                return value if isinstance(value, Kept) else read(slot)
+            return mapped(value, partial(window, view=view, spec=plan.spec(slot)), (view.offset, view.strides))
+
+        def mapped(value: Kept, function: Callable[[Any], Any], key: Any) -> Kept:
+            """A function of what a step kept, made for all steps at once; functions of one key are the same."""
+            place = id(value.stack), key
+            if place not in stacks:
+                stacks[place] = jax.vmap(function)(value.stack)
+            return value._replace(stack=stacks[place])
 
         def computed(instruction: Instruction, inputs: list[Any], required: list[Any]) -> Any:
             spec = plan.spec(instruction.output)
@@ -70,6 +83,9 @@ class TracedPlan:
                 view = plan.views.get(instruction.inputs[0])
                 inputs = [lying(inputs[0]), inputs[1]] if view is not None and is_across(view) else inputs
             return _computed(instruction, Call(concrete(spec), canonical(spec.dtype), required), inputs)
+
+        def computed_of_one(instruction: Instruction, value: Any) -> Any:
+            return computed(instruction, [value], required)
 
         sums = {one.output: one for one in self._sums}
         parts = {position for one in self._sums for position in one.positions}
@@ -83,7 +99,11 @@ class TracedPlan:
                     continue
                 joins = instruction.op.name in JOINING
                 inputs = [kept(slot) if joins else read(slot) for slot in instruction.inputs]
-                slots[instruction.output] = computed(instruction, inputs, required)
+                if joins and len(inputs) == 1 and isinstance(inputs[0], Kept):
+                    key = instruction.op.name, repr(sorted(instruction.attributes.items()))
+                    slots[instruction.output] = mapped(inputs[0], partial(computed_of_one, instruction), key)
+                else:
+                    slots[instruction.output] = computed(instruction, inputs, required)
             if loop:
                 TracedLoop(plan, loop, slots, read).run(computed, required)
                 position = loop.stop

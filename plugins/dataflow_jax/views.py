@@ -13,6 +13,9 @@ from jax import lax
 from dataflow.plan import View, concrete
 from dataflow.shapes import TensorSpec
 
+TINY = 64
+"""The size of a matrix below which its layout does not count."""
+
 
 def is_across(view: View) -> bool:
     """Whether neighbours in the last axis lie apart, as in a transposed matrix."""
@@ -21,8 +24,9 @@ def is_across(view: View) -> bool:
 
 def lying(matrix: Any) -> Any:
     """A matrix that is to be multiplied from the left, laid row by row: XLA's products on processors take longer to
-    read one across than this copy takes."""
-    return lax.optimization_barrier(matrix) if jax.default_backend() == "cpu" else matrix
+    read one across than this copy takes, unless it is tiny."""
+    copied = matrix.size >= TINY and jax.default_backend() == "cpu"
+    return lax.optimization_barrier(matrix) if copied else matrix
 
 
 def window(base: Any, view: View, spec: TensorSpec) -> Any:

@@ -16,8 +16,8 @@ Entry: TypeAlias = Callable[..., Any]
 
 
 class Kept(NamedTuple):
-    """What one step of a loop made, at a place among that of all steps, where the next step's is one ``way`` on. Ops that
-    join arrays are handed it as such."""
+    """What one step of a loop made, at a place among that of all steps, where the next step's is one ``way`` on (1 or
+    -1). Ops that join arrays are handed it as such."""
 
     stack: Any
     place: int
@@ -28,8 +28,8 @@ class Kept(NamedTuple):
         return lax.index_in_dim(self.stack, self.place, keepdims=False)
 
     def some(self, step: int, count: int, back: bool = False) -> Any:
-        """That of ``count`` steps from this one on, forwards (``step`` 1) or backwards (-1), along a first axis; the last
-        first if ``back``."""
+        """That of ``count`` steps from this one on, forwards (``step`` 1) or backwards (-1), along a first axis; the
+        last first if ``back``."""
         other = self.place + step * self.way * (count - 1)
         some = self.stack[min(self.place, other) : max(self.place, other) + 1]
         return lax.rev(some, [0]) if (other < self.place) != back else some

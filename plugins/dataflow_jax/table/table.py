@@ -59,11 +59,9 @@ def _place_all(call: Call, *xs: Any, keys: tuple[str, ...], shape: Any) -> Any:
     filled = _filled_axis([_axes_of(key, shape) for key in keys], shape)
     if filled is not None:
         axis, order = filled
-        if len({_manner(keys[i], shape) for i in order}) == 1:
-            ordered = [xs[i] for i in order]
-            return joined(ordered, axis, lambda x: _lying(call, x, keys[0], shape) + call.array(0))
-        arrays = [alone(xs[i]) for i in order]
-        return jnp.concatenate([_lying(call, x, keys[i], shape) + call.array(0) for i, x in zip(order, arrays)], axis)
+        if len({_manner(key, shape) for key in keys}) == 1:
+            return joined([xs[i] for i in order], axis, lambda x: _lying(call, x, keys[0], shape) + call.array(0))
+        return jnp.concatenate([_lying(call, alone(xs[i]), keys[i], shape) + call.array(0) for i in order], axis)
     result = jnp.zeros(shape, call.dtype)
     for key, kept in zip(keys, xs, strict=True):
         x = alone(kept)
