@@ -2,7 +2,8 @@
 
 A loop is a stretch of instructions that comes again and again with the same ops, attributes, shapes and dtypes, where
 each input is the same in all steps, or made a fixed number of steps before, or one after the other of something that
-is known beforehand. There has to be a product in it: elementwise ops alone are faster written out, for XLA fuses them.
+is known beforehand. There has to be a product or a sum in it: elementwise ops alone are faster written out, for XLA
+fuses them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ MOST_PIECES = 3
 MOST_PERIODS = 32
 """How many lengths of a step are tried."""
 NEAR = 4
-"""A step's product comes again after so many like it, at most."""
+"""A step's product, or sum, comes again after so many like it, at most."""
+HEAVY = ("matmul", "sum_to")
+"""One of these is in each loop."""
 WRITTEN_OUT = ("correlate", "correlate_kernel", "correlate_transpose")
 """XLA takes longer for these in a loop on processors."""
 
@@ -88,7 +91,7 @@ class Loop:
 
 def find_loops(plan: Plan, is_free: Callable[[int, Instruction], bool]) -> list[Loop]:
     """The loops of a plan, in order; of instructions for which that function says so."""
-    products = np.array([instruction.op.name == "matmul" for instruction in plan.instructions], bool)
+    products = np.array([instruction.op.name in HEAVY for instruction in plan.instructions], bool)
     if products.sum() < LEAST:
         return []
     kinds = _kinds(plan, is_free)
@@ -122,7 +125,7 @@ def _described(plan: Plan, slot: int) -> object:
 
 
 def _periods(kinds: np.ndarray, products: np.ndarray) -> list[int]:
-    """The lengths that a step may have: how far products of a kind are apart."""
+    """The lengths that a step may have: how far products, or sums, of a kind are apart."""
     places: dict[int, list[int]] = defaultdict(list)
     for position in np.flatnonzero(products & (kinds >= 0)).tolist():
         places[int(kinds[position])].append(position)
@@ -164,10 +167,10 @@ class _Search:
         self.loops: list[Loop] = []
 
     def try_stretch(self, start: int, stop: int, period: int) -> None:
-        """Take the first loop in it, after whatever is only like one, and short of a last step that is not."""
+        """Take the first loop in it, after a first step that is only like one, and short of a last step that is not."""
         for short in (0, period):
             first = start
-            while first <= start + period and (count := (stop - short - first) // period) >= LEAST:
+            while first < start + 2 * period and (count := (stop - short - first) // period) >= LEAST:
                 try:
                     loop = self._loop(first, period, count)
                 except _UnlikeError as unlike:

@@ -135,8 +135,9 @@ def test_the_gradient_of_shared_weights_is_one_product() -> None:
         assert names.count("dot_general") <= 6
 
 
-@pytest.mark.parametrize("join", JOINED)
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize(
+    ("step", "join"), [*((step, "stacked") for step in STEPS), *(("a branch", join) for join in [*JOINED][1:])]
+)
 def test_recurrences_by_hand(step: str, join: str) -> None:
     model = by_hand(STEPS[step], JOINED[join], backward=len(step) % 2 == 1)
     assert_like_numpy(model, 2)
