@@ -32,6 +32,11 @@ class Math:
 Piece: TypeAlias = "str | Math"
 
 
+def inline(pieces: Sequence[Piece], escaped: Callable[[str], str]) -> str:
+    """Texts, escaped, with mathematics between dollar signs."""
+    return "".join(f"${piece.latex}$" if isinstance(piece, Math) else escaped(piece) for piece in pieces)
+
+
 @dataclass(frozen=True)
 class Heading:
     """A heading."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dataflow.explain.equations import Block, Equations, Heading, Math, Piece, Table, blocks
+from dataflow.explain.equations import Block, Equations, Heading, Table, blocks, inline
 from dataflow.explain.explanation import Explanation
 from dataflow.explain.latex_lines import LINE, escaped
 
@@ -43,14 +43,10 @@ def _written(block: Block, heading: str) -> str:
     if isinstance(block, Equations):
         return aligned(block.lines)
     if isinstance(block, Table):
-        rows = "".join(" & ".join(map(_inline, row)) + " \\\\[1ex]\n" for row in block.rows)
+        rows = "".join(" & ".join(inline(cell, escaped) for cell in row) + " \\\\[1ex]\n" for row in block.rows)
         columns = r"l p{0.6\linewidth}"
         return f"\\par\\noindent\\begin{{tabular}}{{{columns}}}\n{rows}\\end{{tabular}}\\par\\medskip\n"
-    text = _inline(block.pieces)
+    text = inline(block.pieces, escaped)
     if isinstance(block, Heading):
         return f"\\{heading}*{{{text}}}\n" if heading else f"\\medskip\\noindent\\textbf{{{text}}}\\par\n"
     return f"\\noindent {text}\\par\n"
-
-
-def _inline(pieces: Sequence[Piece]) -> str:
-    return "".join(f"${piece.latex}$" if isinstance(piece, Math) else escaped(piece) for piece in pieces)

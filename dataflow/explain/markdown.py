@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from dataflow.explain.equations import Block, Equations, Heading, Math, Piece, Table, blocks
+from dataflow.explain.equations import Block, Equations, Heading, Math, Piece, Table, blocks, inline
 from dataflow.explain.explanation import Explanation
 from dataflow.explain.latex_lines import LINE
 
@@ -16,7 +16,7 @@ def markdown(explanation: Explanation, line: float = LINE) -> str:
     partials: list[Piece] = []
     for wrt in explanation.wrt:
         partials += [*([", "] if partials else []), Math(names.partial(explanation.of, wrt, latex=True, inline=True))]
-    return "\n".join([f"## {_inline(partials)}\n", *map(_written, blocks(explanation, line))])
+    return "\n".join([f"## {inline(partials, escaped)}\n", *map(_written, blocks(explanation, line))])
 
 
 def aligned(lines: Sequence[str]) -> str:
@@ -34,11 +34,7 @@ def _written(block: Block) -> str:
     if isinstance(block, Equations):
         return aligned(block.lines)
     if isinstance(block, Table):
-        rows = [f"| {' | '.join(map(_inline, row))} |" for row in block.rows]
+        rows = [f"| {' | '.join(inline(cell, escaped) for cell in row)} |" for row in block.rows]
         return "\n".join([rows[0], "|" + " --- |" * len(block.rows[0]), *rows[1:]]) + "\n"
-    text = _inline(block.pieces)
+    text = inline(block.pieces, escaped)
     return f"### {text}\n" if isinstance(block, Heading) else f"{text}\n"
-
-
-def _inline(pieces: Sequence[Piece]) -> str:
-    return "".join(f"${piece.latex}$" if isinstance(piece, Math) else escaped(piece) for piece in pieces)

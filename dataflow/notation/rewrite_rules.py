@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dataflow.errors import DataflowError
-from dataflow.notation.terms import Term, apply, is_number, number_like, with_shape
+from dataflow.notation.terms import Term, apply, number_like, with_shape
 from dataflow.operations.engine_ops import (
     add,
     broadcast_to,
@@ -36,6 +36,7 @@ from dataflow.operations.engine_ops import (
 )
 from dataflow.operations.indexing import parse_key
 from dataflow.operations.op import Op
+from dataflow.support.conversion import is_real
 
 MOST_ENTRIES = 8
 """Entries of the longest vector that is written entry by entry."""
@@ -75,19 +76,19 @@ def _fold(found: Mapping[str, Any], term: Term) -> Any:
 
 def _swap(found: Mapping[str, Any], term: Term) -> Any:
     first, second = term.arguments
-    return apply(multiply, [second, first]) if is_number(second) and not is_number(first) else None
+    return apply(multiply, [second, first]) if is_real(second) and not is_real(first) else None
 
 
 def _outwards(found: Mapping[str, Any], term: Term) -> Any:
-    fine = is_number(found["a"]) and not is_number(found["x"]) and not is_number(found["y"])
+    fine = is_real(found["a"]) and not is_real(found["x"]) and not is_real(found["y"])
     return found["a"] * apply(multiply, [found["x"], found["y"]]) if fine else None
 
 
 def _outwards_from_second(found: Mapping[str, Any], term: Term) -> Any:
     first, second = term.arguments
-    if not isinstance(second, Term) or second.op is not multiply or not is_number(second.arguments[0]):
+    if not isinstance(second, Term) or second.op is not multiply or not is_real(second.arguments[0]):
         return None
-    if is_number(first):
+    if is_real(first):
         return None
     return second.arguments[0] * apply(multiply, [first, second.arguments[1]])
 
@@ -152,7 +153,7 @@ def _times_one_entry(found: Mapping[str, Any], term: Term) -> Any:
 
 def _number(found: Mapping[str, Any], term: Term) -> Any:
     inner = found["x"].arguments[0] if isinstance(found["x"], Term) and found["x"].op is broadcast_to else found["x"]
-    return number_like(inner, term) if is_number(inner) else None
+    return number_like(inner, term) if is_real(inner) else None
 
 
 def _row(found: Mapping[str, Any], term: Term) -> Any:
@@ -196,7 +197,7 @@ def _by_entries(found: Mapping[str, Any], term: Term) -> Any:
 
 
 def _is_round(value: Any) -> bool:
-    return is_number(value) and float(8 * value).is_integer()
+    return is_real(value) and float(8 * value).is_integer()
 
 
 # ------------------------------------------------------------------------------------------------ the table
@@ -274,7 +275,7 @@ for _rule in RULES:
 def match(pattern: Any, term: Any, found: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Each way in which a term is what the pattern says, as what its variables stand for."""
     if not isinstance(pattern, Term):
-        if is_number(term) and term == pattern:
+        if is_real(term) and term == pattern:
             yield found
     elif isinstance(pattern.leaf, str):
         if pattern.leaf not in found:

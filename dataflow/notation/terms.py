@@ -152,11 +152,6 @@ def spec_of(argument: Any) -> TensorSpec | None:
     return None if argument is None else TensorSpec((), np.asarray(argument).dtype)
 
 
-def is_number(value: Any) -> bool:
-    """Whether it is a plain number, and no truth value."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def number_like(number: Number, term: Term) -> Any:
     """A number, broadcast to a term's shape where that has axes."""
     return apply(engine_ops.broadcast_to, [number], {"shape": term.shape}) if term.shape else number

@@ -22,7 +22,7 @@ from dataflow.notation.pieces import (
     joined,
     number_piece,
 )
-from dataflow.notation.terms import Leaf, Term, is_number
+from dataflow.notation.terms import Leaf, Term
 from dataflow.operations.attributes import changed
 from dataflow.operations.engine_ops import (
     abs_,
@@ -53,6 +53,7 @@ from dataflow.operations.engine_ops import (
 from dataflow.operations.indexing import parse_key
 from dataflow.operations.op import Op
 from dataflow.shapes import Shape, Size
+from dataflow.support.conversion import is_real
 
 COMPARISONS = {greater: (">", ">"), less: ("<", "<"), greater_equal: ("≥", r"\ge"), less_equal: ("≤", r"\le")}
 COMPARISONS |= {equal: ("=", "="), not_equal: ("≠", r"\ne")}
@@ -108,7 +109,7 @@ class Writer:
     def multiply(self, term: Term, sign: tuple[str, str] = SEVERAL) -> Piece:
         first, second = term.arguments
         left, right = self.write(first), self.write(second)
-        if is_number(first) and not is_number(second):
+        if is_real(first) and not is_real(second):
             return self.times(left, right.at_least(PRODUCT))
         several = self.weight(first) and self.weight(second) and self.weight(first) == self.weight(second)
         left, right = left.at_least(PRODUCT), right.at_least(PREFIX)
@@ -118,7 +119,7 @@ class Writer:
 
     def scaled(self, term: Any, piece: Piece) -> Piece:
         """A number or a scalar before a piece."""
-        if not is_number(term):
+        if not is_real(term):
             return beside(self.write(term).at_least(PRODUCT), piece)
         if abs(term) == 1:
             return replace(piece, is_negative=term < 0)
@@ -135,7 +136,7 @@ class Writer:
     def divide(self, term: Term) -> Piece:
         first, second = (self.write(argument) for argument in term.arguments)
         is_negative, first = first.is_negative, replace(first, is_negative=False)
-        numbers = [argument for argument in term.arguments if is_number(argument)]
+        numbers = [argument for argument in term.arguments if is_real(argument)]
         if len(numbers) == 2 and (mark := fraction_piece(numbers[0], numbers[1])):
             return replace(mark, is_negative=is_negative)
         above, below = first.at_least(PRODUCT), second.at_least(POWER)
@@ -168,7 +169,7 @@ class Writer:
         inner = term
         while isinstance(inner, Term) and inner.op in (expand_dims, reshape):
             inner = inner.arguments[0]
-        if isinstance(inner, Term) and inner.op is broadcast_to and is_number(inner.arguments[0]) and inner.ndim == 1:
+        if isinstance(inner, Term) and inner.op is broadcast_to and is_real(inner.arguments[0]) and inner.ndim == 1:
             size, piece = inner.shape[0], number_piece(inner.arguments[0]).signed()
             several = isinstance(size, int) and size <= MOST_ENTRIES
             count = size if several and isinstance(size, int) else 2

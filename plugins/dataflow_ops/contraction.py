@@ -110,13 +110,12 @@ def _product(a, a_letters, b, b_letters, needed):
     stacked = [letter for letter in both if letter in needed]
     rows = [letter for letter in a_letters if letter not in both]
     columns = [letter for letter in b_letters if letter not in both]
+    letters = "".join([*stacked, *rows, *columns])
     if not inner:
-        letters = "".join([*stacked, *rows, *columns])
         return _placed(a, a_letters, letters) * _placed(b, b_letters, letters), letters
     left = _as_matrix(a, a_letters, stacked, rows, inner, sizes)
     right = _as_matrix(b, b_letters, stacked, inner, columns, sizes)
-    letters = [*stacked, *rows, *columns]
-    return reshape(left @ right, shape=tuple(sizes[letter] for letter in letters)), "".join(letters)
+    return reshape(left @ right, shape=tuple(sizes[letter] for letter in letters)), letters
 
 
 def _sizes(*terms) -> Mapping[str, object]:

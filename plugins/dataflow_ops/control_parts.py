@@ -115,7 +115,7 @@ def recording_of(body, kept):
         while name in outputs:
             name += "_"
         outputs[name] = node
-    return Subgraph(body.graph, body.inputs, outputs, name=f"{body.name}recording_of")
+    return Subgraph(body.graph, body.inputs, outputs, name=f"{body.name}_recording")
 
 
 @lru_cache(maxsize=512)

@@ -183,13 +183,16 @@ def size(x, *, axis: Axes = None, least: int = 0):
     """How many elements x has along the given axes, or in all, but ``least`` at least, in the dtype of x (float64 for
     integers)."""
     x = np.asarray(x)
-    axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
-    count = max(least, element_count([x.shape[i] for i in axes]))
+    count = max(least, _count(x, axis))
     return np.asarray(count, x.dtype if x.dtype.kind == "f" else np.float64)
 
 
 @size.formula
 def _(x, *, axis):
+    return _count(x, axis)
+
+
+def _count(x, axis):
     axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
     return element_count([x.shape[i] for i in axes])
 

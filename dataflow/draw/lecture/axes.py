@@ -45,13 +45,20 @@ class Axes:
 
     def across(self, lines: Lines, a: float, c: float, side: int, font_size: float) -> list[Text]:
         """A block of text that begins at ``c`` and leads away to a side, with its middle at ``a``."""
+        return self._block(lines, a, c, side, font_size, beside=self.down)
+
+    def aside(self, lines: Lines, a: float, c: float, side: int, font_size: float) -> list[Text]:
+        """A block of text that begins at ``a`` and leads on or back, with its middle at ``c``."""
+        return self._block(lines, a, c, side, font_size, beside=not self.down)
+
+    def _block(self, lines: Lines, a: float, c: float, side: int, font_size: float, *, beside: bool) -> list[Text]:
+        x, y = (c, a) if self.down else (a, c)
         step = LINE * font_size
-        if self.down:
-            anchor = "start" if side > 0 else "end"
-            first = a - step * (len(lines) - 1) / 2
-            return self.flush([Text(c, -(first + i * step), line, font_size, anchor) for i, line in enumerate(lines)])
-        first = c + step / 2 if side > 0 else c - step * (len(lines) - 0.5)
-        return self.flush([Text(a, -(first + i * step), line, font_size) for i, line in enumerate(lines)])
+        if beside:
+            anchor, first = "start" if side > 0 else "end", y - step * (len(lines) - 1) / 2
+        else:
+            anchor, first = "middle", y + step / 2 if side > 0 else y - step * (len(lines) - 0.5)
+        return self.flush([Text(x, -(first + i * step), line, font_size, anchor) for i, line in enumerate(lines)])
 
     @staticmethod
     def flush(texts: list[Text]) -> list[Text]:
@@ -59,16 +66,6 @@ class Axes:
         rows = [text for text in texts if text.spans[0].text.startswith(("[", "\u00a0["))]
         left = min((row.left for row in rows), default=0.0)
         return [replace(text, x=left, anchor="start") if text in rows and len(rows) > 1 else text for text in texts]
-
-    def aside(self, lines: Lines, a: float, c: float, side: int, font_size: float) -> list[Text]:
-        """A block of text that begins at ``a`` and leads on or back, with its middle at ``c``."""
-        step = LINE * font_size
-        if self.down:
-            first = a + step / 2 if side > 0 else a - step * (len(lines) - 0.5)
-            return self.flush([Text(c, -(first + i * step), line, font_size) for i, line in enumerate(lines)])
-        anchor = "start" if side > 0 else "end"
-        first = c - step * (len(lines) - 1) / 2
-        return self.flush([Text(a, -(first + i * step), line, font_size, anchor) for i, line in enumerate(lines)])
 
     def curve(self, points: Sequence[Point], *, has_tip: bool = True, **style: Any) -> Curve:
         """A curve through control points along and across; its arrow's head takes the last stretch."""

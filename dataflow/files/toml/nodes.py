@@ -16,6 +16,7 @@ from dataflow.graph.node_names import normal_name
 from dataflow.operations.indexing import Key as Index
 from dataflow.operations.op import Op
 from dataflow.registry import registry
+from dataflow.support.conversion import is_real
 from dataflow.support.topological import topological_order
 
 Argument: TypeAlias = "str | int | float | bool"
@@ -196,14 +197,9 @@ def _too_many_inputs(count: int) -> str:
 
 def _check_number(name: str, attributes: Mapping[str, Any], column: int | None = None) -> None:
     """Refuse an attribute of the block that is used as a value and is no number."""
-    if name in attributes and not is_number(attributes[name]):
+    if name in attributes and not is_real(attributes[name]):
         message = f"the attribute '{name}' is {shown(attributes[name])}, no number: it is given to a call by keyword"
         raise ExpressionError(message, column=column)
-
-
-def is_number(value: Any) -> bool:
-    """Whether an attribute may stand where a value does."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _analyse_long_form(

@@ -12,9 +12,10 @@ from dataflow.errors import DataflowError, GraphError, nearest
 from dataflow.expressions.tokens import INTEGER_LIMIT
 from dataflow.files.toml.declarations import Declaration, Names, read_declaration
 from dataflow.files.toml.known_keys import KEYS, Fields, shown
-from dataflow.files.toml.nodes import CALL_KEYWORDS, Level, is_number
+from dataflow.files.toml.nodes import CALL_KEYWORDS, Level
 from dataflow.graph.node_names import normal_name
 from dataflow.operations.attributes import Attribute
+from dataflow.support.conversion import is_real
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +53,7 @@ class Block:
     @property
     def numbers(self) -> dict[str, int | float]:
         """The attributes that may stand where a value does."""
-        return {name: value for name, value in self.attributes.items() if is_number(value)}
+        return {name: value for name, value in self.attributes.items() if is_real(value)}
 
 
 def read_heading(parent: Fields, key: str, name: str) -> Heading:
