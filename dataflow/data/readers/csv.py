@@ -108,7 +108,7 @@ class _Table:
     def read(self, together: Callable[[], Collection[Sequence[str]]]) -> None:
         """Read all rows."""
         arrow = is_arrow_worth(self.origin)
-        if arrow:
+        if self.origin.size > _SMALL:
             keep_freed_memory()
         read = self.lines.read(_BLOCK if arrow else _SMALL, _FIRST)
         first = next(read, b"")
