@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,11 +25,12 @@ _LINES = 200
 
 def find_separator(text: str, name: str) -> str:
     """The separator of a table that begins with this text: the one that cuts its header into the most cells, and the
-    lines after it into as many; a comma where none does. A file called ``.tsv`` has tabs."""
+    lines after it into as many. Where none does, the header may lack cells: then one that cuts it at all, and the
+    lines after it alike; else a comma. A file called ``.tsv`` has tabs."""
     if name.lower().endswith((".tsv", ".tsv.gz")):
         return "\t"
     lines = [line for line in text.split("\n", _LINES)[:_LINES] if line.strip()]
-    best, most = ",", 1
+    best, most, second = "", 1, ""
     for separator in SEPARATORS:
         try:
             widths = [len(row) for row in csv.reader(lines, delimiter=separator) if row]
@@ -36,7 +38,10 @@ def find_separator(text: str, name: str) -> str:
             continue
         if widths and widths[0] > most and widths.count(widths[0]) * 2 > len(widths):
             best, most = separator, widths[0]
-    return best
+        for width, times in Counter(widths[1:]).most_common(1):
+            if not second and widths[0] > 1 and width > 1 and times * 2 > len(widths) - 1:
+                second = separator
+    return best or second or ","
 
 
 def find_decimal(lines: Sequence[str], separator: str, thousands: str = "") -> str:

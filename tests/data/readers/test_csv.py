@@ -55,6 +55,16 @@ def houses(separator: str = ",", decimal: str = ".", end: str = "\n") -> str:
     return "".join(separator.join(cell.replace(".", decimal) for cell in row) + end for row in rows)
 
 
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+@pytest.mark.parametrize("header", ["id {} living area", "id {} living area {} year {} sold"])
+def test_a_header_that_lacks_a_cell_or_has_one_too_many(tmp_path, separator, header):
+    """The separator is found all the same, and the error says what is wrong, not that there is but one column."""
+    cells = header.count("{}") + 1
+    text = header.replace("{}", separator) + "\n" + f"1{separator}50,5{separator}1990\n" * 5
+    with pytest.raises(DataError, match=rf"5 rows have another number of cells than the header, which has {cells} "):
+        read(tmp_path / "a.csv", text)
+
+
 @pytest.mark.parametrize(("separator", "decimal"), [(",", "."), (";", "."), (";", ","), ("\t", ","), ("|", ".")])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_separator_and_decimal_sign_are_found(tmp_path, separator, decimal, end):
