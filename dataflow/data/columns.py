@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Container, Mapping, Sequence
 
 from dataflow.data.readers.opening import none_of, nothing_for
-from dataflow.errors import DataError, listed, nearest
+from dataflow.errors import DataError, closest, listed, nearest
 from dataflow.limits import advice, hold, memory_left
 from dataflow.support.texts import matches, shorten
 
@@ -129,8 +129,11 @@ class _Choice:
         ends = [_ends(pattern, self._positions) for pattern in patterns]
         lacking = [pair[0] for pair in ends if len(pair) == 1 and pair[0] not in self._positions]
         if len(lacking) > 1:
-            names, there = (listed([shorten(name) for name in those], 12) for those in (lacking, self._header))
-            raise DataError(f"unknown columns {names}; available: {there}")
+            meant = [name for column in lacking[:12] for name in closest(column, self._header)[:1]]
+            found = meant if len(meant) == len(lacking) else self._header
+            names, there = (listed([shorten(name) for name in those], 12) for those in (lacking, found))
+            offered = f"did you mean {there}?" if found is meant else f"available: {there}"
+            raise DataError(f"unknown columns {names}; {offered}")
 
     def _of_pattern(self, pattern: str) -> Sequence[str]:
         ends = _ends(pattern, self._positions)

@@ -42,6 +42,8 @@ UNKNOWN = {  # columns of x, the header, what is said
     ),
     "one": (["a", "b"], "B,a", r"unknown column 'b'; did you mean 'B'\?"),
     "several": (["a", "b", "c"], "c,d", r"unknown columns 'a', 'b'; available: 'c', 'd'"),
+    "several, one in capitals": (["a", "b", "c"], "c,d,A", r"unknown columns 'a', 'b'; available: 'c', 'd', 'A'"),
+    "capitals": (["a", "b", "c"], "c,B,A", r"unknown columns 'a', 'b'; did you mean 'A', 'B'\?"),
 }
 
 
