@@ -29,7 +29,7 @@ def _counts(call: Call) -> Any:
     for length in range(1, len(ends)):
         grams = pool[ends[length - 1] : ends[length]]
         if len(grams) % length or ends[length] < ends[length - 1]:
-            raise FileFormatError(f"TfIdfVectorizer has {len(grams)} entries for n-grams of {length}")
+            raise FileFormatError(f"TfIdfVectorizer has {len(grams)} words for n-grams of {length}")
         grams = grams.reshape(-1, length)
         places, first = indices[first : first + len(grams)], first + len(grams)
         if len(places) < len(grams) or (places < 0).any():
