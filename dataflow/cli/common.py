@@ -83,7 +83,7 @@ def data_options(function: F) -> F:
     """Add ``--data``, ``--data-root``, ``--set`` and ``--example``, which the function gets as one ``Given``."""
     return together(
         _data_option(
-            "Inputs: .csv, .tsv (also .gz), .npy, .npz, .json, .jsonl, .parquet, .arrow, or - for standard input."
+            "Inputs: .csv, .tsv, .jsonl (also .gz), .npy, .npz, .json, .parquet, .arrow, or - for standard input."
         ),
         data_root_option,
         settings_option("--set", "settings", "The value of an input, parameter or constant, as in 'x=[[0, 1]]'."),

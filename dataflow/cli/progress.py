@@ -11,6 +11,7 @@ import click
 from dataflow.backends.cluster import Workers
 from dataflow.cli.group import Session
 from dataflow.cli.terminal_text import clean
+from dataflow.model.streamed_tables import OnChunk
 from dataflow.support.number_texts import number_text
 from dataflow.training import History, Progress
 
@@ -30,6 +31,9 @@ class Silent:
     def epoch(self, history: History) -> None:
         """After each epoch."""
 
+    def chunk(self, what: str, done: int, count: int | None) -> None:
+        """After each piece of a stream."""
+
 
 class Shown(Silent):
     """A bar over all minibatches, with the loss of the last epoch and one metric, as 80 columns hold no more."""
@@ -44,6 +48,9 @@ class Shown(Silent):
         description = f"epoch {progress.epoch}/{progress.epochs}"
         self.bar.update(self.task, completed=done, total=total, description=description)
 
+    def chunk(self, what: str, done: int, count: int | None) -> None:
+        self.bar.update(self.task, completed=done, total=count, description=what)
+
     def epoch(self, history: History) -> None:
         measured = {"loss": history.loss}
         for name in TELLING:
@@ -54,6 +61,13 @@ class Shown(Silent):
             f"{name.replace('_', ' ')} {number_text(values[-1], 5)}" for name, values in measured.items() if values
         )
         self.bar.update(self.task, text=text)
+
+
+@contextmanager
+def show_chunks(session: Session, what: str) -> Iterator[OnChunk]:
+    """A bar over the pieces of a stream, where somebody looks at it."""
+    with show_progress(session) as shown:
+        yield lambda done, count: shown.chunk(what, done, count)
 
 
 @contextmanager

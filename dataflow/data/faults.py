@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -76,39 +77,95 @@ class Faults:
 
     def error(self) -> DataError:
         """One error for all of them: for a single cell with its line, else a summary."""
-        kind = UndeclaredError if any(group.accept for group in self.groups) else DataError
-        if self.count == 1:
-            (group,) = self.groups
-            row = int(group.rows[0])
-            accept = f"to accept {'that' if group.advice else 'it'}, declare {group.accept}" if group.accept else ""
-            remedy = ", and ".join(filter(None, [group.advice, accept]))
-            message = f"{group.describe(row)}; {remedy}" if remedy else group.describe(row)
-            if self.table.places is None:
-                place = f"column '{shorten(group.column)}' of {self.table.place(row)}"
-                return kind(f"{place}: {message}", file=self.table.source)
-            line = self.table.places[row]
-            return kind(f"column '{shorten(group.column)}': {message}", file=self.table.source, line=line)
-        return kind(f"{counted(self.count, 'cell')} cannot be used: {'; '.join(self.lines())}", file=self.table.source)
+        return AllFaults().add(self).error()
 
     def lines(self) -> list[str]:
         """A text for each column and kind, the first dozen of them."""
-        texts = [self._line(group) for group in self.groups[:_GROUPS]]
-        more = self.groups[_GROUPS:]
-        if more:
-            texts.append(f"{sum(len(group.rows) for group in more)} cells in {len(more)} more columns")
-        return texts
+        return AllFaults().add(self).lines()
 
-    def _line(self, group: CellFaults) -> str:
-        places = [self._place(group, int(row)) for row in group.rows[:_PLACES]]
-        more = ", ..." if len(group.rows) > _PLACES else ""
-        unit = "row" if self.table.places is None else "line"
-        where = f"{plural(unit, len(group.rows))} {', '.join(places)}{more}"
-        cells = counted(len(group.rows), "cell")
-        verb = "are" if len(group.rows) > 1 else "is"
-        text = f"{cells} of column '{shorten(group.column)}' {verb} {group.kind} ({where})"
-        return ", ".join(filter(None, [text, group.advice, group.accept and f"accepted by {group.accept}"]))
-
-    def _place(self, group: CellFaults, row: int) -> str:
+    def place(self, group: CellFaults, row: int) -> str:
+        """Where a cell stands, and what it holds."""
         number = self.table.number(row)
         shown = group.show(row)
         return f"{number} {shown}" if shown else str(number)
+
+    def single(self, group: CellFaults) -> DataError:
+        """The error for a cell that is the only one."""
+        kind = UndeclaredError if group.accept else DataError
+        row = int(group.rows[0])
+        accept = f"to accept {'that' if group.advice else 'it'}, declare {group.accept}" if group.accept else ""
+        remedy = ", and ".join(filter(None, [group.advice, accept]))
+        message = f"{group.describe(row)}; {remedy}" if remedy else group.describe(row)
+        if self.table.places is None:
+            place = f"column '{shorten(group.column)}' of {self.table.place(row)}"
+            return kind(f"{place}: {message}", file=self.table.source)
+        line = self.table.places[row]
+        return kind(f"column '{shorten(group.column)}': {message}", file=self.table.source, line=line)
+
+
+class AllFaults:
+    """The faults of a table, or of the tables that are pieces of one: counted, with the first places of each column and
+    kind."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        """How many cells have a fault."""
+        self._counted: dict[tuple[str, str, str, str], _Counted] = {}
+        self._files: dict[str, None] = {}
+        self._single: DataError | None = None
+
+    def add(self, faults: Faults) -> AllFaults:
+        """Count those of another piece, which need not be there any longer then."""
+        table = faults.table
+        for group in faults.groups:
+            key = group.column, group.kind, group.advice, group.accept
+            one = self._counted.setdefault(key, _Counted("row" if table.places is None else "line"))
+            one.places += [
+                (table.source, faults.place(group, int(row))) for row in group.rows[: max(0, _PLACES - one.count)]
+            ]
+            if not self.count and len(group.rows) == 1:
+                self._single = faults.single(group)
+            one.count += len(group.rows)
+            self.count += len(group.rows)
+            self._files[table.source] = None
+        return self
+
+    def error(self) -> DataError:
+        """One error for all of them: for a single cell with its line, else a summary."""
+        if self.count == 1 and self._single is not None:
+            return self._single
+        kind = UndeclaredError if any(accept for *_, accept in self._counted) else DataError
+        files = list(self._files)
+        file = files[0] if len(files) == 1 else os.path.commonpath(files)
+        return kind(f"{counted(self.count, 'cell')} cannot be used: {'; '.join(self.lines())}", file=file)
+
+    def lines(self) -> list[str]:
+        """A text for each column and kind, the first dozen of them."""
+        every = list(self._counted.items())
+        texts = [self._line(*key, one) for key, one in every[:_GROUPS]]
+        more = every[_GROUPS:]
+        if more:
+            texts.append(f"{sum(one.count for _, one in more)} cells in {len(more)} more columns")
+        return texts
+
+    def _line(self, column: str, kind: str, advice: str, accept: str, one: _Counted) -> str:
+        several = len(self._files) > 1
+        places = [f"{place} of {os.path.basename(file)}" if several else place for file, place in one.places]
+        more = ", ..." if one.count > len(places) else ""
+        where = f"{plural(one.unit, one.count)} {', '.join(places)}{more}"
+        verb = "are" if one.count > 1 else "is"
+        text = f"{counted(one.count, 'cell')} of column '{shorten(column)}' {verb} {kind} ({where})"
+        return ", ".join(filter(None, [text, advice, accept and f"accepted by {accept}"]))
+
+
+# ------------------------------------------------------------------------------------------------ internals
+
+
+@dataclass
+class _Counted:
+    """Cells of one column with one kind of fault, of all pieces."""
+
+    unit: str
+    count: int = 0
+    places: list[tuple[str, str]] = field(default_factory=list)
+    """The first ones, each with its file."""

@@ -60,6 +60,17 @@ def stated_keys(validation: float | Mapping[str, Any]) -> Mapping[str, Any]:
     return validation if isinstance(validation, Mapping) else {"share": validation}
 
 
+def share_from_end(validation: float | Mapping[str, Any]) -> float:
+    """The share of a stream that is held out, from its end."""
+    stated = stated_keys(validation)
+    if stated.get("shuffle") or "stratify" in stated:
+        raise TrainingError(
+            "validation: of a stream a share is held out from its end; leave out shuffle and stratify, or hold out a "
+            "file of its own: validation = { file = ... }"
+        )
+    return float(stated.get("share", 0.0))
+
+
 def split_source(
     source: DataSource, graph: Graph, inputs: Sequence[str], validation: float | Mapping[str, Any], seed: int
 ) -> tuple[Rows, Rows]:

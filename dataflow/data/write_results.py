@@ -8,7 +8,7 @@ import io
 import json
 import math
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -120,6 +120,22 @@ def write_table(path: Path, columns: Mapping[str, np.ndarray], arrays: Mapping[s
     )
 
 
+def check_stream_ending(path: Path) -> None:
+    """A ``FileFormatError`` unless a table can be written piece by piece to a file of that name."""
+    check_table_ending(path)
+    if path.suffix.lower() == ".npz":
+        raise FileFormatError(f"a stream is written to files that end in .csv, .json or {PARQUET}", file=path)
+
+
+def write_pieces(path: Path, pieces: Iterable[Mapping[str, np.ndarray]], types: Mapping[str, np.dtype]) -> None:
+    """Write a table whose columns come in pieces, each of the same columns: what ``write_table`` writes of all at
+    once, but for the groups of rows of Parquet. The file is there when all is written. ``types`` says of columns what
+    their cells are, as far as that is known."""
+    check_stream_ending(path)
+    write = {".csv": _csv_pieces, ".json": _json_pieces}.get(path.suffix.lower())
+    replace_file(path, _parquet_pieces(pieces, types) if write is None else write(pieces), sync=False)
+
+
 def table_rows(columns: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
     """The rows of a table as plain data for JSON."""
     cells = [[None if cell is None else _plain_cell(cell) for cell in column] for column in columns.values()]
@@ -165,6 +181,71 @@ def labels(name: str, shape: Sequence[int]) -> list[str]:
 
 
 # ------------------------------------------------------------------------------------------------ internals
+
+
+def _csv_pieces(pieces: Iterable[Mapping[str, np.ndarray]]) -> Iterator[bytes]:
+    for number, columns in enumerate(pieces):
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        if not number:
+            writer.writerow(columns)
+        writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
+        yield text.getvalue().encode()
+
+
+def _json_pieces(pieces: Iterable[Mapping[str, np.ndarray]]) -> Iterator[bytes]:
+    before = "["
+    for columns in pieces:
+        if rows := table_rows(columns):
+            yield (before + dump(rows)[1:-1]).encode()
+            before = ", "
+    yield b"[]\n" if before == "[" else b"]\n"
+
+
+def _parquet_pieces(pieces: Iterable[Mapping[str, np.ndarray]], types: Mapping[str, np.dtype]) -> Iterator[bytes]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    written = _Written()
+    writer = None
+    kinds = {"f": pa.float64(), "i": pa.int64(), "u": pa.uint64(), "b": pa.bool_(), "O": pa.string()}
+    for columns in pieces:
+        cells = {name: column.tolist() for name, column in columns.items()}
+        if writer is None:
+            known = {name: kinds[types[name].kind] for name in cells if name in types}
+            found = pa.table(cells).schema
+            schema = pa.schema([(name, known.get(name, found.field(name).type)) for name in cells])
+            writer = pq.ParquetWriter(written, schema)
+        writer.write_table(pa.table(cells, schema=writer.schema))
+        yield written.taken()
+    if writer is not None:
+        writer.close()
+        yield written.taken()
+
+
+class _Written(io.RawIOBase):
+    """A file whose bytes are taken while it is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bytes, self._count = bytearray(), 0
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._count
+
+    def write(self, data: Any) -> int:
+        size = memoryview(data).nbytes
+        self._bytes += data
+        self._count += size
+        return size
+
+    def taken(self) -> bytes:
+        """What was written since the last call."""
+        taken, self._bytes = bytes(self._bytes), bytearray()
+        return taken
 
 
 def _write(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -91,10 +93,51 @@ class Compared:
 
     def mean(self, values: np.ndarray) -> np.ndarray:
         """The mean over rows, by their weights, for each column; NaN over none."""
+        return mean_of(self.sums(values))
+
+    def sums(self, values: np.ndarray) -> np.ndarray:
+        """The sum over rows, by their weights, for each column, and behind these the sum of the weights."""
         by_row = values.reshape(len(values), math.prod(values.shape[1:]))
         if not self.weighted:
-            return np.asarray(by_row.sum(axis=0) / len(by_row))
-        return np.asarray(self.weights @ by_row / self.weights.sum())
+            return np.append(by_row.sum(axis=0), len(by_row))
+        return np.append(self.weights @ by_row, self.weights.sum())
+
+    def rows(self, chosen: slice | np.ndarray) -> Compared:
+        """Some of the rows."""
+        return self.made_of(self.prediction[chosen], self.target[chosen], self.weights[chosen])
+
+    def made_of(self, prediction: np.ndarray, target: np.ndarray, weights: np.ndarray) -> Compared:
+        """Other rows of the same kind."""
+        other = object.__new__(Compared)
+        other.kind, other.logits, other.weighted = self.kind, self.logits, self.weighted
+        other.prediction, other.target, other.weights = prediction, target, weights
+        return other
+
+
+class Kept:
+    """What is kept of all examples, in pieces that come one behind the other."""
+
+    def __init__(self, pieces: list[Any]) -> None:
+        self.pieces = pieces
+
+    def __iadd__(self, other: Kept) -> Kept:
+        self.pieces += other.pieces
+        return self
+
+
+def mean_of(sums: np.ndarray) -> np.ndarray:
+    """The means of which ``Compared.sums`` gave the parts, once they are added up."""
+    return np.asarray(sums[:-1] / sums[-1])
+
+
+def joined(pieces: Sequence[Compared]) -> Compared:
+    """The rows of all."""
+    if len(pieces) == 1:
+        return pieces[0]
+    prediction, target, weights = (
+        np.concatenate([getattr(one, name) for one in pieces]) for name in ("prediction", "target", "weights")
+    )
+    return pieces[0].made_of(prediction, target, weights)
 
 
 def probabilities(kind: Compares, logits: np.ndarray) -> np.ndarray:

@@ -20,6 +20,8 @@ MEMORY = 2**28
 """The bytes that all intermediate values may take for data to be measured in one run. Beyond, the data is measured in
 pieces, if the loss is one that can be put together again."""
 
+_TRIED = 16  # examples of a trial
+
 
 class Measure:
     """``measure(data)`` gives the loss and the metrics, by name.
@@ -87,6 +89,43 @@ class Measure:
             for i, one in enumerate(self._comparisons)
         }
 
+    def part(self, data: Mapping[str, np.ndarray]) -> tuple[float, float, dict[Comparison, Compared]]:
+        """The loss of some examples, how much they count in a mean, and their predictions beside their targets."""
+        loss, compared = self.compared(data)
+        return loss, self._number(data) if self._split else 1.0, compared
+
+    @property
+    def stated_kinds(self) -> set[str]:
+        """What the loss of all examples may be of those of parts: what its op says, "sum" or "mean", else either."""
+        node = None if self._loss is None else self._stated.node_of(self._loss)
+        reduction = node.attributes.get("reduction") if node is not None and node.kind == OP else None
+        return {reduction} if reduction in ("sum", "mean") else {"sum", "mean"}
+
+    def some_of(self, data: Mapping[str, np.ndarray], before: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """A few examples: those from ``before``, and as many of these as there may be besides."""
+        first = self._piece(data, slice(0, _TRIED))
+        if not before:
+            return first
+        return {
+            name: np.concatenate([before[name], array])[:_TRIED] if name in self._split else array
+            for name, array in first.items()
+        }
+
+    def kinds_of_loss(self, data: Mapping[str, np.ndarray]) -> set[str]:
+        """What the loss of all examples may be, as a trial on these few tells: the "sum" of the losses of parts,
+        or their "mean", weighed by the examples of each; both where it cannot tell, and neither where examples are
+        mixed."""
+        count = len(data[self._split[0]]) if self._split else 0
+        if count < 2:
+            return {"sum", "mean"}
+        cut = max(1, count // 3)
+        parts = [self._piece(data, part) for part in (slice(cut), slice(cut, None))]
+        whole, *losses = (self._run(one)[0] for one in (data, *parts))
+        shares = [self._number(part) for part in parts]
+        candidates = {"sum": sum(losses), "mean": float(np.dot(shares, losses)) / (sum(shares) or 1)}
+        slack = _slack(self._graph.node_of(str(self._loss)).dtype) * max(map(abs, (whole, *losses)))
+        return {name for name, value in candidates.items() if not abs(whole - value) > slack}
+
     def _run(self, data: Mapping[str, np.ndarray]) -> tuple[float, list[np.ndarray]]:
         parameters = {name: self._parameters.current(name) for name in self._parameters}
         results = self._program.run({**data, **parameters})
@@ -143,6 +182,11 @@ class Measure:
                 whole, parts = self._run(few)[0], self._combined(few, 5)[0]
                 self._in_pieces = abs(whole - parts) <= 1e-4 * abs(whole)
         return self._in_pieces
+
+
+def _slack(dtype: np.dtype) -> float:
+    """How far two sums of a few numbers may differ, which are added in another order."""
+    return 256 * float(np.finfo(dtype).eps) if dtype.kind == "f" else 0.0
 
 
 def _try_number(measured: Measured, graph: Graph) -> None:

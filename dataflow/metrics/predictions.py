@@ -60,6 +60,17 @@ class Predictions(Mapping[str, np.ndarray]):
                 columns[label] = column
         return columns
 
+    def types(self) -> dict[str, np.dtype]:
+        """What the cells of the columns of outputs are: objects where they are texts."""
+        types: dict[str, np.dtype] = {}
+        for name, array in self.outputs.items():
+            types |= {label: array.dtype for label, _ in self._entries(name, array, self._names_of_entries(name))}
+            if name in self.probabilities:
+                labels = [f"_{label}" for label in self.classes[name]]
+                shares = self.probabilities[name]
+                types |= {label: shares.dtype for label, _ in self._entries(name, shares, labels)}
+        return types
+
     def arrays(self) -> dict[str, np.ndarray]:
         """Arrays by name: the columns that are carried over, then each output as it is, and where it predicts classes
         the ``_probabilities`` of each, along a last axis, and what the ``_classes`` are called."""

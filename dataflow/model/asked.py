@@ -37,7 +37,7 @@ def asked_of(source: DataSource, graph: Graph, inputs: Collection[str] | None, c
             raise DataError("columns are carried over from a table, and the data is arrays by input")
         prepared = source.prepared(graph, inputs)
         return Asked(prepared.arrays, Units(source), weights=prepared.weights)
-    carried = {column: _cells(table.columns[column]) for column in columns}
+    carried = {column: carried_cells(table.columns[column]) for column in columns}
     prepared = source.prepared(graph, inputs)
     return Asked(prepared.arrays, Units(source), table.rows, prepared.rows, prepared.weights, carried)
 
@@ -60,9 +60,9 @@ def check_no_row(source: DataSource | None, graph: Graph, given: Mapping[str, An
         )
 
 
-def _cells(column: RawColumn) -> np.ndarray:
-    """The cells, with None where one is missing."""
-    cells = column.cells.astype(object)
+def carried_cells(column: RawColumn, dtype: np.dtype | None = None) -> np.ndarray:
+    """The cells, of this dtype if one is given, with None where one is missing."""
+    cells = (column.cells if dtype is None else column.cells.astype(dtype)).astype(object)
     if column.missing is not None:
         cells[column.missing] = None
     return cells

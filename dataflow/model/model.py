@@ -7,7 +7,7 @@ import warnings as python_warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -36,8 +36,9 @@ from dataflow.graph.widths import Widths
 from dataflow.metrics.comparisons import Comparison, check_targets, compared_by
 from dataflow.metrics.predictions import Predictions
 from dataflow.metrics.scores import Scores
-from dataflow.model import tables
+from dataflow.model import streamed_tables, tables
 from dataflow.model.asked import check_no_row, lacking
+from dataflow.model.streamed_tables import OnChunk, PredictedPieces, StreamOptions, stream_options
 from dataflow.model.train_settings import TrainSettings
 from dataflow.support.arguments import checked
 from dataflow.support.arrays import frozen, read_only
@@ -384,23 +385,81 @@ class Model:
         """Arrays by input of a file, a DataFrame or rows, prepared as the model's file says and as training taught."""
         return self.taught((self.data or DataSource()).at(data)).load(self.graph)
 
+    @overload
+    def predict(
+        self,
+        data: Any = None,
+        *,
+        columns: Sequence[str] = (),
+        backend: str = "numpy",
+        stream: Literal[False] = False,
+        **inputs: Any,
+    ) -> Predictions: ...
+
+    @overload
+    def predict(
+        self,
+        data: Any = None,
+        *,
+        columns: Sequence[str] = (),
+        backend: str = "numpy",
+        stream: Literal[True],
+        chunk_rows: int | None = None,
+        on_error: str | None = None,
+        on_chunk: OnChunk | None = None,
+        **inputs: Any,
+    ) -> PredictedPieces: ...
+
     @checked
     def predict(
-        self, data: Any = None, *, columns: Sequence[str] = (), backend: str = "numpy", **inputs: Any
-    ) -> Predictions:
+        self,
+        data: Any = None,
+        *,
+        columns: Sequence[str] = (),
+        backend: str = "numpy",
+        stream: bool = False,
+        chunk_rows: int | None = None,
+        on_error: str | None = None,
+        on_chunk: OnChunk | None = None,
+        **inputs: Any,
+    ) -> Predictions | PredictedPieces:
         """The outputs for each row of a file, a DataFrame, rows, or arrays by input (see ``Predictions``): numbers in
         the unit of the table that trained the model, classes by name. What is predicted need not be there; outputs that
-        need it are left out. ``columns`` of the table are carried over."""
-        return tables.predict(self, data, inputs, columns, backend)
+        need it are left out. ``columns`` of the table are carried over.
+
+        With ``stream`` the data, a file or a folder of files or what training takes as a stream, is read piece by
+        piece, and an iterator gives the predictions for each. ``chunk_rows`` and ``on_error`` are those of training;
+        ``on_chunk`` is told how many pieces were read, of how many, if that is known."""
+        options = self._stream_options(stream, chunk_rows, on_error, on_chunk)
+        if options is None:
+            return tables.predict(self, data, inputs, columns, backend)
+        return streamed_tables.predict(self, data, inputs, columns, backend, options)
 
     @checked
     def score(
-        self, data: Any = None, *, metrics: Sequence[str] | None = None, backend: str = "numpy", **inputs: Any
+        self,
+        data: Any = None,
+        *,
+        metrics: Sequence[str] | None = None,
+        backend: str = "numpy",
+        stream: bool = False,
+        chunk_rows: int | None = None,
+        on_error: str | None = None,
+        on_chunk: OnChunk | None = None,
+        **inputs: Any,
     ) -> Scores:
         """The loss and metrics over a file, a DataFrame, rows, or arrays by input (see ``Scores``). Metrics are those
         that are named, else those that the model's file names, else what fits the loss. The loss is the model's own;
-        metrics of numbers are in the unit of the table."""
-        return tables.score(self, data, inputs, metrics, backend)
+        metrics of numbers are in the unit of the table. ``stream`` and what belongs to it are as in ``predict``."""
+        options = self._stream_options(stream, chunk_rows, on_error, on_chunk)
+        if options is None:
+            return tables.score(self, data, inputs, metrics, backend)
+        return streamed_tables.score(self, data, inputs, metrics, backend, options)
+
+    def _stream_options(
+        self, stream: bool, chunk_rows: int | None, on_error: str | None, on_chunk: OnChunk | None
+    ) -> StreamOptions | None:
+        return stream_options(self.train_settings, stream, chunk_rows, on_error, on_chunk)
 
     # -------------------------------------------------------------------------------------------- what a run is given
 

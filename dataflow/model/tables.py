@@ -19,6 +19,7 @@ from dataflow.metrics.comparisons import Comparison, by_output, chosen_metrics
 from dataflow.metrics.measure import Measure
 from dataflow.metrics.predictions import Places, Predictions, read_output
 from dataflow.metrics.scores import Scores
+from dataflow.metrics.totals import Totals
 from dataflow.model.asked import Asked, asked_of, lacking
 from dataflow.model.train_settings import TrainSettings
 from dataflow.model.units import Units
@@ -38,6 +39,7 @@ class AskedModel(Protocol):
     def parameters(self) -> Parameters: ...
     @property
     def comparisons(self) -> list[Comparison]: ...
+    def release_widths(self) -> None: ...
     def taught(self, source: DataSource) -> DataSource: ...
     def feed(
         self, given: Mapping[str, Any] | None, parameters: Collection[str] | None = None
@@ -49,114 +51,194 @@ def predict(
     model: AskedModel, data: Any, inputs: Mapping[str, Any], columns: Sequence[str], backend: str
 ) -> Predictions:
     """The outputs for each row (see ``Model.predict``)."""
-    graph = model.graph
-    if not model.outputs:
-        raise GraphError('the model declares no outputs; name some, as outputs = ["NODE"] under [model]')
-    comparisons = by_output(graph, model.outputs, model.comparisons)
-    needed = {name: needed_inputs(graph, [name]) for name in model.outputs}
-    asked = _ask(model, data, inputs, {x for names in needed.values() for x in names}, columns)
-    targets = {comparison.target for comparison in model.comparisons}
-    missing = {name: [x for x in names if x not in asked.arrays] for name, names in needed.items()}
-    outputs = [name for name in model.outputs if not missing[name] or not targets.issuperset(missing[name])]
-    if not outputs:
-        raise lacking(model.data, model.outputs[0], missing[model.outputs[0]])
-    values = model.compile(values=outputs, backend=backend)(data=asked.arrays)[0]
-    axes = {name: example_axis(graph, name) for name in outputs}
-    count = next((values[name].shape[axis] for name, axis in axes.items() if axis is not None), 1)
-    places = Places(count if asked.count is None else asked.count, asked.rows)
-    arrays: dict[str, np.ndarray] = {}
-    shares: dict[str, np.ndarray] = {}
-    classes: dict[str, list[str]] = {}
-    results: dict[str, np.ndarray] = {}
-    for name in outputs:
-        axis, comparison = axes[name], comparisons.get(name)
-        array = values[name] if axis is None else np.moveaxis(values[name], axis, 0)
-        names = asked.units.classes(comparison.target) if comparison is not None else None
-        arrays[name], share, labels = read_output(comparison, array, names, asked.units.undo)
-        if comparison is None and graph.has_texts(name):
-            arrays[name] = graph.as_texts(name, array)
-        elif comparison is None:
-            labels = graph.classes.get(name, [])
-        results[name] = arrays[name] if arrays[name].dtype.kind == "f" else array
-        if share is not None:
-            shares[name], classes[name] = share, labels
-        elif labels:
-            classes[name] = labels
-        if axis is not None:
-            arrays[name] = places.put(arrays[name])
-            if share is not None:
-                shares[name] = places.put(share)
-    _check_finite(model, asked.arrays, results)
-    whole = frozenset(name for name, axis in axes.items() if axis is None)
-    return Predictions(arrays, places.count, shares, classes, asked.carried or {}, places.left_out, whole)
+    predictor = Predictor(model, backend)
+    return predictor(_ask(model, data, inputs, predictor.inputs, columns))
 
 
 def score(
     model: AskedModel, data: Any, inputs: Mapping[str, Any], metrics: Sequence[str] | None, backend: str
 ) -> Scores:
     """The loss and metrics over all rows (see ``Model.score``)."""
-    graph, loss = model.graph, model.loss
-    names = model.train_settings.metrics if metrics is None else metrics
-    measured = chosen_metrics(model.comparisons, names, ["training", "score"])
-    if loss is None and not measured:
-        raise GraphError('the model has no loss and no targets to score; declare targets = { OUTPUT = "INPUT" }')
-    pairs = [name for one in measured for name in (one.comparison.prediction, one.comparison.target)]
-    nodes = [*([loss] if loss else []), *pairs]
+    scorer = Scorer(model, metrics, backend)
     asked = _ask(model, data, inputs, None, ())
-    known, _ = model.feed(asked.arrays)
-    needed = needed_inputs(graph, nodes)
-    if missing := [name for name in needed if name not in known]:
-        raise lacking(model.data, nodes[0], missing)
-    weighted, weights = graph, ""
-    if asked.weights is not None and loss is not None:
-        weighted, weights = weighted_graph(graph, loss)
-        known[weights] = asked.weights.astype(weighted.node_of(weights).dtype)
-    batch = batch_symbol(graph)
-    split = [name for name in needed if batch and example_axis(graph, name) == 0]
-    measure = Measure(
-        weighted,
-        loss,
-        model.parameters,
-        [*split, *([weights] if weights else [])],
-        measured,
-        backend,
-        weights=weights,
-        stated=graph,
-        undo=asked.units.undo,
-    )
-    loss_value, compared = measure.compared({name: known[name] for name in measure.inputs})
-    values: dict[str, Any] = {} if loss is None else {"loss": loss_value}
-    predictions = {pair.prediction: compared[pair].prediction for pair in compared}
-    _check_finite(model, asked.arrays, predictions | ({} if loss is None else {loss: np.array(loss_value)}))
-    values |= {one.name: one.metric.measure(compared[one.comparison]) for one in measured}
-    classes = {
-        one.name: asked.units.classes(one.comparison.target) or [str(i) for i in range(pair.classes)]
-        for one in measured
-        if (pair := compared[one.comparison]).kind != "numbers"
-    }
-    count = len(known[split[0]]) if split else 1
-    return Scores(values, classes, count, {one.name: (one, compared[one.comparison]) for one in measured})
+    scorer.add(asked)
+    return scorer.scores()
+
+
+class Predictor:
+    """``predictor(asked)`` gives the outputs for the examples of a model that are asked about."""
+
+    def __init__(self, model: AskedModel, backend: str) -> None:
+        graph = model.graph
+        if not model.outputs:
+            raise GraphError('the model declares no outputs; name some, as outputs = ["NODE"] under [model]')
+        self._model, self._backend = model, backend
+        self._comparisons = by_output(graph, model.outputs, model.comparisons)
+        self.needed = {name: needed_inputs(graph, [name]) for name in model.outputs}
+        """The inputs of each output."""
+        self._compiled: dict[tuple[str, ...], Callable[..., Any]] = {}
+        self._finite = FiniteCheck(model)
+
+    @property
+    def inputs(self) -> set[str]:
+        """All inputs that are needed."""
+        return {x for names in self.needed.values() for x in names}
+
+    def outputs(self, given: Collection[str]) -> list[str]:
+        """The outputs that can be predicted: those that need what is to be predicted are left out without it."""
+        model = self._model
+        targets = {comparison.target for comparison in model.comparisons}
+        missing = {name: [x for x in names if x not in given] for name, names in self.needed.items()}
+        outputs = [name for name in model.outputs if not missing[name] or not targets.issuperset(missing[name])]
+        if not outputs:
+            raise lacking(model.data, model.outputs[0], missing[model.outputs[0]])
+        return outputs
+
+    def values(self, arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """The outputs as the model has them."""
+        outputs = self.outputs(arrays)
+        compiled = self._compiled.get(tuple(outputs))
+        if compiled is None:
+            compiled = self._model.compile(values=outputs, backend=self._backend)
+            self._compiled[tuple(outputs)] = compiled
+        found: dict[str, np.ndarray] = compiled(data=arrays)[0]
+        return found
+
+    def __call__(self, asked: Asked) -> Predictions:
+        graph = self._model.graph
+        values = self.values(asked.arrays)
+        axes = {name: example_axis(graph, name) for name in values}
+        count = next((values[name].shape[axis] for name, axis in axes.items() if axis is not None), 1)
+        places = Places(count if asked.count is None else asked.count, asked.rows)
+        arrays: dict[str, np.ndarray] = {}
+        shares: dict[str, np.ndarray] = {}
+        classes: dict[str, list[str]] = {}
+        results: dict[str, np.ndarray] = {}
+        for name, axis in axes.items():
+            comparison = self._comparisons.get(name)
+            array = values[name] if axis is None else np.moveaxis(values[name], axis, 0)
+            names = asked.units.classes(comparison.target) if comparison is not None else None
+            arrays[name], share, labels = read_output(comparison, array, names, asked.units.undo)
+            if comparison is None and graph.has_texts(name):
+                arrays[name] = graph.as_texts(name, array)
+            elif comparison is None:
+                labels = graph.classes.get(name, [])
+            results[name] = arrays[name] if arrays[name].dtype.kind == "f" else array
+            if share is not None:
+                shares[name], classes[name] = share, labels
+            elif labels:
+                classes[name] = labels
+            if axis is not None:
+                arrays[name] = places.put(arrays[name])
+                if share is not None:
+                    shares[name] = places.put(share)
+        self._finite(asked.arrays, results)
+        whole = frozenset(name for name, axis in axes.items() if axis is None)
+        return Predictions(arrays, places.count, shares, classes, asked.carried or {}, places.left_out, whole)
+
+
+class Scorer:
+    """The loss and metrics over all examples that are added: all at once, or piece by piece."""
+
+    def __init__(self, model: AskedModel, metrics: Sequence[str] | None, backend: str) -> None:
+        graph, loss = model.graph, model.loss
+        names = model.train_settings.metrics if metrics is None else metrics
+        self.measured = chosen_metrics(model.comparisons, names, ["training", "score"])
+        if loss is None and not self.measured:
+            raise GraphError('the model has no loss and no targets to score; declare targets = { OUTPUT = "INPUT" }')
+        pairs = [name for one in self.measured for name in (one.comparison.prediction, one.comparison.target)]
+        self.nodes = [*([loss] if loss else []), *pairs]
+        self.needed = needed_inputs(graph, self.nodes)
+        """The inputs that are needed."""
+        batch = batch_symbol(graph)
+        self._split = [name for name in self.needed if batch and example_axis(graph, name) == 0]
+        self._model, self._backend, self._finite = model, backend, FiniteCheck(model)
+        self._measure: Measure | None = None
+        self._weights = ""
+        self._units = Units(None)
+        self._totals: Totals | None = None
+        self.examples = 0
+
+    def add(self, asked: Asked) -> None:
+        """Add examples."""
+        model = self._model
+        known, _ = model.feed(asked.arrays)
+        if missing := [name for name in self.needed if name not in known]:
+            raise lacking(model.data, self.nodes[0], missing)
+        measure = self._measure or self._made(asked)
+        if self._weights and asked.weights is not None:
+            known[self._weights] = asked.weights.astype(model.graph.node_of(str(model.loss)).dtype)
+        data = {name: known[name] for name in measure.inputs}
+        self._totals = self._totals or Totals(measure, model.loss, self.measured)
+        loss, compared = self._totals.add(data)
+        predictions = {pair.prediction: compared[pair].prediction for pair in compared}
+        losses = {} if model.loss is None else {model.loss: np.array(loss)}
+        self._finite(asked.arrays, predictions | losses)
+        self.examples += len(known[self._split[0]]) if self._split else 1
+
+    def scores(self) -> Scores:
+        """Over all that was added."""
+        totals = self._totals
+        assert totals is not None
+        values: dict[str, Any] = {} if self._model.loss is None else {"loss": totals.loss}
+        shown = totals.shown()
+        classes = {
+            one.name: self._units.classes(one.comparison.target) or [str(i) for i in range(pair.classes)]
+            for one in self.measured
+            if (pair := shown[one.comparison]).kind != "numbers"
+        }
+        compared = {one.name: (one, shown[one.comparison]) for one in self.measured}
+        return Scores(values | totals.results(), classes, self.examples, compared)
+
+    def _made(self, asked: Asked) -> Measure:
+        model, weighted = self._model, self._model.graph
+        if asked.weights is not None and model.loss is not None:
+            weighted, self._weights = weighted_graph(model.graph, model.loss)
+        self._units = asked.units
+        self._measure = Measure(
+            weighted,
+            model.loss,
+            model.parameters,
+            [*self._split, *([self._weights] if self._weights else [])],
+            self.measured,
+            self._backend,
+            weights=self._weights,
+            stated=model.graph,
+            undo=asked.units.undo,
+        )
+        return self._measure
+
+
+class FiniteCheck:
+    """Where a result is not finite, an input that is not is an error, as it is in training; else there is a warning,
+    one for each node."""
+
+    def __init__(self, model: AskedModel) -> None:
+        self._model, self._told = model, set[str]()
+
+    def __call__(self, given: Mapping[str, Any], results: Mapping[str, np.ndarray]) -> None:
+        model = self._model
+        for name, result in results.items():
+            if result.dtype.kind != "f" or (finite := np.isfinite(result)).all():
+                continue
+            inputs = needed_inputs(model.graph, [name])
+            for source, array in model.feed({x: value for x, value in given.items() if x in inputs}, ())[0].items():
+                if array.dtype.kind == "f" and not np.isfinite(array).all():
+                    place = first_place(~np.isfinite(array))
+                    made = f"of which '{name}' becomes {result[~finite][0]}"
+                    message = f"a finite number is expected, {array[place]} found, {made}"
+                    raise EntryError(message, place).named(source).at(node=source)
+            if name not in self._told:
+                self._told.add(name)
+                place = first_place(~finite)
+                where = f" at {list(place)}" if place else ""
+                text = (
+                    f"'{name}' is {result[place]}{where}: outside the domain of an op, or too large for {result.dtype}"
+                )
+                python_warnings.warn(text, DataflowWarning, stacklevel=6)
 
 
 # ------------------------------------------------------------------------------------------------ internals
-
-
-def _check_finite(model: AskedModel, given: Mapping[str, Any], results: Mapping[str, np.ndarray]) -> None:
-    """Where a result is not finite, an input that is not is an error, as it is in training; else there is a warning."""
-    for name, result in results.items():
-        if result.dtype.kind != "f" or (finite := np.isfinite(result)).all():
-            continue
-        inputs = needed_inputs(model.graph, [name])
-        for source, array in model.feed({x: value for x, value in given.items() if x in inputs}, ())[0].items():
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
-                place = first_place(~np.isfinite(array))
-                made = f"of which '{name}' becomes {result[~finite][0]}"
-                message = f"a finite number is expected, {array[place]} found, {made}"
-                raise EntryError(message, place).named(source).at(node=source)
-        place = first_place(~finite)
-        where = f" at {list(place)}" if place else ""
-        text = f"'{name}' is {result[place]}{where}: outside the domain of an op, or too large for {result.dtype}"
-        python_warnings.warn(text, DataflowWarning, stacklevel=5)
 
 
 def _ask(

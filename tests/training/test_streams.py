@@ -3,6 +3,8 @@ back to bit for bit, and little memory."""
 
 from __future__ import annotations
 
+import csv
+import json
 import os
 import random
 import signal
@@ -133,8 +135,29 @@ def test_the_mean_of_a_minibatch_varies_as_the_docs_say(parts: int, tmp_path: Pa
 # ------------------------------------------------------------------------------------------------ going on
 
 
-@pytest.mark.parametrize("backend", ["numpy", "llvm"])
-def test_a_run_that_is_stopped_anywhere_goes_on_bit_for_bit(folder: Path, tmp_path: Path, backend: str) -> None:
+@pytest.fixture(scope="module")
+def lines(folder: Path) -> Path:
+    """The same rows as JSON lines."""
+    place = folder.parent / "lines"
+    place.mkdir()
+    for path in folder.glob("*.csv"):
+        with path.open() as file:
+            rows = [{name: float(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
+        (place / f"{path.stem}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return place
+
+
+def test_json_lines_give_the_run_that_csv_gives(folder: Path, lines: Path) -> None:
+    left, right = net(standardize=["x"]), net(standardize=["x"])
+    assert train(left, folder, **OPTIONS).loss == train(right, lines, **OPTIONS).loss
+    assert bits(left) == bits(right)
+
+
+@pytest.mark.parametrize(("backend", "kind"), [("numpy", "csv"), ("llvm", "csv"), ("numpy", "jsonl")])
+def test_a_run_that_is_stopped_anywhere_goes_on_bit_for_bit(
+    folder: Path, lines: Path, tmp_path: Path, backend: str, kind: str
+) -> None:
+    folder = lines if kind == "jsonl" else folder
     expected = net(standardize=["x"])
     whole = train(expected, folder, backend=backend, **OPTIONS)
     for stop in (7, 57, 58):  # an epoch has 57

@@ -27,6 +27,7 @@ from dataflow.cli.learned_text import learned_text
 from dataflow.cli.marking import check_report, mark
 from dataflow.cli.parameters_option import parameters_option
 from dataflow.cli.provenance_text import provenance, provenance_lines
+from dataflow.cli.stream_options import check_stream_options, checked_stream, first_inputs, stream_options
 from dataflow.cli.terminal_text import clean, missing_text, table
 from dataflow.data.preparation.learned import Preparation
 from dataflow.errors import DataError, DataflowError, counted
@@ -53,6 +54,7 @@ DRAWN = "The model is checked on three examples of numbers that are drawn."
 )
 @common.model_argument
 @common.data_options
+@stream_options
 @parameters_option
 @common.of_option
 @common.names_option
@@ -84,6 +86,9 @@ def command(
     session: Session,
     model_file: Path,
     given: Given,
+    stream: bool | None,
+    chunk_rows: int | None,
+    on_error: str | None,
     of: str | None,
     wrt: list[str] | None,
     against: Path | None,
@@ -102,6 +107,8 @@ def command(
     convention. The exit status is 1 if a gradient is wrong.
 
     Faults of the data are all said in one error, and the model is checked all the same, on numbers that are drawn.
+    With --stream the data, or a folder of it, is read piece by piece and need not fit into memory: the faults of all
+    rows are counted, and gradients are checked on the first examples.
 
     With --against, your own numbers are checked instead: each parameter's gradient, or each parameter after some
     epochs. Wrong numbers are compared with those that known mistakes of learners give; a mistake that gives exactly
@@ -116,13 +123,19 @@ def command(
             "--against checks the gradients of the loss; leave out --of, --wrt and --backend",
         ),
     )
+    check_stream_options(stream, chunk_rows, on_error)
+    refuse((bool(stream) and against is not None, "--against takes data in memory; leave out --stream"))
     if report_file is not None and against is not None:
         check_report(report_file, against)
         common.check_outputs(report_file)
     with about(model_file):
         model = common.load_model(model_file)
         container = verify_container(model_file) if model_file.suffix.lower() == ".msgpack" else None
-        inputs, fault = _inputs(session, model, given, whole=against is not None)
+        streamed = checked_stream(session, model, given, chunk_rows, on_error) if stream else None
+        if streamed is not None:
+            inputs, fault = first_inputs(model, given, streamed)
+        else:
+            inputs, fault = _inputs(session, model, given, whole=against is not None)
         if fault is not None and against is not None:
             raise fault
         if against is not None:
@@ -143,6 +156,10 @@ def command(
         in_training = [check_training(model, names, examples) for target, names in questions if target == model.loss]
         reports += [report for report in in_training if report is not None]
         source = model.own_source() if given.file is None else model.data
+        labels = {} if source is None else source.labels
+        if streamed is not None:
+            source, labels = streamed.source, streamed.labels
+            shapes = {name: node.shape for name, node in model.graph.node_items()}
         learned = None if source is None else source.learned
     if fault is not None:
         session.say(f"The data cannot be used, as is said below. {DRAWN}\n")
@@ -150,8 +167,8 @@ def command(
         session.print_json(_document(session, model, model_file, shapes, container, learned, reports))
     else:
         session.say(f"{_heading(model, model_file)}\n\n{_shape_table(model, shapes)}")
-        if source is not None and learned:
-            session.say(f"\n{learned_text(learned, source.labels)}")
+        if learned:
+            session.say(f"\n{learned_text(learned, labels)}")
         for report in reports:
             session.say(f"\n{gradient_table(report)}")
         if reports and all(report.ok for report in reports):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -12,6 +13,8 @@ from dataflow.cli.command import Command, example_text
 from dataflow.cli.common import FILE, Given, about
 from dataflow.cli.group import Session
 from dataflow.cli.parameters_option import parameters_option
+from dataflow.cli.progress import show_chunks
+from dataflow.cli.stream_options import check_stream_options, stream_options
 from dataflow.cli.terminal_text import clean, table
 from dataflow.cli.train_options import declared_option
 from dataflow.data.write_results import plain_numbers
@@ -33,11 +36,13 @@ CLASSES = 20
     epilog=example_text(
         "dataflow score houses.msgpack --data test.csv",
         "dataflow score digits.msgpack --metrics accuracy,top_3 --json",
+        "dataflow score clicks.msgpack --data clicks/ --stream",
         "dataflow score digits.msgpack --plot confusion.svg",
     ),
 )
 @common.model_argument
 @common.table_options
+@stream_options
 @parameters_option
 @declared_option("metrics", "What is measured beside the loss, by name, such as accuracy,f1.")
 @click.option(
@@ -54,6 +59,9 @@ def command(
     session: Session,
     model_file: Path,
     given: Given,
+    stream: bool | None,
+    chunk_rows: int | None,
+    on_error: str | None,
     metrics: list[str] | None,
     plot: Path | None,
     backend: str | None,
@@ -63,13 +71,23 @@ def command(
     The loss is the model's own, over its own numbers; metrics of numbers are in the unit of the table. Metrics are
     those that the model's file names, else what fits the loss. Without --data, the model's own data is scored, all of
     it.
+
+    With --stream the table, or a folder of tables, is read piece by piece and need not fit into memory: losses and
+    metrics are put together from those of the pieces. The area under the ROC curve keeps the scores of all rows.
     """
+    check_stream_options(stream, chunk_rows, on_error)
     if plot is not None:
         check_plot(plot, DRAWING)
         common.check_outputs(plot)
     with about(model_file):
         model = common.load_model(model_file)
-        scores = model.score(given.file, metrics=metrics, backend=backend or "numpy", **given.settings)
+        how: dict[str, Any] = {"metrics": metrics, "backend": backend or "numpy", **given.settings}
+        if stream:
+            with show_chunks(session, "scoring") as on_chunk:
+                how |= {"stream": True, "chunk_rows": chunk_rows, "on_error": on_error, "on_chunk": on_chunk}
+                scores = model.score(given.file, **how)
+        else:
+            scores = model.score(given.file, **how)
         if plot is not None:
             plot_scores(scores, plot, title=model.name)
     if session.as_json:

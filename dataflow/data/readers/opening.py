@@ -35,12 +35,13 @@ FORMATS = {
     ".npz": "npz",
     ".json": "json",
     ".jsonl": "jsonl",
+    ".jsonl.gz": "jsonl",
     ".parquet": "parquet",
     ".arrow": "arrow",
 }
 """The formats of data by the endings of their files."""
 
-_FOLDER = "is a folder; name a data file, or train on all of them as a stream: train --stream, stream=True"
+_FOLDER = "is a folder; name a data file, or read all of them as a stream: --stream, stream=True"
 _ROW_ENDS = re.compile(rb"\}[ \t\r]*\n[ \t\r]*\{")
 _GZIP = b"\x1f\x8b"
 _BEGINNINGS = {
@@ -126,7 +127,7 @@ class Origin:
 
 @dataclass(frozen=True, eq=False)
 class Piece(Origin):
-    """Some lines of a CSV file, as bytes, after its header."""
+    """Some lines of a text file, as bytes; of a CSV file, after its header."""
 
     whole: str = ""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 from dataflow.data.raw_table import Choose, RawTable
@@ -23,17 +25,24 @@ COLUMNS_LIMIT = 2**17
 """The most columns of such tables."""
 
 _BLOCK = 2**20
+_CELLS = {int, float, bool, str, type(None)}  # what JSON has in a cell of a table
 _GAP = 17  # bytes of a missing cell: in a list, as a number, and as missing
 
 
 def read_rows(
-    rows: Iterable[Any], choose: Choose, kinds: Mapping[str, str], source: str, places: Sequence[int] | None = None
+    rows: Iterable[Any],
+    choose: Choose,
+    kinds: Mapping[str, str],
+    source: str,
+    places: Sequence[int] | None = None,
+    header: Sequence[str] = (),
 ) -> RawTable:
-    """The columns that ``choose`` picks of all names that the rows have. A name that a row lacks is a missing cell.
+    """The columns that ``choose`` picks of all names that the rows have, and of those in ``header``, which come first.
+    A name that a row lacks is a missing cell.
 
     ``DataError`` where a row is no mapping from names, or a cell is neither a number, a text nor missing.
     """
-    columns: dict[str, list[Any]] = {}
+    columns: dict[str, list[Any]] = {name: [] for name in header}
     count = gaps = 0
     shared = Texts()
 
@@ -59,7 +68,7 @@ def read_rows(
             if len(column) < count - 1:
                 fill(column, count - 1)
             column.append(shared[cell] if type(cell) is str else cell)
-    if not count:
+    if not count and not header:
         raise DataError("has no rows", file=source)
     labels = {name: name.strip() for name in columns}  # as in CSV
     chosen = chosen_of(choose, list(labels.values()), source)
@@ -75,24 +84,51 @@ def read_rows(
     return RawTable(table, places, source)
 
 
-def read_json_lines(origin: Origin, choose: Choose, kinds: Mapping[str, str]) -> RawTable:
-    """A table with a JSON object on each line; blank lines are skipped."""
-    lines = TextLines(origin, line_limit=LINE_LIMIT, limit=LINES_LIMIT, instead="the most for JSON lines; use .parquet")
+def read_json_lines(
+    origin: Origin,
+    choose: Choose,
+    kinds: Mapping[str, str],
+    header: Sequence[str] = (),
+    skipped: list[int] | None = None,
+) -> RawTable:
+    """A table with a JSON object on each line; blank lines are skipped. ``header`` are names that it has besides those
+    of its rows. Into ``skipped``, if it is given, go the lines that are no rows, which are an error otherwise."""
     places: list[int] = []
 
     def rows() -> Iterator[Any]:
-        for block in lines.blocks(_BLOCK):
-            for number, line in enumerate(block.decode().split("\n"), lines.number):
-                if not line or line.isspace():
-                    continue
-                try:
-                    row = parse_json(line)
-                except DataError as error:
+        for number, line in _lines(origin):
+            try:
+                row = parse_json(line)
+            except DataError as error:
+                if skipped is None:
                     raise DataError(error.message, file=origin.name, line=number, column=error.column) from None
-                places.append(number)
-                yield row
+                row = None
+            if skipped is not None and not (isinstance(row, dict) and _CELLS.issuperset(map(type, row.values()))):
+                skipped.append(number)
+                continue
+            places.append(number)
+            yield row
 
-    return read_rows(rows(), choose, kinds, origin.name, places)
+    return read_rows(rows(), choose, kinds, origin.name, places, header)
+
+
+def first_names(origin: Origin, most: int) -> list[str]:
+    """The names that the first rows of a file of JSON lines have, so many of them at most; what is no row has none."""
+    names: dict[str, None] = {}
+    for _, line in islice(_lines(origin), most):
+        with suppress(DataError):
+            row = parse_json(line)
+            names.update(dict.fromkeys(row if isinstance(row, dict) else ()))
+    return list(names)
+
+
+def _lines(origin: Origin) -> Iterator[tuple[int, str]]:
+    """The lines that are not blank, with their numbers."""
+    lines = TextLines(origin, line_limit=LINE_LIMIT, limit=LINES_LIMIT, instead="the most for JSON lines; use .parquet")
+    for block in lines.blocks(_BLOCK):
+        for number, line in enumerate(block.decode().split("\n"), lines.number):
+            if line and not line.isspace():
+                yield number, line
 
 
 def _error(message: str, row: int, source: str, places: Sequence[int] | None) -> DataError:

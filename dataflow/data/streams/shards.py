@@ -1,7 +1,7 @@
 """The chunks of a data set: what is read at once of its files, which are told apart by their endings.
 
-A chunk is a row group of a Parquet file, some rows of a batch of an Arrow file, some lines of a CSV file, some rows of
-an ``.npy`` file, or a whole ``.npz`` or packed CSV file.
+A chunk is a row group of a Parquet file, some rows of a batch of an Arrow file, some lines of a CSV file or of JSON
+lines, some rows of an ``.npy`` file, or a whole ``.npz`` or packed file.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataflow.data.read_content import Content
 from dataflow.errors import DataError, listed
 from dataflow.support.texts import shorten
 
-ENDINGS = (".parquet", ".arrow", ".csv", ".tsv", ".csv.gz", ".tsv.gz", ".npy", ".npz")
+ENDINGS = (".parquet", ".arrow", ".csv", ".tsv", ".csv.gz", ".tsv.gz", ".jsonl", ".jsonl.gz", ".npy", ".npz")
 """Of the files that are read piece by piece."""
 
 _ENDS = 2**16  # bytes at either end of a file that a digest is made from
@@ -40,6 +40,9 @@ class Shards(ABC):
     can_jump = True
     """Whether chunks can be read in any order."""
 
+    count: int | None = None
+    """How many chunks there are, where that is known."""
+
     @abstractmethod
     def sizes(self) -> list[int] | None:
         """The rows of each chunk, where that is known before all were read."""
@@ -57,7 +60,7 @@ class FileShards(Shards):
     """The chunks of files."""
 
     def __init__(self, chunks: Sequence[Chunk], files: Sequence[Path]) -> None:
-        self.chunks, self.files = chunks, files
+        self.chunks, self.files, self.count = chunks, files, len(chunks)
 
     def sizes(self) -> list[int] | None:
         sizes = [chunk.rows for chunk in self.chunks]

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from os import PathLike
-from pathlib import Path
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from dataflow.data.columns import Columns, named_columns
-from dataflow.data.preparation.apply import attempt
+from dataflow.data.faults import AllFaults, Faults
+from dataflow.data.preparation.apply import Prepared, attempt
+from dataflow.data.preparation.encode import kept_rows
 from dataflow.data.preparation.learned import Preparation
 from dataflow.data.preparation.rules import Rules, read_missing
 from dataflow.data.preparation.without_columns import apply_arrays
 from dataflow.data.read_content import Content
-from dataflow.data.readers.frames import is_frame
-from dataflow.data.readers.opening import STANDARD_INPUT
 from dataflow.data.source import DataSource
 from dataflow.data.split import held_count
-from dataflow.data.streams.array_shards import npy_chunks, npz_chunks
-from dataflow.data.streams.arrow_shards import arrow_chunks, parquet_chunks
-from dataflow.data.streams.csv_shards import csv_chunks
-from dataflow.data.streams.given_shards import GivenShards
 from dataflow.data.streams.learner import ArrayLearner, Learner
+from dataflow.data.streams.open_shards import open_shards
+from dataflow.data.streams.parts import Examples, Part, split_parts
 from dataflow.data.streams.prefetch import Ahead
-from dataflow.data.streams.shards import FileShards, Shards, files_of, kind_of
 from dataflow.errors import DataError
 from dataflow.graph.graph import Graph
 
@@ -36,40 +31,30 @@ SHOWN = 5
 """The most rows that were left out and are named."""
 
 
-@dataclass(frozen=True)
-class Part:
-    """Rows ``[start, stop)`` of a chunk, of which so many ``rows`` are examples."""
-
-    chunk: int
-    start: int
-    stop: int
-    rows: int
-
-    @property
-    def slice(self) -> slice:
-        return slice(self.start, self.stop)
-
-
-@dataclass(frozen=True, eq=False)
-class Examples:
-    """The arrays of a part, and what each example weighs, where a column says so."""
-
-    arrays: dict[str, np.ndarray]
-    weights: np.ndarray | None
-
-    @property
-    def count(self) -> int:
-        return next((len(array) for array in self.arrays.values()), 0)
-
-
 class Stream:
     """The examples of a source, piece by piece. ``chunk_rows`` is how many rows are read at once where a file does not
     say it. With ``skip``, rows that cannot be used are left out and counted in ``skipped``, by file; else the first is
-    an error. ``learn`` comes before all else."""
+    an error. ``learn`` comes before all else where something is to be learned, or an order of its own is wanted.
 
-    def __init__(self, source: DataSource, graph: Graph, chunk_rows: int, *, skip: bool) -> None:
+    With ``inputs``, only these are made, and faults of other columns do not count. The columns in ``also`` are read
+    besides theirs, those in ``texts`` as texts whatever they look like."""
+
+    def __init__(
+        self,
+        source: DataSource,
+        graph: Graph,
+        chunk_rows: int,
+        *,
+        skip: bool,
+        inputs: Collection[str] | None = None,
+        also: Collection[str] = (),
+        texts: Collection[str] = (),
+    ) -> None:
         self._source, self._graph, self._skip = source, graph, skip
-        self.shards = _open(source, graph, chunk_rows)
+        self._inputs, self._also = inputs, also
+        wanted = source.wanted(graph, also)
+        wanted = replace(wanted, texts=[*wanted.texts, *texts], needed=inputs)
+        self.shards = open_shards(source, wanted, chunk_rows)
         self.training: list[Part] = []
         self.held_out: list[Part] = []
         self.skipped: Counter[str] = Counter()
@@ -90,8 +75,8 @@ class Stream:
         count = sum(sizes)
         if not count:
             raise DataError("there are no examples to train on: the data is empty")
-        self.training, self.held_out = _split(sizes, count - held_count(share, count))
-        learned = self._learn(seed) if source.learns or self._drops else Preparation()
+        self.training, self.held_out = split_parts(sizes, count - held_count(share, count))
+        learned = self._learn(seed) if source.learns or self.leaves_out else Preparation()
         if self._columns is None:  # nothing was read yet
             next(self._contents([0]), None)
         self._source = replace(
@@ -108,14 +93,55 @@ class Stream:
     def examples(self, parts: Iterable[Part]) -> Iterator[Examples]:
         """The examples of parts, in the order of these."""
         ahead = list(parts)
-        for part, (_, content) in zip(
-            ahead, self.shards.read([part.chunk for part in ahead], self._skip), strict=False
-        ):
+        for part, (_, content) in zip(ahead, self._checked([part.chunk for part in ahead]), strict=False):
             examples, _ = self._prepared(content, part)
             if examples.count != part.rows:
                 message = f"has changed: {part.rows} rows were expected, {examples.count} found"
                 raise DataError(message, file=content.name)
             yield examples
+
+    def chunks(self, faults: AllFaults | None = None) -> Iterator[tuple[int, Content, Prepared]]:
+        """Each chunk with its number, as it was read and as the model takes it; faults are collected, if asked for."""
+        self.skipped.clear()
+        self.skipped_places.clear()
+        for number, content in self._contents(None):
+            prepared, found = self._ready(content, faults)
+            bad: list[int] = []
+            if found and content.table is not None:
+                rows = np.arange(content.table.rows) if prepared.rows is None else prepared.rows
+                good = ~np.isin(rows, found.rows)
+                bad = [content.table.number(int(row)) for row in rows[~good]]
+                weights = None if prepared.weights is None else prepared.weights[good]
+                arrays = {name: array[good] for name, array in prepared.arrays.items()}
+                prepared = Prepared(arrays, rows[good], weights, prepared.labels)
+            self._note(content, sorted([*content.skipped, *bad]))
+            yield number, content, prepared
+
+    def told(self) -> str:
+        """What is to be said of the rows that were left out."""
+        count = self.skipped.total()
+        files = f" in {len(self.skipped)} files" if len(self.skipped) > 1 else ""
+        more = ", ..." if count > len(self.skipped_places) else ""
+        what = "1 row that cannot be used is" if count == 1 else f"{count} rows that cannot be used are"
+        return f"{what} left out{files} ({'; '.join(self.skipped_places)}{more})"
+
+    def contents(self) -> Iterator[Content]:
+        """Each chunk as it was read."""
+        return (content for _, content in self._contents(None))
+
+    def has_left_out(self, content: Content) -> bool:
+        """Whether a missing cell leaves a row of a chunk out."""
+        return content.table is not None and kept_rows(content.table, self._rules_of(content)) is not None
+
+    @property
+    def source(self) -> DataSource:
+        """The source, with all learned that was."""
+        return self._source
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether a row may be left out because a cell of it is missing."""
+        return any(read_missing(rule).fill == "drop" for rule in self._source.missing.values())
 
     @property
     def digest(self) -> str:
@@ -127,15 +153,21 @@ class Stream:
 
     def _contents(self, order: Sequence[int] | None, *, digest: bool = False) -> Iterator[tuple[int, Content]]:
         """Chunks, read in the background."""
-        for number, content in Ahead(self.shards.read(order, self._skip)):
+        for number, content in self._checked(order, ahead=True):
+            if digest:
+                self._take_digest(content)
+            yield number, content
+
+    def _checked(self, order: Sequence[int] | None, *, ahead: bool = False) -> Iterator[tuple[int, Content]]:
+        """Chunks, all of which give an input the same columns."""
+        read = self.shards.read(order, self._skip)
+        for number, content in Ahead(read) if ahead else read:
             if self._columns is None:
                 self._columns = dict(content.columns)
                 if content.table is not None:
-                    self._source.check_columns(content.columns, content.name)
+                    self._source.check_columns(content.columns, content.name, self._also)
             elif content.columns != self._columns:
                 raise DataError("has other columns than the chunks before it", file=content.name)
-            if digest:
-                self._take_digest(content)
             yield number, content
 
     def _take_digest(self, content: Content) -> None:
@@ -144,11 +176,6 @@ class Stream:
             array = column if isinstance(column, np.ndarray) else column.cells
             data = "\0".join(map(str, array.ravel())).encode() if array.dtype == object else array.tobytes()
             self._content.update(repr((name, array.shape, array.dtype.str)).encode() + data)
-
-    @property
-    def _drops(self) -> bool:
-        """Whether rows with a missing cell are left out."""
-        return any(read_missing(rule).fill == "drop" for rule in self._source.missing.values())
 
     def _with_contents(self, parts: Sequence[Part]) -> Iterator[tuple[Part, Content]]:
         for part, (_, content) in zip(parts, self._contents([one.chunk for one in parts]), strict=True):
@@ -169,7 +196,7 @@ class Stream:
                 training.append(part)
         assert learner is not None
         self.training = training
-        if self._drops and not self._skip:
+        if self.leaves_out and not self._skip:
             self.held_out = [
                 self._counted(part, content, Learner(self._rules_of(content), seed))
                 for part, content in self._with_contents(self.held_out)
@@ -201,34 +228,39 @@ class Stream:
 
     def _rules_of(self, content: Content) -> Rules:
         if self._rules is None:
-            self._rules = self._source.rules(content, self._graph)
+            self._rules = self._source.rules(content, self._graph, self._inputs)
         return self._rules
 
     def _prepared(self, content: Content, part: Part) -> tuple[Examples, list[int]]:
         """The examples of a part, and the numbers of its rows that are left out."""
-        source, table, skipped = self._source, content.table, list[int]()
+        prepared, faults = self._ready(content)
+        rows: Any = part.slice
+        table, skipped = content.table, list[int]()
+        if table is not None and (faults or prepared.rows is not None):
+            numbers = np.arange(table.rows) if prepared.rows is None else prepared.rows
+            inside = (numbers >= part.start) & (numbers < part.stop)
+            bad = np.isin(numbers, faults.rows) if faults else np.zeros(len(numbers), np.bool_)
+            rows = np.flatnonzero(inside & ~bad)
+            skipped = [table.number(int(row)) for row in numbers[inside & bad]]
+        taken = {name: array[rows] if array.ndim else array for name, array in prepared.arrays.items()}
+        return Examples(taken, None if prepared.weights is None else prepared.weights[rows]), skipped
+
+    def _ready(self, content: Content, every: AllFaults | None = None) -> tuple[Prepared, Faults | None]:
+        """A chunk as the model takes it, and the faults of its cells, which are an error unless rows may be skipped or
+        faults are collected."""
+        source, table = self._source, content.table
+        learned = source.learned or Preparation()
         if table is None:
-            learned = source.learned or Preparation()
             numbers = self._at(content, source.numbers, content, self._graph)
             declared = source.one_hot, source.standardize, source.scale
             arrays = self._at(content, apply_arrays, numbers, self._graph, *declared, learned)
-            rows: Any = part.slice
-            weights = source.weights_of(content)
-        else:
-            rules = self._rules_of(content)
-            prepared, faults = self._at(content, attempt, table, rules, source.learned or Preparation(), self._graph)
-            if faults and not self._skip:
-                faults.check()
-            arrays, weights = prepared.arrays, prepared.weights
-            rows = part.slice
-            if faults or prepared.rows is not None:
-                numbers = np.arange(table.rows) if prepared.rows is None else prepared.rows
-                inside = (numbers >= part.start) & (numbers < part.stop)
-                bad = np.isin(numbers, faults.rows)
-                rows = np.flatnonzero(inside & ~bad)
-                skipped = [table.number(int(row)) for row in numbers[inside & bad]]
-        taken = {name: array[rows] if array.ndim else array for name, array in arrays.items()}
-        return Examples(taken, None if weights is None else weights[rows]), skipped
+            return Prepared(arrays, None, source.weights_of(content), {}), None
+        prepared, faults = self._at(content, attempt, table, self._rules_of(content), learned, self._graph)
+        if every is not None and not self._skip:
+            every.add(faults)
+        elif not self._skip:
+            faults.check()
+        return prepared, faults
 
     @staticmethod
     def _at(content: Content, function: Any, *arguments: Any) -> Any:
@@ -242,48 +274,3 @@ def _rows(content: Content) -> int:
     if content.table is not None:
         return content.table.rows
     return max((len(array) for array in content.arrays.values() if np.ndim(array)), default=0)
-
-
-def _split(sizes: Sequence[int], training: int) -> tuple[list[Part], list[Part]]:
-    """The parts of the first rows, so many, and those of the others."""
-    first, second, before = [], [], 0
-    for chunk, size in enumerate(sizes):
-        cut = min(max(training - before, 0), size)
-        if cut:
-            first.append(Part(chunk, 0, cut, cut))
-        if size > cut:
-            second.append(Part(chunk, cut, size, size - cut))
-        before += size
-    return first, second
-
-
-def _open(source: DataSource, graph: Graph, chunk_rows: int) -> Shards:
-    origin = source.path() if source.origin is None else source.origin
-    if origin is None or is_frame(origin):
-        raise DataError("the data is in memory already; train on it without stream")
-    wanted = source.wanted(graph)
-    if not isinstance(origin, str | PathLike):
-        return GivenShards(origin, wanted, chunk_rows)
-    if str(origin) == STANDARD_INPUT:
-        raise DataError("standard input can be read once, and a stream is read once for each epoch; write a file")
-    place = Path(origin)
-    files = files_of(place)
-    if source.origin is None and source.folder is not None:
-        for file in files:
-            if not file.resolve().is_relative_to(place.resolve()):
-                message = "leads out of the folder that the model's file names; put the file there, or use --data"
-                raise DataError(message, file=file)
-    kind = kind_of(files[0])
-    if kind == "parquet":
-        chunks = parquet_chunks(files, place, wanted)
-    elif kind == "arrow":
-        chunks = arrow_chunks(files, wanted, chunk_rows)
-    elif kind == "csv":
-        chunks = csv_chunks(files, wanted, source.dialect, chunk_rows)
-    elif kind == "npy":
-        chunks = npy_chunks(files, wanted, chunk_rows)
-    else:
-        chunks = npz_chunks(files, wanted)
-    if not chunks:
-        raise DataError("has no rows", file=place)
-    return FileShards(chunks, files)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dataflow.data.source import DataSource
-from dataflow.data.split import stated_keys
+from dataflow.data.split import share_from_end
 from dataflow.data.streams.prefetch import Ahead
 from dataflow.data.streams.stream import Stream
 from dataflow.errors import DataflowWarning, TrainingError
@@ -154,13 +154,13 @@ def given_stream(
                 f"input '{name}' has no row for each example, and a stream gives nothing but rows; make it a constant",
                 node=name,
             )
-    share = _share(settings.validation)
+    share = share_from_end(settings.validation)
     stream = Stream(data, model.graph, settings.chunk_rows, skip=settings.on_error == "skip")
     taught = stream.learn(share, settings.seed)
     if model.data is not None:
         model.data = taught if data is model.data else taught.of(model.data)
     if stream.skipped:
-        warnings.warn(_told(stream), DataflowWarning, stacklevel=2)
+        warnings.warn(stream.told(), DataflowWarning, stacklevel=2)
     rows = StreamRows(stream, model, inputs, taught)
     batches = StreamMinibatches(rows, settings.batch_size, settings.shuffle, settings.seed, settings.shuffle_window)
     held_out = None
@@ -175,17 +175,6 @@ def given_stream(
     return batches, held_out
 
 
-def _share(validation: float | Mapping[str, Any]) -> float:
-    """The share that is held out, from the end."""
-    stated = stated_keys(validation)
-    if stated.get("shuffle") or "stratify" in stated:
-        raise TrainingError(
-            "validation: of a stream a share is held out from its end; leave out shuffle and stratify, or hold out a "
-            "file of its own: validation = { file = ... }"
-        )
-    return float(stated.get("share", 0.0))
-
-
 def _check_size(row_bytes: int, rows: int, share: float) -> None:
     size = rows * row_bytes
     if size > HELD_OUT_BYTES:
@@ -195,11 +184,3 @@ def _check_size(row_bytes: int, rows: int, share: float) -> None:
             f"{format_bytes(HELD_OUT_BYTES)} are kept in memory; hold out less, such as {fitting:.1g}, or a file of "
             "its own: validation = { file = ... }"
         )
-
-
-def _told(stream: Stream) -> str:
-    count = stream.skipped.total()
-    files = f" in {len(stream.skipped)} files" if len(stream.skipped) > 1 else ""
-    more = ", ..." if count > len(stream.skipped_places) else ""
-    what = "1 row that cannot be used is" if count == 1 else f"{count} rows that cannot be used are"
-    return f"{what} left out{files} ({'; '.join(stream.skipped_places)}{more})"

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from dataflow.data.source import DataSource
+from dataflow.data.streams.parts import Part
 from dataflow.data.streams.prefetch import Ahead
-from dataflow.data.streams.stream import Part, Stream
+from dataflow.data.streams.stream import Stream
 from dataflow.model.model import Model
 from dataflow.training.minibatches.examples import checked_arrays, checked_weights
 

@@ -6,6 +6,7 @@ written here."""
 from __future__ import annotations
 
 import gc
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -73,6 +74,11 @@ def write(kind: str, folder: Path, table: list[dict[str, Any]]) -> Any:
         elif kind == "arrow":
             with pa.OSFile(str(place), "wb") as file, pa.ipc.new_file(file, part.schema) as writer:
                 writer.write_table(part, max_chunksize=17)
+        elif kind.startswith("jsonl"):
+            with gzip.open(place, "wt") if kind.endswith("gz") else place.open("w") as file:
+                for row in table[start:stop]:
+                    cells = row if row["t"] % 10 == 3 else {name: x for name, x in row.items() if x is not None}
+                    file.write(json.dumps(cells) + ("\n \n" if row["t"] % 10 == 3 else "\n"))
         else:
             with gzip.open(place, "wt") if kind.endswith("gz") else place.open("w", newline="") as file:
                 writer = csv.DictWriter(file, list(table[0]), quoting=csv.QUOTE_NONNUMERIC)
@@ -120,7 +126,7 @@ def assert_same_preparation(left: Preparation, right: Preparation) -> None:
 
 # ------------------------------------------------------------------------------------------------ the same as in memory
 
-KINDS = ["parquet", "arrow", "csv", "csv.gz", "rows", "function", "chunks"]
+KINDS = ["parquet", "arrow", "csv", "csv.gz", "jsonl", "jsonl.gz", "rows", "function", "chunks"]
 
 
 @pytest.mark.parametrize("rules", RULES, ids=range(len(RULES)))
@@ -248,6 +254,8 @@ PLACES = {
     "arrow": "part-2.arrow: column 'b' of row 61: the cell is missing",
     "csv": "part-2.csv:70: column 'b': a number is expected, 'oops' found",  # header, 6 empty lines, 2 in quotes
     "csv.gz": "part-2.csv.gz:70: column 'b': a number is expected, 'oops' found",
+    "jsonl": "part-2.jsonl:67: column 'b': a number is expected, 'oops' found",  # 6 blank lines
+    "jsonl.gz": "part-2.jsonl.gz:67: column 'b': a number is expected, 'oops' found",
     "npy": "x-1.npy: column 2 of row 61 of 'x': a finite number is expected, nan found",
     "rows": "chunk 7 of the stream: column 'b' of row 102: a number is expected, 'oops' found",
 }
@@ -264,10 +272,26 @@ def test_a_bad_row_is_an_error_with_its_place_or_is_left_out(tmp_path: Path, kin
     stream = Stream(source, graph(), 16, skip=True)
     stream.learn(0.0, 0)
     assert stream.skipped.total() == 1
-    number = PLACES[kind].split("csv:")[-1].split("gz:")[-1].partition(":")[0]
+    number = PLACES[kind].split("csv:")[-1].split("jsonl:")[-1].split("gz:")[-1].partition(":")[0]
     expected = "61" if "61" in PLACES[kind] else "102" if kind == "rows" else number
     assert stream.skipped_places[0].endswith(f" {expected}")
     assert len(read(stream, stream.training)["x"]) == COUNT - 1
+
+
+def test_a_column_of_json_lines_that_comes_late_is_no_other_number(tmp_path: Path) -> None:
+    """A pattern takes the columns of the first chunk; where a later one has more, that is an error."""
+    lines = [json.dumps({"a": i, "t": i}) for i in range(20)]
+    source = DataSource(columns={"x": "*", "y": "t"}, origin=tmp_path / "rows.jsonl")
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+    stream = Stream(source, graph(), 8, skip=False)
+    stream.learn(0.0, 0)
+    assert read(stream, stream.training)["x"].ravel().tolist() == list(range(20))
+    lines[12] = json.dumps({"a": 12, "b": 5, "t": 12})
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+    stream = Stream(source, graph(), 8, skip=False)
+    stream.learn(0.0, 0)
+    with pytest.raises(DataError, match=r"rows\.jsonl: has other columns than the chunks before it"):
+        read(stream, stream.training)
 
 
 def test_rows_of_another_length_are_left_out_and_counted(tmp_path: Path) -> None:

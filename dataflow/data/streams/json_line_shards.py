@@ -1,0 +1,79 @@
+"""Chunks of files of JSON lines: where their rows begin is found once, then any of them is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from dataflow.data.read_content import Choice, Content, Wanted
+from dataflow.data.readers.opening import Origin, Piece, opened, utf16
+from dataflow.data.readers.rows import LINE_LIMIT, first_names, read_json_lines
+from dataflow.data.streams.shards import Chunk
+from dataflow.errors import DataError
+
+
+def json_line_chunks(files: list[Path], wanted: Wanted, most: int) -> list[Chunk]:
+    """At most so many rows of the files each; of a packed file, which has no middle to begin in, all. The names of the
+    first ``most`` rows are the columns of all."""
+    header = first_names(Origin(files[0]), most)
+    chunks = []
+    for path in files:
+        if path.name.lower().endswith(".gz"):
+            chunks.append(Chunk(str(path), None, partial(_read, Origin(path), wanted, header)))
+            continue
+        chunks += [
+            Chunk(str(path), piece.rows, partial(_read_piece, path, piece, wanted, header))
+            for piece in _find_rows(path, most)
+        ]
+    return chunks
+
+
+# ------------------------------------------------------------------------------------------------ internals
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Bytes of a file that are whole lines, the number of the first, and how many of them are not blank."""
+
+    start: int
+    stop: int
+    line: int
+    rows: int
+
+
+def _find_rows(path: Path, most: int) -> list[_Rows]:
+    pieces = []
+    position = start = rows = 0
+    number, first = 0, 1
+    with opened(path) as file:
+        for line in iter(partial(file.readline, LINE_LIMIT + 1), b""):
+            if not position and utf16(line):
+                raise DataError("is no UTF-8 text; save it as UTF-8", file=path)
+            number += 1
+            if len(line) > LINE_LIMIT:
+                raise DataError(f"a row is longer than {LINE_LIMIT >> 20} MiB", file=path, line=number)
+            position += len(line)
+            rows += not line.isspace()
+            if rows == most:
+                pieces.append(_Rows(start, position, first, rows))
+                start, first, rows = position, number + 1, 0
+    if rows:
+        pieces.append(_Rows(start, position, first, rows))
+    if not pieces:
+        raise DataError("has no rows" if position else "is empty", file=path)
+    return pieces
+
+
+def _read_piece(path: Path, piece: _Rows, wanted: Wanted, header: Sequence[str], skip: bool) -> Content:
+    with opened(path) as file:
+        file.seek(piece.start)
+        data = file.read(piece.stop - piece.start)
+    return _read(Piece(None, data, piece.line - 1, str(path)), wanted, header, skip)
+
+
+def _read(origin: Origin, wanted: Wanted, header: Sequence[str], skip: bool) -> Content:
+    choice, skipped = Choice(wanted), list[int]()
+    table = read_json_lines(origin, choice, wanted.kinds, header, skipped if skip else None)
+    return Content(origin.name, table, choice.chosen, {}, skipped)
