@@ -20,14 +20,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark import child, growth, judge, machine, memory, merge, page, pictures, report, start, steps
+from benchmark import child, growth, judge, large, machine, memory, merge, page, pictures, report, start, steps
 from benchmark.peers import PEERS, REFERENCE, add_backends_of_plugins, installed
 from benchmark.workloads import ONE_THREAD, WORKLOADS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "performance.md"
 TABLES = PAGE.with_name("performance_tables.md")
-SECTIONS = ("steps", "memory", "start", "growth", "plan")
+SECTIONS = ("steps", "memory", "start", "growth", "plan", "large")
 STARTED = ("a32", "c32")
 """The workloads of which starting is measured."""
 
@@ -42,6 +42,8 @@ def main() -> int:
         growth.serve(options.grow[0], options.grow[1], int(options.grow[2]))
     elif options.plan:
         growth.serve_plan(options.plan)
+    elif options.large:
+        large.serve(options.large[0], int(options.large[1]))
     elif options.limited:
         memory.serve(options.limited[0], options.limited[1], int(options.limited[2]))
     elif options.document:
@@ -69,6 +71,7 @@ def measured(options: argparse.Namespace) -> int:
         "start": {},
         "growth": {},
         "plans": [],
+        "large": [],
         "bounds": [],
         "limits": [],
     }
@@ -143,6 +146,10 @@ def _measure(options: argparse.Namespace, peers: Sequence[str], result: dict[str
             report.printed(growth.AXES[axis][0], report.growth_table(measured))
     if "plan" in options.only:
         result["plans"] = growth.measure_plans(options.most, options.patience, folder, _progress)
+    if "large" in options.only and not options.quick:
+        result["large"] = large.measure(options.most, 2 * options.patience, folder, _progress)
+        report.printed("Large graphs, µs a node", large.table(result["large"]))
+        faults += [f"{row['form']}, {row['size']:,} nodes: {row['error']}" for row in result["large"] if "error" in row]
     return faults
 
 
@@ -178,7 +185,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--note", default="", metavar="TEXT", help="a sentence for the page, such as what else ran")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw them into FILE-steps-1.svg, ... (or .png)")
     parser.add_argument("--document", nargs="+", type=Path, metavar="FILE", help="make docs/performance.md of results")
-    for name, count, kind in (("--child", 4, str), ("--grow", 3, str), ("--limited", 3, str), ("--plan", None, int)):
+    for name, count, kind in (
+        *(("--child", 4, str), ("--grow", 3, str), ("--limited", 3, str), ("--plan", None, int)),
+        ("--large", 2, str),
+    ):
         parser.add_argument(name, nargs=count, type=kind, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.quick:

@@ -243,6 +243,19 @@ def test_parts_of_a_run_are_one_where_the_machine_is_one(tools: Any) -> None:
         tools.merge.merged([first, part(machine={"processor": "B"})])
 
 
+def test_the_table_of_large_graphs_has_the_ratio_to_the_smaller(tools: Any) -> None:
+    steps = dict.fromkeys(tools.large.STEPS, 1.0)
+    small = {"form": "chain", "size": 10**5, "seconds": steps, "memory": {"run": 1024.0}}
+    large = {"form": "chain", "size": 10**6, "seconds": steps | {"plan": 12.0}, "memory": {"run": 2048.0}}
+    failed = {"form": "layers", "size": 10**5, "error": "takes longer"}
+    headers, rows = tools.large.table([small, large, failed])
+    assert {len(row) for row in rows} == {len(headers)}
+    plan = headers.index("plan")
+    assert [row[plan] for row in rows[:2]] == ["10", "12 (1.2×)"]
+    assert [row[-1] for row in rows] == ["5 s, 1 GiB", "16 s, 2 GiB", ""]
+    assert rows[2][2] == "takes longer"
+
+
 @pytest.mark.slow
 def test_memory_limits_go_down_to_the_least(tools: Any) -> None:
     (_, most), *limited = tools.memory.limits(dataclasses.replace(tools.workloads.WORKLOADS["transformer"], batch=1))

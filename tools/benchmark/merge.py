@@ -30,6 +30,7 @@ def merged(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
         kept = [row for row in whole["memory"] if (row["workload"], row["backend"]) not in again]
         whole["memory"] = kept + part["memory"]
         whole["plans"] = part["plans"] or whole["plans"]
+        whole["large"] = part.get("large") or whole.get("large", [])
         for section in ("start", "growth"):
             whole[section] = whole[section] | part[section]
         threads = {*whole["settings"]["threads"], *part["settings"]["threads"]}

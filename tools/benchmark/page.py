@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from benchmark import large
 from benchmark.growth import AXES
 from benchmark.report import (
     bounds_table,
@@ -61,6 +62,8 @@ def tables(result: Mapping[str, Any], pictures: Sequence[str]) -> str:
             parts += [f"### {AXES[axis][0]}", markdown(growth_table(measured))]
     if result["plans"]:
         parts += ["### Building a plan", _PLANS, markdown(_plans(result["plans"]))]
+    if result.get("large"):
+        parts += ["### Large graphs", _LARGE, markdown(large.table(result["large"]))]
     return _joined(parts)
 
 
@@ -103,6 +106,13 @@ _PICTURES = {
     "steps-2": "Time for a step over that of numpy by hand, two threads",
     "growth": "How time and memory grow with nodes, width, depth and batch",
 }
+_LARGE = """
+Microseconds for each node of a graph with so many, those of its gradient included: to build it, to differentiate it, to
+make the plan of both, to run that on the numpy backend, the first time with its preparation, to save the model as
+msgpack, to load it, and to draw it, which folds or refuses so much. In brackets over the next smaller graph: 1 is
+linear. Then the seconds from building to the second run, and the most memory that the process held. A chain of
+elementwise ops; layers with a matrix and a bias each; a node that all others read; ops that join 5,000 others each.
+"""
 _INTRODUCTION = """
 How long one step of training takes in dataflow, and in hand-written numpy, PyTorch and JAX: forward, backward and an
 update by plain gradient descent, on the same numbers, in float32, on one thread. [The tables](performance_tables.md)
