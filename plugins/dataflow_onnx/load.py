@@ -16,6 +16,7 @@ from dataflow.graph.graph import Graph
 from dataflow.model.model import Model
 from dataflow.shapes import format_shape
 from dataflow.support.conversion import EntryError, convert
+from dataflow.support.texts import shorten
 
 try:
     import onnx
@@ -55,7 +56,12 @@ def load_onnx(path: Path, shapes: Shapes | None = None, constants: Mapping[str, 
         kept = None if shapes or constants else kept_model(proto, folder)
         if kept is not None:
             return kept
-        return build_model(proto, folder, known=_constants(proto, constants or {}), shapes=shapes)
+        try:
+            return build_model(proto, folder, known=_constants(proto, constants or {}), shapes=shapes)
+        except DataflowError as error:
+            if error.node is not None and (isinstance(error, ShapeError) or "size" in error.message):
+                error.message += _open_sizes(proto, path, shapes or {})
+            raise
     except DataflowError as error:
         raise error.at(file=path) from None
 
@@ -143,6 +149,18 @@ def build_model(
         if value is not None and value.dtype.kind == "f" and value.ndim == 2 and value.shape[1] == len(classes):
             graph.name_classes(outputs_by_name[entry.name], classes)
     return Model(graph, outputs, doc=proto.doc_string[:10_000])
+
+
+def _open_sizes(proto: onnx.ModelProto, path: Path, shapes: Shapes) -> str:
+    """What to do where a node cannot be had for any size: give that of an input whose file leaves one open."""
+    initializers = {tensor.name for tensor in proto.graph.initializer}
+    for entry in proto.graph.input:
+        sizes = [str(size.dim_value) if size.dim_value > 0 else "SIZE" for size in entry.type.tensor_type.shape.dim]
+        name = Names().identifier(entry.name)
+        if "SIZE" in sizes and entry.name not in initializers and not {entry.name, name} & set(shapes):
+            told = f"dataflow convert {path.name} fixed.msgpack --shape {name}={','.join(sizes)}"
+            return f"; the input '{shorten(name, 60)}' leaves sizes open, which can be given: {told}"
+    return ""
 
 
 def _constants(proto: onnx.ModelProto, given: Mapping[str, Any]) -> dict[str, Any]:

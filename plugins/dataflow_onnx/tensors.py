@@ -46,7 +46,8 @@ def dtype_of(number: int) -> np.dtype[Any]:
         return held_as(number)
     known = TensorProto.DataType.values()
     name = TensorProto.DataType.Name(number).lower() if number in known else str(number)
-    raise FileFormatError(f"tensors of the type {name} are not supported; {', '.join(TYPES)} are")
+    narrow = [TensorProto.DataType.Name(kind).lower() for kind in NARROW]
+    raise FileFormatError(f"tensors of the type {name} are not supported; {', '.join([*TYPES, *narrow])} are")
 
 
 def array_of(tensor: TensorProto, folder: Path | None) -> np.ndarray[Any, Any]:

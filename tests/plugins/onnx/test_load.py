@@ -320,3 +320,17 @@ def test_convert_takes_shapes(tmp_path):
     again = runner.invoke(main, ["convert", str(target), str(tmp_path / "b.toml"), "--shape", "x=n,1,4,2"])
     assert again.exit_code == 1
     assert "says its shapes itself" in again.output
+
+
+def test_a_size_that_is_left_open_and_has_to_be_known_is_asked_for(tmp_path):
+    """The message has the command that gives it; with the size, the file is read."""
+    node = helper.make_node("GridSample", ["x", "grid"], ["y"])
+    shapes = {"x": ["n", 1, 4, "width"], "grid": ["n", 2, 2, 2]}
+    inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 1, 2, 2])
+    proto = helper.make_model(helper.make_graph([node], "g", inputs, [output]))
+    onnx.save(proto, tmp_path / "m.onnx")
+    command = "dataflow convert m.onnx fixed.msgpack --shape x=SIZE,1,4,SIZE"
+    with pytest.raises(DataflowError, match=f"the input 'x' leaves sizes open, which can be given: {command}"):
+        dataflow.load(tmp_path / "m.onnx")
+    assert dataflow.load(tmp_path / "m.onnx", shapes={"x": ("n", 1, 4, 5)}).outputs == ["y"]
