@@ -141,7 +141,7 @@ def files() -> dict[str, bytes]:
         "texts-too-few": _model([helper.make_node("Identity", ["W"], ["y"], name="same")], [_texts(10**9)]),
         "trees-of-many-results": _model([_trees(n_targets=10**12)]),
         "trees-in-a-circle": _model([_trees(nodes_falsenodeids=[0, 0, 0])]),
-        "input-of-float8": _model([_add("x")], dtype=TensorProto.FLOAT8E4M3FN),
+        "input-of-complex": _model([_add("x")], dtype=TensorProto.COMPLEX64),
         "input-without-type": _without_type(),
         "kept-model-no-base64": _kept("§"),
         "kept-model-of-nothing": _kept(""),
