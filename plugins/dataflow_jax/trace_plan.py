@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from dataflow.errors import BackendError, DataflowError
 from dataflow.plan import Instruction, Plan, concrete
@@ -149,26 +150,43 @@ def _stand_in(value: Any) -> Any:
     return np.broadcast_to(np.zeros((), value.dtype), value.shape) if hasattr(value, "shape") else value
 
 
+def _words(array: Any) -> Any:
+    """Numbers of 64 bits as pairs of words, with which they go to numpy and back: JAX may call back on a thread of its
+    own, where 64 bits are not switched on, and would cut them to 32."""
+    return array if array.dtype.itemsize < 8 else lax.bitcast_convert_type(array, np.uint32)
+
+
+def _joined_words(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    return array if dtype.itemsize < 8 else np.ascontiguousarray(array).view(dtype).reshape(array.shape[:-1])
+
+
 def _called_back(instruction: Instruction, call: Call, inputs: Sequence[Any]) -> Any:
     """The op's own kernel, run by numpy on the host while the compiled code waits: as right as with numpy, and slow on
     a GPU. It is for ops of plugins, which JAX knows nothing of, and for those whose attributes are graphs."""
     places = [i for i, value in enumerate(inputs) if hasattr(value, "shape")]
+    dtypes = {place: canonical(inputs[place].dtype) for place in places}
 
     def kernel(*arrays: Any) -> np.ndarray:
         arguments = list(inputs)
         for place, array in zip(places, arrays, strict=True):
-            arguments[place] = np.asarray(array)
+            arguments[place] = _joined_words(np.asarray(array), dtypes[place])
         try:
             with np.errstate(all="ignore"):
                 computed = instruction.op.function(*arguments, **instruction.attributes)
-            return np.array(instruction.op.checked(computed, call.shape, np.asarray(computed).dtype), call.dtype)
+            result = np.array(instruction.op.checked(computed, call.shape, np.asarray(computed).dtype), call.dtype)
+            return result if call.dtype.itemsize < 8 else result.reshape(*call.shape, 1).view(np.uint32)
         except DataflowError as error:
             raise error.at(node=instruction.node) from None
 
     @jax.custom_jvp
     def computed(*arrays: Any) -> Any:
-        result = jax.ShapeDtypeStruct(call.shape, call.dtype)
-        return jax.pure_callback(kernel, result, *arrays, vmap_method="sequential")
+        arrays = tuple(_words(jnp.asarray(array)) for array in arrays)
+        if call.dtype.itemsize < 8:
+            result = jax.ShapeDtypeStruct(call.shape, call.dtype)
+            return jax.pure_callback(kernel, result, *arrays, vmap_method="sequential")
+        words = jax.ShapeDtypeStruct((*call.shape, 2), np.uint32)
+        found = jax.pure_callback(kernel, words, *arrays, vmap_method="sequential")
+        return lax.bitcast_convert_type(found, call.dtype)
 
     @computed.defjvp
     def _(*_: Any) -> Any:

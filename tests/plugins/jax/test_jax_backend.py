@@ -138,6 +138,57 @@ def test_an_index_out_of_range_and_an_op_of_a_plugin() -> None:
         f(x=[1.0, -2.0, 3.0], at=[[0]])
 
 
+CHOICE = """
+dataflow = 2
+[inputs]
+x = { shape = ["steps", "n", 2] }
+y = { shape = ["n", 3] }
+big = { shape = [], dtype = "bool" }
+[parameters]
+W = { value = [[0.1, 0.2, -0.3], [0.5, -0.4, 0.2]] }
+R = { value = [[0.3, 0.1, 0.0], [-0.2, 0.4, 0.1], [0.0, 0.2, -0.5]] }
+[blocks.cell]
+inputs = ["h", "x", "W", "R"]
+outputs = { h = "new", y = "new" }
+nodes.new = "tanh(x @ W + h @ R)"
+[blocks.double]
+inputs = ["a"]
+output = "b"
+constants.two = { value = [2.0] }
+nodes.b = "a * two"
+[blocks.same]
+inputs = ["a"]
+output = "b"
+nodes.b = "a"
+[nodes]
+run = "scan(y * 0, x, W, R, body='cell')"
+last = { op = "if", inputs = ["big", "run:h"], attributes = { then = "double", orelse = "same" } }
+loss = "mse(last['b'], y)"
+[model]
+outputs = ["last:b"]
+loss = "loss"
+"""
+
+
+@needs_jax
+@pytest.mark.parametrize("rows", [0, 4])
+@pytest.mark.parametrize("steps", [5, 12])
+def test_a_choice_after_many_steps(steps: int, rows: int, tmp_path: Path) -> None:
+    """Numpy computes it, with 64 bits, though JAX calls it on a thread where they are off (here, of the 12 steps)."""
+    (tmp_path / "choice.toml").write_text(CHOICE, encoding="utf-8")
+    model, rng = dataflow.load(tmp_path / "choice.toml"), np.random.default_rng(0)
+    for big in (True, False):
+        data = {"x": rng.normal(size=(steps, rows, 2)), "y": rng.normal(size=(rows, 3)), "big": np.array(big)}
+        runs = [
+            model.compile(values=["last:b", "loss"], gradients=["W", "R", "x"], of="loss", backend=backend)(data=data)
+            for backend in ("numpy", "jax")
+        ]
+        for expected, found in zip(*runs, strict=True):
+            for name, array in expected.items():
+                assert (found[name].shape, found[name].dtype) == (array.shape, array.dtype)
+                np.testing.assert_allclose(found[name], array, 1e-12, 1e-13, err_msg=name)
+
+
 @needs_jax
 @pytest.mark.parametrize(
     "key", ["1", "::-1", "1:4:2", "..., ::2", ":, 1:3", "newaxis, 2", "::-2, 0", "0, ::-1", "..., newaxis"]
