@@ -174,7 +174,7 @@ loss = "loss"
 @pytest.mark.parametrize("rows", [0, 4])
 @pytest.mark.parametrize("steps", [5, 12])
 def test_a_choice_after_many_steps(steps: int, rows: int, tmp_path: Path) -> None:
-    """Numpy computes it, with 64 bits, though JAX calls it on a thread where they are off (here, of the 12 steps)."""
+    """Numpy computes it, with 64 bits, though JAX may call it on a thread where they are off."""
     (tmp_path / "choice.toml").write_text(CHOICE, encoding="utf-8")
     model, rng = dataflow.load(tmp_path / "choice.toml"), np.random.default_rng(0)
     for big in (True, False):
