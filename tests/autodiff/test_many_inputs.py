@@ -195,20 +195,25 @@ def test_every_op_that_takes_any_number_of_inputs_is_among_them() -> None:
 
 @pytest.mark.parametrize("name", LINEAR)
 def test_each_input_costs_the_same_however_many_there_are(name: str) -> None:
-    costs(LINEAR[name], SIZES[0])  # what is kept from call to call, as of an op's attributes
+    costs(LINEAR[name], SIZES[-1])  # so that all has been kept that is, from call to call, such as keys of slices
     small, middle, large = (costs(LINEAR[name], count) for count in SIZES)
     for what in small:
-        most = 3.2 if what == "bytes" else 2.3  # tables grow in jumps; what is quadratic would be 4 times as much
-        assert large[what] - middle[what] < most * (middle[what] - small[what]), what
+        if what == "bytes":  # tables grow in jumps; what is quadratic would be 16 times as much
+            assert large[what] < 8 * small[what]
+        else:
+            assert large[what] - middle[what] < 2.3 * (middle[what] - small[what]), what
 
 
 @pytest.mark.parametrize("name", CONTROL)
 def test_each_edge_costs_the_same_however_many_there_are(name: str) -> None:
-    costs(CONTROL[name], SIZES[0])
+    costs(CONTROL[name], SIZES[-1])
     small, middle, large = (costs(CONTROL[name], count) for count in SIZES)
     for what in small:
-        grown = (large[what] - middle[what]) / (middle[what] - small[what])
-        assert grown < {"nodes": 2.3, "bytes": 6}.get(what, 4.6), what
+        if what == "bytes":  # 16 times as many edges; what is cubic would be 64 times as much
+            assert large[what] < 32 * small[what]
+        else:
+            grown = (large[what] - middle[what]) / (middle[what] - small[what])
+            assert grown < (2.3 if what == "nodes" else 4.6), what
 
 
 def test_pieces_of_symbolic_sizes_lie_where_they_were_joined() -> None:
