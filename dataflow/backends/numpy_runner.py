@@ -15,7 +15,7 @@ from dataflow.backends.kernels import REFUSALS, bind_instruction, bind_region, r
 from dataflow.backends.last_binding import LastBinding
 from dataflow.backends.memory import aligned, empty
 from dataflow.backends.threads import PRODUCT_THREADS, thread_count
-from dataflow.backends.unreadable_arrays import Step, Storage, opened
+from dataflow.backends.unreadable_arrays import Step, Storage, opened, single_steps
 from dataflow.operations.engine_ops import matmul
 from dataflow.plan import Instruction, Plan, Region, concrete
 from dataflow.support.error_state import ERROR_STATE
@@ -63,7 +63,7 @@ class NumpyRunner(Runner):
 
     def _steps(self, arguments: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> list[Step]:
         with collector_paused():
-            return [step for _, _, step in self.pieces(arguments, outputs)]
+            return [each for _, _, step in self.pieces(arguments, outputs) for each in single_steps(step)]
 
     def pieces(self, arguments: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> list[tuple[int, int, Step]]:
         """Each function with the instructions that it runs. Those of a region come tile by tile, one after the other;

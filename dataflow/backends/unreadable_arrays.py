@@ -144,15 +144,27 @@ def step_of(calls: Any) -> Step:
     is called with, or several of these, which run one after the other."""
     if isinstance(calls, partial):
         keywords = opened(calls.keywords) if calls.keywords else {}
-        return partial(calls.func, *opened(calls.args), **keywords)
+        arguments = opened(calls.args)
+        if calls.func is np.dot and type(arguments[0]) is np.ndarray:
+            # the method computes the same, and begins sooner: it asks no argument whether it does products itself
+            return partial(arguments[0].dot, *arguments[1:], **keywords)
+        return partial(calls.func, *arguments, **keywords)
     if isinstance(calls, (tuple, list)) and all(isinstance(call, partial) for call in calls):
-        return partial(_run_all, [step_of(call) for call in calls])
+        return partial(run_each, [step_of(call) for call in calls])
     raise TypeError(f"its into rule returns functools.partial(function, out, ...), or several of these, not {calls!r}")
 
 
-def _run_all(steps: Sequence[Step]) -> None:
+def run_each(steps: Sequence[Step]) -> None:
+    """Run steps one after the other."""
     for step in steps:
         step()
+
+
+def single_steps(step: Step) -> Sequence[Step]:
+    """The steps that a step is made of, which a runner calls itself."""
+    if isinstance(step, partial) and step.func is run_each:
+        return [each for part in step.args[0] for each in single_steps(part)]
+    return [step]
 
 
 def _unreadable() -> TypeError:

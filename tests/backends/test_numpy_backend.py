@@ -93,6 +93,48 @@ def test_a_choice_by_what_is_no_mask(condition: np.ndarray) -> None:
     np.testing.assert_array_equal(result, np.where(condition, arrays["x"], 1))
 
 
+# ------------------------------------------------------------------------------------------------ small results
+
+
+@pytest.mark.parametrize("name", ["add", "subtract", "multiply", "power", "less"])
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize(
+    ("shape", "repeated"),
+    [((4, 3), (3,)), ((5, 4, 3), (4, 3)), ((4, 3), (1, 3)), ((4, 3), (4, 1)), ((4, 3), (1,)), ((64, 256), (256,))],
+)
+def test_an_operand_repeated_beside_a_small_array(
+    name: str, swapped: bool, shape: tuple[int, ...], repeated: tuple[int, ...]
+) -> None:
+    rng = np.random.default_rng(0)
+    arrays = {"x": rng.uniform(0.5, 2, shape).astype("f4"), "b": rng.uniform(0.5, 2, repeated).astype("f4")}
+    arrays["x"].flat[0], arrays["b"].flat[0] = np.nan, -0.0
+    graph = Graph("g")
+    operands = [graph.input(key, array.shape, "float32") for key, array in arrays.items()]
+    order = slice(None, None, -1) if swapped else slice(None)
+    plan = plan_of({"y": getattr(ops, name)(*operands[order])}, graph, arrays)
+    (result,) = backend("numpy").prepare(plan).run(list(arrays.values()))
+    with np.errstate(all="ignore"):
+        expected = getattr(np, name)(*list(arrays.values())[order])
+    np.testing.assert_array_equal(result, expected, strict=True)
+
+
+def test_a_step_of_a_small_model_makes_few_calls() -> None:
+    # counted by hand: 7 products, of which three sum, 2 biases, relu and its derivative in 3, the error, 2 scalings
+    rng = np.random.default_rng(0)
+    arrays = {name: rng.normal(size=shape) for name, shape in {"x": (4, 2), "y": (4, 1)}.items()}
+    values = {name: rng.normal(size=shape) for name, shape in {"W": (2, 2), "b": (2,), "V": (2, 1), "c": (1,)}.items()}
+    graph = Graph("g")
+    x, y = (graph.input(name, array.shape) for name, array in arrays.items())
+    w, b, v, c = (graph.parameter(name, value=value) for name, value in values.items())
+    graph.node("loss", ops.mse(ops.relu(x @ w + b) @ v + c, y, reduction="mean"))
+    model = Model(graph, [], "loss")
+    trainer = dataflow.Trainer(model, arrays, batch_size=4, backend="numpy")
+    trainer.step()
+    last = trainer._gradients._last
+    assert last is not None
+    assert len(last.step.args[0]) == 17
+
+
 # ------------------------------------------------------------------------------------------------ tiles and threads
 
 

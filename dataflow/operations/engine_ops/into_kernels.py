@@ -74,11 +74,10 @@ def masked_into(kernel, out, x, keep, source):
     return partial(_write_masked, kernel, out, x, keep, source, entries, *product)
 
 
-def _write_masked(kernel, out, x, keep, source, entries, bits, mask, result):
+def _write_masked(kernel, out, x, keep, source, entries, bits, mask, result, multiply=np.multiply, isnan=math.isnan):
     # The product of the entries with themselves, or the largest, is NaN where one is, at less cost than a mask of NaNs.
-    total = np.maximum.reduce(source, None) if entries is None else entries.dot(entries)
-    if total == total:
-        np.multiply(bits, mask, result)
+    if not isnan(np.maximum.reduce(source, None) if entries is None else entries.dot(entries)):
+        multiply(bits, mask, result)
     else:
         _write(kernel, out, x, keep, source)
 

@@ -63,6 +63,28 @@ def _multiply(state: Rewriting, instruction: Instruction) -> Replacement:
         factor = state.uniform(y)
         if factor in (1, -1) and _instead(state, instruction, x) is not None:
             return x if factor == 1 else with_op(instruction, negative, (x,))
+        if factor is not None and (scaled := _scaled_once(state, instruction, x, factor)) is not None:
+            return scaled
+    return None
+
+
+def _scaled_once(state: Rewriting, instruction: Instruction, x: int, factor: float) -> Instruction | None:
+    """(a · p) · q as a · (p · q), as in a mean of half squares, where p or q is a power of 2: then a normal number is
+    rounded once either way, and one below the smallest normal number once in place of twice. Neither factor is above
+    1, as a product in between may overflow, and p · q is a normal number."""
+    spec = state.specs[instruction.output]
+    inner = state.made_by(x, np.multiply)
+    if inner is None or spec is None or spec.dtype.kind != "f" or state.specs[x] != spec:
+        return None
+    for a, p in (inner.inputs, inner.inputs[::-1]):
+        other = state.uniform(p)
+        if other is None or state.specs[a] != spec:
+            continue
+        factors = [float(np.asarray(number, spec.dtype)) for number in (other, factor)]
+        together = factors[0] * factors[1]
+        is_exact = any(abs(math.frexp(number)[0]) == 0.5 for number in factors)
+        if is_exact and max(map(abs, factors)) <= 1 and abs(together) >= np.finfo(spec.dtype).tiny:
+            return with_inputs(instruction, (a, state.array(np.array(together, spec.dtype))))
     return None
 
 
@@ -79,7 +101,8 @@ def _divide(state: Rewriting, instruction: Instruction) -> Replacement:
     inverse = state.number(1 / divisor)
     if (beside := state.specs[y]) is not None:
         inverse = state.array(np.full((), 1 / divisor, beside.dtype if beside.is_float else spec.dtype))
-    return with_op(instruction, multiply, (x, inverse))
+    product = with_op(instruction, multiply, (x, inverse))
+    return _scaled_once(state, product, x, 1 / divisor) or product
 
 
 def _negative(state: Rewriting, instruction: Instruction) -> Replacement:

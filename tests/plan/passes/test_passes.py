@@ -143,6 +143,36 @@ def test_small_powers_are_products(exponent: float) -> None:
     np.testing.assert_array_equal(np.signbit(result[:2]), np.signbit(expected[:2]))
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "multiplications"),
+    [
+        (0.5, 0.3, 1),
+        (-0.3, 0.25, 1),
+        (0.3, 0.7, 2),  # rounded twice
+        (2.0, 0.3, 2),  # may overflow in between
+        (2.0**-600, 2.0**-600, 2),  # no normal number
+    ],
+)
+def test_two_factors_are_one_where_all_that_is_rounded_is_the_same(
+    first: float, second: float, multiplications: int
+) -> None:
+    graph = Graph("g")
+    x = np.concatenate([SPECIAL, np.random.default_rng(0).normal(size=100)])
+    result = graph.input("x", x.shape) * first * second
+    plan = compiled(graph, result)
+    assert op_names(plan) == ["multiply"] * multiplications
+    (value,), _ = interpreted(plan, [x])
+    with np.errstate(all="ignore"):
+        same(value, x * first * second)
+
+
+def test_half_a_mean_divides_once() -> None:
+    graph = Graph("g")
+    plan = compiled(graph, graph.input("x", (24,)) * 0.5 / 8, until="drop")
+    assert op_names(plan) == ["multiply"]
+    assert 1 / 16 in [np.asarray(value).item() for value in plan.constants.values()]
+
+
 def test_what_changes_the_shape_or_the_dtype_stays() -> None:
     graph = Graph("g")
     x, k = graph.input("x", ()), graph.input("k", (3,), "int32")
