@@ -43,7 +43,8 @@ def bind_instruction(instruction: Instruction, inputs: Sequence[Any], out: Stora
             operands, result = _operands(op.ufunc, inputs), opened(out)
             # these two warn of a third operand by position
             if op.ufunc in (np.maximum, np.minimum):
-                return _into(op.ufunc, *_spread(operands, inputs, result), result)
+                a, b = _spread(operands, inputs, result)
+                return _into(op.ufunc, a, b, result)
             return _spread_ahead(op.ufunc, operands, result) or partial(op.ufunc, *operands, result)
         if op.into_rule is not None:
             return step_of(op.into_rule(out, *inputs, **instruction.attributes))
