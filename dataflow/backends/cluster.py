@@ -17,11 +17,12 @@ from dataflow.registry.registry import declare_kind, registry
 
 @dataclass(frozen=True)
 class Part:
-    """Some consecutive examples of a minibatch, by their rows in the data."""
+    """The examples of a minibatch that one worker has."""
 
     rows: np.ndarray
-    start: int
-    """How many examples of the minibatch come before them."""
+    """Where they are among the examples that the worker keeps."""
+    places: np.ndarray
+    """Where they are in the minibatch, ascending."""
     size: int
     """How many examples the minibatch has."""
     number: int
@@ -29,26 +30,30 @@ class Part:
 
 
 Task: TypeAlias = Sequence[Part]
-"""What one worker does of a step: its parts of one minibatch or, with local steps, of some that follow each other."""
+"""What one worker does of a step: its part of one minibatch or, with local steps, of some that follow each other. It
+has none of those of which the worker has no examples."""
+Shards: TypeAlias = Callable[[int], Mapping[str, np.ndarray]]
+"""What each worker keeps, by its number from 0: its examples, and the inputs that have none."""
 
 
 class Workers(ABC):
-    """The workers of a run. They keep the data; a task has no state, so that one that is lost is done again."""
+    """The workers of a run. Each keeps its examples; a task has no state, so that one that is lost is done again."""
 
     count: int
-    """How many parts a minibatch is cut into. It stays, whoever is lost, so that the bits do."""
+    """How many shards the examples are divided into. It stays, whoever is lost, so that the bits do."""
     link: str | None = None
     """Where a browser shows what they do."""
 
     @abstractmethod
-    def place(self, setup: bytes, needs: Mapping[str, Any], data: Mapping[str, np.ndarray]) -> None:
-        """Send what stays for a whole run: ``setup``, for ``part_work.work_of``, and the examples. ``needs`` is what
-        ``part_work.missing`` takes; who lacks something is named in a ``TrainingError``."""
+    def place(self, setup: bytes, needs: Mapping[str, Any], shards: Shards) -> None:
+        """Send what stays for a whole run: ``setup``, for ``part_work.work_of``, to all, and to each its shard, one
+        after the other. ``needs`` is what ``part_work.missing`` takes; who lacks something is named in a
+        ``TrainingError``."""
 
     @abstractmethod
     def run(self, arrays: Sequence[np.ndarray], tasks: Sequence[Task]) -> list[list[np.ndarray]]:
-        """What ``part_work.compute`` gives for each task, in their order. ``arrays`` are the same for all; what is
-        given stays as it is until the next call."""
+        """What ``part_work.compute`` gives for each shard's task, in their order; nothing that counts for an empty
+        one. ``arrays`` are the same for all; what is given stays as it is until the next call."""
 
     @abstractmethod
     def each(
@@ -88,16 +93,65 @@ class ClusterEngine(ABC):
 declare_kind("cluster", ClusterEngine)
 
 
+class LateWorkers(Workers):
+    """Workers that are opened when they are first needed, so that what is wrong without them is told before."""
+
+    def __init__(self, open_now: Callable[[], Workers]) -> None:
+        self._open = open_now
+        self._opened: Workers | None = None
+
+    @property
+    def opened(self) -> Workers:
+        """The workers themselves, open."""
+        if self._opened is None:
+            self._opened = self._open()
+        return self._opened
+
+    @property
+    def count(self) -> int:  # type: ignore[override]
+        return self.opened.count
+
+    @property
+    def link(self) -> str | None:  # type: ignore[override]
+        return self.opened.link
+
+    def place(self, setup: bytes, needs: Mapping[str, Any], shards: Shards) -> None:
+        self.opened.place(setup, needs, shards)
+
+    def run(self, arrays: Sequence[np.ndarray], tasks: Sequence[Task]) -> list[list[np.ndarray]]:
+        return self.opened.run(arrays, tasks)
+
+    def each(
+        self,
+        inputs: Sequence[bytes],
+        needs: Mapping[str, Any],
+        tasks: Iterable[bytes],
+        asked_to_end: Callable[[], bool],
+    ) -> Iterator[tuple[int, str, bytes]]:
+        return self.opened.each(inputs, needs, tasks, asked_to_end)
+
+    def close(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+
+
 @contextmanager
-def open_workers(cluster: Any) -> Iterator[Workers | None]:
+def open_workers(cluster: Any, on_open: Callable[[Workers], object] = lambda workers: None) -> Iterator[Workers | None]:
     """The workers of a cluster, for a run: an address such as ``local:4`` or ``tcp://HOST:8786``, or an object that an
-    engine takes. What is opened already stays open, and none is none."""
+    engine takes. They are opened when they are first needed, and ``on_open`` is called then. What is opened already
+    stays open, and none is none."""
     if cluster is None or isinstance(cluster, Workers):
         yield cluster
         return
     engine = _engine(cluster)
     engine.join(cluster)
-    workers = engine.open(cluster)
+
+    def open_now() -> Workers:
+        opened = engine.open(cluster)
+        on_open(opened)
+        return opened
+
+    workers = LateWorkers(open_now)
     try:
         yield workers
     finally:

@@ -89,8 +89,8 @@ def show_progress(session: Session) -> Iterator[Silent]:
         yield Shown(bar)
 
 
-def tell_workers(workers: Workers | None, quiet: bool) -> None:
+def tell_workers(workers: Workers, quiet: bool) -> None:
     """Say how many workers there are, and where a browser shows what they do."""
-    if workers is not None and not quiet:
+    if not quiet:
         where = "" if workers.link is None else f"; dashboard: {clean(workers.link)}"
         click.echo(f"workers: {workers.count}{where}", err=True)

@@ -132,10 +132,9 @@ def run_sweep(
         with (
             about(rescue.model_file),
             deferred(terminate=True, resend=False) as interrupt,
-            open_workers(cluster) as workers,
+            open_workers(cluster, lambda opened: tell_workers(opened, session.quiet)) as workers,
             shown as on_change,
         ):
-            tell_workers(workers, session.quiet)
             jobs = jobs or (thread_count() if workers is None else 1)
             options |= {"jobs": jobs, "cluster": workers, "checkpoint": checkpoint}
             done = sweep(rescue.model, data, over=over, on_change=on_change, **options)

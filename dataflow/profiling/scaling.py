@@ -26,8 +26,6 @@ from typing import TypeAlias
 
 import numpy as np
 
-from dataflow.errors import ArgumentError, listed
-
 
 @dataclass(frozen=True)
 class Network:
@@ -98,22 +96,6 @@ def halving(size: float, workers: int, network: Network) -> float:
 Pattern: TypeAlias = "Callable[[float, int, Network], float]"
 
 PATTERNS: Mapping[str, Pattern] = {"star": star, "tree": tree, "ring": ring, "halving": halving}
-
-
-def sent_bytes(pattern: str, size: float, workers: int) -> float:
-    """The bytes that the busiest worker sends and receives in one sum."""
-    if workers == 1:
-        return 0.0
-    per_worker = {
-        "star": 2 * (workers - 1) * size,
-        "tree": 2 * (workers - 1).bit_length() * size,
-        "ring": 4 * (workers - 1) / workers * size,
-        "halving": 4 * ((power := 1 << (workers.bit_length() - 1)) - 1) / power * size
-        + (0.0 if power == workers else 2 * size),
-    }
-    if pattern not in per_worker:
-        raise ArgumentError(f"unknown pattern '{pattern}'; available: {listed(list(per_worker))}")
-    return per_worker[pattern]
 
 
 def step_seconds(

@@ -93,6 +93,8 @@ def train(
                     if stopping is not None:
                         stopping.follow(history)
                 history.optimizer_start = str(trainer.optimizer_start)
+                if not _is_finished(trainer, total, stopping):
+                    trainer._begin()
                 ending = _Ending(stack.enter_context(deferred(terminate=checkpoint is not None)))
                 try:
                     while not (finished := _is_finished(trainer, total, stopping)) and not ending.requested:

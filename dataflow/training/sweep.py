@@ -23,6 +23,7 @@ from dataflow.model.train_settings import FILE_OPTIONS
 from dataflow.registry import registry
 from dataflow.support.arguments import checked
 from dataflow.support.conversion import whole
+from dataflow.support.temporary import temporary_folder
 from dataflow.training.history import History
 from dataflow.training.minibatches.batches import Minibatches, digest_of
 from dataflow.training.minibatches.part_work import needs_of
@@ -135,8 +136,8 @@ def sweep(
         raise TrainingError(f"{what}: register it, or use jobs=1 without a cluster or a checkpoint folder")
     with ExitStack() as stack:
         workers = stack.enter_context(open_workers(cluster))
-        once = stack.enter_context(tempfile.TemporaryDirectory(prefix="dataflow-sweep-"))
-        given = replace(given, data=repeatable(given.data, Path(once)))
+        once = stack.enter_context(temporary_folder("sweep"))
+        given = replace(given, data=repeatable(given.data, once))
         folder = stack.enter_context(opened(checkpoint, resume, given.description))
         runs = [
             SweepRun(one.name, one.values, one.settings.epochs, None if checkpoint is None else folder / one.name)
@@ -156,10 +157,11 @@ def sweep(
         interrupt = stack.enter_context(deferred(terminate=checkpoint is not None))
         report = _Report(result, on_change)
         if workers is not None and tasks:
-            inputs, ops = packed_inputs(model, given.data, weights)
+            inputs, ops, given_names = packed_inputs(model, given.data, weights)
             used = [one.settings for one in combinations]
             needs = needs_of(ops, {one.backend for one in used}, {one.rule.name for one in used})
-            do_on_workers(tasks, workers, inputs, needs, interrupt, report.started, report.progressed, report.ended)
+            reports = (report.started, report.progressed, report.ended)
+            do_on_workers(tasks, workers, inputs, given_names, needs, interrupt, *reports)
         elif jobs == 1 or len(tasks) < 2:
             _do_here(tasks, given, interrupt, report)
         else:

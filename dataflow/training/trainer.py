@@ -34,6 +34,7 @@ from dataflow.training.minibatches.batch_gradients import Gradients
 from dataflow.training.minibatches.batches import ArrayMinibatches, Minibatches
 from dataflow.training.minibatches.examples import checked_arrays, given_examples, split_inputs, weighed_minibatches
 from dataflow.training.minibatches.local_rounds import LocalRounds
+from dataflow.training.minibatches.part_work import drawn_nodes
 from dataflow.training.minibatches.shared_gradients import SharedGradients
 from dataflow.training.minibatches.streamed import given_stream
 from dataflow.training.minibatches.updates import Updates
@@ -200,6 +201,8 @@ class Trainer:
         if cluster is not None:
             shared = (cluster, model, self.batches, self.vectors, self.settings, sorted(kept))
             inputs, weighed = self._gradients.inputs, bool(self._weights)
+            gradient = trained.gradient
+            drawn_nodes(gradient.graph, gradient.graph.needed_for([gradient.of, *gradient.cotangents.values()]))
             if every > 1:
                 self._rounds = LocalRounds(*shared, inputs, weighed, sync_every=every)
             else:
@@ -222,6 +225,13 @@ class Trainer:
             stated=model.graph,
             undo=Units(model.data).undo,
         )
+
+    def _begin(self) -> None:
+        """Open the workers of a cluster, which the first step does otherwise: so what is wrong without them is told
+        before."""
+        shared = self._rounds or self._source
+        if isinstance(shared, SharedGradients):
+            shared.begin()
 
     # -------------------------------------------------------------------------------------------- training
 

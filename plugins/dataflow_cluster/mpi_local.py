@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from dataflow.backends.cluster import Task, Workers
+from dataflow.backends.cluster import Shards, Task, Workers
 from dataflow.backends.joined import Joined
 from dataflow.errors import MissingExtraError, TrainingError
+from dataflow.support.temporary import temporary_folder
 from dataflow.support.texts import shorten
 from dataflow_cluster.messages import receive, send
 from dataflow_cluster.packing import HEAD, packed, shared
@@ -51,9 +52,12 @@ class LocalRanks(Workers):
             self.close()
             raise
 
-    def place(self, setup: bytes, needs: Mapping[str, Any], data: Mapping[str, np.ndarray]) -> None:
-        arrays = [[name, array.dtype.str, list(array.shape)] for name, array in data.items()]
-        answer, _ = self._ask({"setup": setup, "needs": dict(needs), "arrays": arrays}, *data.values())
+    def place(self, setup: bytes, needs: Mapping[str, Any], shards: Shards) -> None:
+        answer, _ = self._ask({"setup": setup, "needs": dict(needs)})
+        while "shard" in answer:
+            own = shards(answer["shard"])
+            kinds = [[name, array.dtype.str, list(array.shape)] for name, array in own.items()]
+            answer, _ = self._ask({"arrays": kinds}, *own.values())
         taken, given = ([(tuple(shape), np.dtype(kind)) for shape, kind in answer[key]] for key in ("taken", "given"))
         self._given = Joined(given)
         size = len(Joined(taken).bytes)
@@ -85,10 +89,10 @@ class LocalRanks(Workers):
         self._stack.close()
 
     def _open(self, mpiexec: str) -> None:
-        folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="dataflow-mpi-"))
+        folder = self._stack.enter_context(temporary_folder("mpi"))
         self._errors = self._stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 (the stack closes it)
         listening = self._stack.enter_context(socket.socket(socket.AF_UNIX))
-        path = str(Path(folder) / "ranks")
+        path = str(folder / "ranks")
         listening.bind(path)
         listening.listen(1)
         listening.settimeout(0.1)
@@ -119,8 +123,8 @@ class LocalRanks(Workers):
         """Memory that rank 0 sees as well."""
         for folder in ("/dev/shm", None):
             try:
-                inside = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="dataflow-mpi-", dir=folder))
-                memory = shared(path := str(Path(inside) / "arrays"), size)
+                inside = self._stack.enter_context(temporary_folder("mpi", folder))
+                memory = shared(path := str(inside / "arrays"), size)
                 break
             except OSError as error:  # there is none of the first, or it is too small
                 lack = error.strerror

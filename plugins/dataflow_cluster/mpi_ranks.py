@@ -1,7 +1,8 @@
 """The processes of an MPI job. Rank 0 says what is done and is a worker, too; the others do it until it says to end.
 
-In a step, rank 0 sends the rows of the minibatch and what changes, each rank computes its part, and rank 0 gathers the
-results in the order of the ranks. Everything travels as bytes of arrays and of msgpack; a rank that dies ends the job.
+Each rank keeps its examples. In a step, rank 0 sends which of them are in the minibatch and what changes, each rank
+computes its part, and rank 0 gathers the results in the order of the ranks. Everything travels as bytes of arrays and
+of msgpack; a rank that dies ends the job.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ import msgpack
 import numpy as np
 from mpi4py import MPI
 
-from dataflow.backends.cluster import Task, Workers
+from dataflow.backends.cluster import Shards, Task, Workers
 from dataflow.errors import DataflowError, TrainingError
 from dataflow.training.minibatches.part_work import PartGradients, missing, work_of
 from dataflow_cluster.mpi_tasks import dismiss, follow, lead
 from dataflow_cluster.packing import HEAD, packed, task_of
 
-STEP, PLACE, TELL, EACH, END = range(5)
+STEP, PLACE, SHARD, TELL, EACH, END = range(6)
+GIVEN = 13
+"""The tag of messages with what a rank keeps."""
 SPIN = 0.002
 """Seconds that a rank waits for another at full speed; then it looks as often as ``PAUSE`` says, so that whoever else
 needs the processor gets it: the other, too, where they are more than there are cores."""
@@ -75,15 +78,15 @@ class Ranks(Workers):
         self._results = memory[size:].reshape(self.count, -1)
         return memory[:size]
 
-    def place(self, setup: bytes, needs: Mapping[str, Any], data: Mapping[str, np.ndarray]) -> None:
+    def place(self, setup: bytes, needs: Mapping[str, Any], shards: Shards) -> None:
         comm, here = self._comm, self._here
         self._command(PLACE)
-        arrays = [[name, array.dtype.str, list(array.shape)] for name, array in data.items()]
-        _send(comm, msgpack.packb({"setup": setup, "needs": dict(needs), "arrays": arrays}))
-        for array in data.values():
-            _send_array(comm, np.ascontiguousarray(array))
+        _send(comm, msgpack.packb({"setup": setup, "needs": dict(needs)}))
         self._check(needs)
-        here.data, here.work = dict(data), work_of(setup)
+        self._command(SHARD)
+        for rank in range(1, self.count):
+            _give(comm, rank, shards(rank))
+        here.data, here.work = dict(shards(0)), work_of(setup)
         self._results = np.empty((self.count, HEAD + len(here.work.given.bytes)), np.uint8)
 
     def run(self, arrays: Sequence[np.ndarray], tasks: Sequence[Task]) -> list[list[np.ndarray]]:
@@ -159,6 +162,8 @@ class Rank:
         while (command := self._next())[0] != END:
             if command[0] == PLACE:
                 self._place()
+            elif command[0] == SHARD:
+                self.data = _given(self._comm)
             elif command[0] == STEP:
                 self._step(*command[1:])
             elif command[0] == EACH:
@@ -172,7 +177,7 @@ class Rank:
         assert self.work is not None
         out = np.zeros(HEAD + len(self.work.given.bytes), np.uint8)
         try:
-            if task is not None:
+            if task:
                 self.work(self.data, task)
                 out[HEAD:] = self.work.given.bytes
         except DataflowError as error:
@@ -189,8 +194,7 @@ class Rank:
 
     def _place(self) -> None:
         told = msgpack.unpackb(_send(self._comm, None))
-        self.work = None
-        self.data = {name: _send_array(self._comm, np.empty(shape, dtype)) for name, dtype, shape in told["arrays"]}
+        self.work, self.data = None, {}
         lack = _lack(told["needs"])
         _gathered(self._comm, lack)
         if msgpack.unpackb(lack)[1] is None:
@@ -246,6 +250,33 @@ def _send_array(comm: Any, array: np.ndarray) -> np.ndarray:
     for start in range(0, len(flat), CHUNK):
         comm.Bcast(flat[start : start + CHUNK], 0)
     return array
+
+
+def _give(comm: Any, rank: int, arrays: Mapping[str, np.ndarray]) -> None:
+    """Send a rank what it keeps."""
+    kinds = msgpack.packb([[name, array.dtype.str, list(array.shape)] for name, array in arrays.items()])
+    comm.Send(np.array([len(kinds)], np.int64), rank, GIVEN)
+    for flat in (np.frombuffer(kinds, np.uint8), *map(_flat, arrays.values())):
+        for start in range(0, len(flat), CHUNK):
+            comm.Send(flat[start : start + CHUNK], rank, GIVEN)
+
+
+def _given(comm: Any) -> dict[str, np.ndarray]:
+    """What rank 0 gives."""
+
+    def fill(array: np.ndarray) -> np.ndarray:
+        flat = array.reshape(-1).view(np.uint8)
+        for start in range(0, len(flat), CHUNK):
+            comm.Recv(flat[start : start + CHUNK], 0, GIVEN)
+        return array
+
+    length = fill(np.empty(1, np.int64))
+    kinds = msgpack.unpackb(fill(np.empty(length[0], np.uint8)).tobytes())
+    return {name: fill(np.empty(shape, dtype)) for name, dtype, shape in kinds}
+
+
+def _flat(array: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 
 def _gathered(comm: Any, data: bytes) -> list[bytes]:

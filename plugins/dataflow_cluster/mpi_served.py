@@ -25,11 +25,7 @@ def serve_locally(path: str) -> None:
             try:
                 message, arrays = receive(parent)
                 if "setup" in message:
-                    data = {
-                        name: array.view(dtype).reshape(shape)
-                        for (name, dtype, shape), array in zip(message["arrays"], arrays, strict=True)
-                    }
-                    ranks.place(message["setup"], message["needs"], data)
+                    ranks.place(message["setup"], message["needs"], lambda number: shard_from(parent, number))
                     send(parent, {"taken": _kinds(ranks.work.taken), "given": _kinds(ranks.work.given)})
                 elif "each" in message:
                     relay(parent, ranks, message["each"], arrays)
@@ -43,6 +39,16 @@ def serve_locally(path: str) -> None:
                 send(parent, {"error": str(error)})
             except (EOFError, BrokenPipeError):  # it has ended, in whatever way
                 return
+
+
+def shard_from(parent: socket.socket, number: int) -> dict[str, np.ndarray]:
+    """What a rank keeps, which the process that started all has."""
+    send(parent, {"shard": number})
+    message, arrays = receive(parent)
+    return {
+        name: array.view(dtype).reshape(shape)
+        for (name, dtype, shape), array in zip(message["arrays"], arrays, strict=True)
+    }
 
 
 def relay(parent: socket.socket, ranks: Ranks, needs: Mapping[str, Any], inputs: Sequence[np.ndarray]) -> None:

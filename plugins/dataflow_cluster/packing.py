@@ -16,13 +16,13 @@ HEAD = 64
 
 def packed(tasks: Sequence[Task]) -> tuple[np.ndarray, np.ndarray]:
     """Tasks as two vectors of int64: for each its number of parts, and for each of these the number of rows and what
-    else a part has; and the rows."""
+    else a part has; and for each part the rows and their places."""
     numbers: list[int] = []
     for task in tasks:
         numbers.append(len(task))
         for part in task:
-            numbers += [len(part.rows), part.start, part.size, part.number]
-    rows = [np.asarray(part.rows, np.int64) for task in tasks for part in task]
+            numbers += [len(part.rows), part.size, part.number]
+    rows = [np.asarray(one, np.int64) for task in tasks for part in task for one in (part.rows, part.places)]
     return np.array(numbers, np.int64), np.concatenate(rows)
 
 
@@ -32,9 +32,10 @@ def task_of(rank: int, tasks: int, numbers: np.ndarray, rows: np.ndarray) -> Tas
     for number in range(tasks):
         parts = []
         for _ in range(next(read)):
-            length, start, whole, position = (next(read) for _ in range(4))
-            parts.append(Part(rows[row : row + length], start, whole, position))
-            row += length
+            length, whole, position = (next(read) for _ in range(3))
+            own, places = rows[row : row + 2 * length].reshape(2, length)
+            parts.append(Part(own, places, whole, position))
+            row += 2 * length
         if number == rank:
             return parts
     return None

@@ -7,7 +7,6 @@ import sys
 import pytest
 from checkout import ROOT
 
-from dataflow.errors import ArgumentError
 from dataflow.profiling import scaling
 from dataflow.profiling.scaling import Compression, Network, Work
 
@@ -31,26 +30,6 @@ WORK = Work(fixed=2.0, per_example=0.5, gradient_bytes=80)
 )
 def test_sums_by_hand(pattern, workers, seconds) -> None:
     assert scaling.PATTERNS[pattern](80, workers, LINK) == pytest.approx(seconds)
-
-
-@pytest.mark.parametrize(
-    ("pattern", "workers", "size"),
-    [
-        ("star", 4, 480),
-        ("tree", 4, 320),
-        ("ring", 4, 240),
-        ("halving", 4, 2 * (40 + 20) * 2),
-        ("halving", 5, 400),
-        ("ring", 1, 0),
-    ],
-)
-def test_traffic_by_hand(pattern, workers, size) -> None:
-    assert scaling.sent_bytes(pattern, 80, workers) == pytest.approx(size)
-
-
-def test_an_unknown_pattern_says_which_there_are() -> None:
-    with pytest.raises(ArgumentError, match="'mesh'; available: 'star', 'tree', 'ring'"):
-        scaling.sent_bytes("mesh", 80, 4)
 
 
 def test_steps_by_hand() -> None:

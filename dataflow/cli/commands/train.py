@@ -148,10 +148,9 @@ def command(
         with (
             about(model_file),
             deferred(terminate=True, resend=False) as interrupt,
-            open_workers(cluster) as workers,
+            open_workers(cluster, lambda opened: tell_workers(opened, session.quiet)) as workers,
             show_progress(session) as progress,
         ):
-            tell_workers(workers, session.quiet)
             history = train(
                 model,
                 inputs or source,

@@ -28,19 +28,22 @@ class LocalRounds(SharedGradients):
     def run(self, updates: Updates, steps: int, earlier: int) -> tuple[int, float]:
         """How many minibatches the round has, and the loss of the last. Where an update is not finite, all vectors
         stay as they are, and the number is minus the place of its minibatch in the round, from 1."""
+        self.begin()
         batches, vectors = self._batches, self._vectors
         count = min(self._length, batches.per_epoch - batches.batch)
         tasks: list[list[Any]] = [[] for _ in range(self._workers.count)]
         for ahead in range(count):
-            for task, part in zip(tasks, self._parts(ahead), strict=False):
-                task.append(part)
-        tasks = [task for task in tasks if task]
+            for task, part in zip(tasks, self._parts(ahead), strict=True):
+                if part is not None:
+                    task.append(part)
         rates = np.full(self._length, np.nan)
         if updates.rates is not None:
             rates[:count] = [updates.rates.at(steps + i) for i in range(count)]
         changing, first = list(vectors.changing().values()), batches.position
         numbers = np.array([earlier + steps, first])
         results = self._workers.run([*changing, *vectors.held.values(), rates, numbers], tasks)
+        results = [result for result, task in zip(results, tasks, strict=True) if task]
+        tasks = [task for task in tasks if task]
         failed = [int(number) for _, number, *_ in results if number >= 0]
         if failed:
             return first - min(failed) - 1, float("nan")

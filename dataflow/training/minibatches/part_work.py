@@ -6,7 +6,7 @@ import threading
 import uuid
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,8 @@ from dataflow.training.minibatches.vectors import Vectors
 from dataflow.training.settings import resolve
 from dataflow.training.trained_parameters import trained_parameters
 
-_kept: list[tuple[bytes, PartGradients]] = []
-"""What was made of the last setup."""
+_kept: list[tuple[bytes, dict[int, PartGradients]]] = []
+"""What was made of the last setup, by the number of the shard: who takes over for another has two."""
 _lock = threading.Lock()
 
 
@@ -73,12 +73,18 @@ def missing(needs: Mapping[str, Any]) -> str | None:
     return None
 
 
-def compute(setup: bytes, data: Mapping[str, np.ndarray], arrays: Sequence[np.ndarray], task: Task) -> list[np.ndarray]:
-    """What the run's work gives for a task, as arrays of the caller's own; threads wait for each other."""
+def compute(
+    setup: bytes, shard: int, data: Mapping[str, np.ndarray], arrays: Sequence[np.ndarray], task: Task
+) -> list[np.ndarray]:
+    """What the run's work gives for a task on the shard of this number, as arrays of the caller's own; threads wait for
+    each other."""
     with _lock:
         if not _kept or (_kept[0][0] is not setup and _kept[0][0] != setup):
-            _kept[:] = [(setup, work_of(setup))]
-        work = _kept[0][1]
+            _kept[:] = [(setup, {})]
+        works = _kept[0][1]
+        if shard not in works:
+            works[shard] = work_of(setup)
+        work = works[shard]
         work.taken.take(arrays)
         work(data, task)
         return [array.copy() for array in work.given.arrays]
@@ -95,7 +101,12 @@ def work_of(setup: bytes) -> PartGradients:
 
 class PartGradients:
     """``work(data, task)`` computes with the arrays of ``taken``, the parameters, and leaves in ``given`` the loss of a
-    part of a minibatch and its gradients, in the order of the trained parameters."""
+    part of a minibatch and its gradients, in the order of the trained parameters.
+
+    Where minibatches are shuffled, a worker's parts have many sizes, and each would take a plan, memory and maybe
+    compiled code of its own. So a part is filled up to a multiple of some grain, a thirty-second or so of their mean
+    size, with copies of its last example, whose own loss and gradient are then subtracted as often.
+    """
 
     taken: Joined
     given: Joined
@@ -109,7 +120,7 @@ class PartGradients:
         outputs = [trained.gradient.of, *(trained.gradient.cotangents[name] for name in run["trained"])]
         needed = graph.needed_for(outputs)
         self._backend, self._split = registry.backend(run["backend"]), run["split"]
-        self._threads = run["threads"] or 1
+        self._threads, self._grain, self._mean = run["threads"] or 1, run["grain"], run["mean"]
         self._drawn = drawn_nodes(graph, needed)
         self._minibatch = [name for name in [training.minibatch] if name in needed]
         self._inputs = [n for n in graph.names(INPUT) if n in needed and n not in self._minibatch]
@@ -134,6 +145,22 @@ class PartGradients:
             self._step(data, part)
 
     def _step(self, data: Mapping[str, np.ndarray], part: Part) -> None:
+        count = len(part.rows)
+        kept = next((len(data[name]) for name in self._inputs if name in self._split), 0)
+        copies = -count % max(1, int(self._grain * kept))
+        if not copies:
+            self._compute(data, part)
+            return
+        filled = np.minimum(np.arange(count + copies), count - 1)
+        self._compute(data, replace(part, rows=part.rows[filled], places=part.places[filled]))
+        whole = [array.copy() for array in self._written]
+        self._compute(data, replace(part, rows=part.rows[-1:], places=part.places[-1:]))
+        of_all, of_one = ((count + copies) / count, copies / count) if self._mean else (1.0, float(copies))
+        for array, summed in zip(self._written, whole, strict=True):
+            array *= -of_one
+            array += summed * array.dtype.type(of_all)
+
+    def _compute(self, data: Mapping[str, np.ndarray], part: Part) -> None:
         count, first = len(part.rows), int(part.rows[0])
         in_order = int(part.rows[-1]) - first == count - 1 and bool((np.diff(part.rows) == 1).all())
         bound = self._bound.get(count)
@@ -172,7 +199,8 @@ class PartGradients:
         attributes = self._nodes[name].attributes
         shape = (part.size, *attributes["shape"][1:])
         whole = random_uniform(np.array(part.number), **{**attributes, "shape": shape})
-        return np.asarray(whole)[part.start : part.start + len(part.rows)]
+        found: np.ndarray = np.asarray(whole)[part.places]
+        return found
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
-"""The gradient of a minibatch as a sum over parts of it, which the workers of a cluster compute."""
+"""The gradient of a minibatch as a sum over parts of it, which the workers of a cluster compute, each of the examples
+that it keeps."""
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,17 @@ from dataflow.training.minibatches.part_work import pack_setup
 from dataflow.training.minibatches.vectors import Vectors
 from dataflow.training.settings import Settings
 
+GRAINS = 32
+"""A worker's mean part of a minibatch has so many steps by which the sizes of parts differ, if it is as large."""
+
 
 class SharedGradients:
     """``gradients.at(batches)`` writes the gradient of the current minibatch into the vectors and returns the loss, as
-    ``Gradients`` does. Parts are added in their order."""
+    ``Gradients`` does. Parts are added in the order of the workers.
+
+    An example belongs to the worker that has it where minibatches are not shuffled and each is cut into equal parts.
+    Shuffled or not, the minibatches are those of one machine; each worker has of them what it happens to keep.
+    """
 
     def __init__(
         self,
@@ -44,41 +52,84 @@ class SharedGradients:
             )
         self._mean = is_mean(model.graph, str(model.loss))
         self._workers, self._batches, self._vectors = workers, batches, vectors
+        self._inputs = inputs
         self._rows = np.arange(batches.count)
+        self._begun = False
         plain: dict[str, Any] = settings.plain()
-        setup, needs = pack_setup(
+        self._setup, self._needs = pack_setup(
             model,
             frozen=frozen,
             trained=list(vectors.views),
             read=list(vectors.read),
             split=batches.split,
+            grain=batches.batch_size / batches.count / GRAINS if batches.shuffle and batches.per_epoch > 1 else 0,
+            mean=self._mean,
             backend=settings.backend,
             threads=settings.threads,
             memory_limit=settings.memory_limit,
             **{name: plain[name] for name in ("seed", "optimizer", "clip", "sync_every")},
         )
-        workers.place(setup, needs, {name: batches.arrays[name] for name in inputs})
+
+    def begin(self) -> None:
+        """Open the workers, and place there what they keep, if that is not done."""
+        if not self._begun:
+            batches, workers = self._batches, self._workers
+            self._owner, self._at = owners(batches.count, batches.batch_size, workers.count)
+            workers.place(self._setup, self._needs, self._shard)
+            self._begun = True
 
     def at(self, batches: Minibatches) -> float:
         """The loss of the current minibatch."""
-        parts = self._parts(0)
-        results = self._workers.run(list(self._vectors.read.values()), [[part] for part in parts])
+        self.begin()
+        tasks = [[part] if part is not None else [] for part in self._parts(0)]
+        results = self._workers.run(list(self._vectors.read.values()), tasks)
         loss = 0.0
         for view in self._vectors.gradient_views.values():
             view[...] = 0
-        for part, (own, *gradients) in zip(parts, results, strict=True):
+        for task, result in zip(tasks, results, strict=True):
+            if not task:
+                continue
+            [part], (own, *gradients) = task, result
             share = len(part.rows) / part.size if self._mean else 1.0
             loss += share * float(own)
             for view, gradient in zip(self._vectors.gradient_views.values(), gradients, strict=True):
                 view += gradient if share == 1.0 else gradient * view.dtype.type(share)
         return loss
 
-    def _parts(self, ahead: int) -> list[Part]:
-        """The parts of the current minibatch, or of one of the same epoch so far ahead; none is empty."""
+    def _parts(self, ahead: int) -> list[Part | None]:
+        """Each worker's part of the current minibatch, or of one of the same epoch so far ahead; ``None`` where it has
+        no example of it."""
         batches = self._batches
         order = batches.order(batches.epoch) if batches.shuffle else self._rows
         first = (batches.batch + ahead) * batches.batch_size
         rows = order[first : first + batches.batch_size]
-        size, count, number = len(rows), self._workers.count, batches.position + ahead
-        edges = [size * i // count for i in range(count + 1)]
-        return [Part(rows[start:stop], start, size, number) for start, stop in pairwise(edges) if start < stop]
+        owner, size, number = self._owner[rows], len(rows), batches.position + ahead
+        sorted_places = np.argsort(owner, kind="stable")
+        edges = np.searchsorted(owner[sorted_places], np.arange(1, self._workers.count))
+        return [
+            Part(self._at[rows[places]], places, size, number) if len(places) else None
+            for places in np.split(sorted_places, edges)
+        ]
+
+    def _shard(self, number: int) -> Mapping[str, np.ndarray]:
+        """What a worker keeps."""
+        batches, own = self._batches, np.flatnonzero(self._owner == number)
+        return {
+            name: batches.arrays[name].take(own, axis=0) if name in batches.split else batches.arrays[name]
+            for name in self._inputs
+        }
+
+
+def owners(count: int, batch_size: int, workers: int) -> tuple[np.ndarray, np.ndarray]:
+    """For each of so many examples, the worker that keeps it, and where it is among those that this one keeps, in their
+    order in the data."""
+    owner = np.empty(count, np.int32)
+    for first in range(0, count, batch_size):
+        size = min(batch_size, count - first)
+        edges = [size * i // workers for i in range(workers + 1)]
+        owner[first : first + size] = np.repeat(np.arange(workers), np.diff(edges))
+    at = np.empty(count, np.int64)
+    for worker in range(workers):
+        own = np.flatnonzero(owner == worker)
+        at[own] = np.arange(len(own))
+    return owner, at

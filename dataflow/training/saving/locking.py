@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from dataflow.errors import DataflowWarning, TrainingError
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(descriptor: int) -> None:
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-else:
-    import fcntl
-
-    def _lock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
+from dataflow.support.locks import lock_now
 
 NAME = "lock"
 
@@ -48,7 +36,7 @@ def locked(folder: Path) -> Iterator[int]:
         raise TrainingError(f"cannot be written: {error.strerror or error}; choose another folder", file=path) from None
     try:
         try:
-            _lock(descriptor)
+            lock_now(descriptor)
         except (BlockingIOError, PermissionError):
             raise TrainingError(
                 "another run uses this folder for its checkpoints; wait for it to end, or choose another folder",

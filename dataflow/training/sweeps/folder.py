@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from dataflow.data.write_results import dump
 from dataflow.errors import TrainingError
 from dataflow.support.atomic import replace_file
+from dataflow.support.temporary import temporary_folder
 from dataflow.training.saving.locking import locked
 
 DESCRIPTION = "sweep.json"
@@ -26,8 +26,8 @@ def opened(checkpoint: str | Path | None, resume: bool, describe: Callable[[], d
     """The folder for the runs, locked: that of the user, or one that goes when the sweep has ended. ``describe`` says
     what the sweep is, apart from its values."""
     if checkpoint is None:
-        with tempfile.TemporaryDirectory(prefix="dataflow-sweep-") as temporary:
-            yield Path(temporary)
+        with temporary_folder("sweep") as temporary:
+            yield temporary
         return
     folder = Path(checkpoint)
     try:

@@ -58,11 +58,21 @@ def pack_inputs(folder: Path, model: Model, data: Any, weights: Any) -> None:
         write_container(folder / name, header, tensors, version=version, sync=False)
 
 
-def packed_inputs(model: Model, data: Any, weights: Any) -> tuple[list[bytes], dict[str, str]]:
+def packed_inputs(model: Model, data: Any, weights: Any) -> tuple[list[bytes], dict[str, str], dict[str, str]]:
     """The same as bytes, for a process elsewhere, and the plugins of the model's ops. Files of data are named by whole
-    paths."""
-    containers = _containers(model, data, weights, os.path.abspath)
-    return [container_bytes(*one) for one in containers], dict(containers[0][0]["model"]["plugins"])
+    paths; by these, as texts begin with them, what was given is the third."""
+    given: dict[str, str] = {}
+
+    def whole(path: Any) -> str:
+        found: str = os.path.abspath(path)
+        if Path(path) == Path():
+            given[os.path.join(found, "")] = ""
+        else:
+            given[found] = str(Path(path))
+        return found
+
+    containers = _containers(model, data, weights, whole)
+    return [container_bytes(*one) for one in containers], dict(containers[0][0]["model"]["plugins"]), given
 
 
 def unpack_inputs(folder: Path) -> tuple[Model, Any, Any]:

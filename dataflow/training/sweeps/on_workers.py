@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgpack
@@ -19,6 +20,7 @@ def do_on_workers(
     tasks: Sequence[Task],
     workers: Workers,
     inputs: Sequence[bytes],
+    given_names: Mapping[str, str],
     needs: Mapping[str, Any],
     interrupt: Interrupt,
     on_start: Callable[[Task], object],
@@ -26,8 +28,14 @@ def do_on_workers(
     on_end: Callable[[Task, Outcome], object],
 ) -> None:
     """Do the tasks, each on one worker; ``do_tasks`` does them in processes here. When asked to end, each run that has
-    begun ends after its minibatch."""
+    begun ends after its minibatch. Files are named as they were given."""
     told: set[str] = set()
+
+    def named(text: str) -> str:
+        for whole in sorted(given_names, key=len, reverse=True):
+            text = text.replace(whole, given_names[whole])
+        return text
+
     for number, kind, data in workers.each(inputs, needs, map(pack_task, tasks), lambda: interrupt.requested):
         task = tasks[number]
         match kind:
@@ -36,11 +44,12 @@ def do_on_workers(
             case "lost":
                 on_end(task, Outcome("lost", data.decode(), {}))
             case "ended":
-                on_end(task, unpack(task, data))
+                outcome = unpack(task, data)
+                on_end(task, replace(outcome, error=None if outcome.error is None else named(outcome.error)))
             case _:
                 report = msgpack.unpackb(data)
                 if "warning" not in report:
                     on_progress(task.number, report)
-                elif report["warning"] not in told:
-                    told.add(report["warning"])
-                    warnings.warn(report["warning"], DataflowWarning, stacklevel=2)
+                elif (warning := named(report["warning"])) not in told:
+                    told.add(warning)
+                    warnings.warn(warning, DataflowWarning, stacklevel=2)

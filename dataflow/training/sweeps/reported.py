@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 import time
 import warnings
@@ -15,6 +14,7 @@ import msgpack
 
 from dataflow.errors import DataflowWarning
 from dataflow.support.atomic import replace_file
+from dataflow.support.temporary import temporary_folder
 from dataflow.training.history import History
 from dataflow.training.saving.interrupts import Interrupt, sharing
 from dataflow.training.saving.locking import NAME as LOCK
@@ -67,8 +67,8 @@ def do_packed(inputs: Sequence[bytes], packed: bytes, tell: Callable[[bytes], ob
     ``inputs`` are from ``luggage.packed_inputs``; it ends early once the ``interrupt`` is requested."""
     message = msgpack.unpackb(packed)
     task = Task(**message["task"])
-    with tempfile.TemporaryDirectory(prefix="dataflow-run-") as here, sharing(interrupt):
-        folder = Path(here) / "run"
+    with temporary_folder("run") as here, sharing(interrupt):
+        folder = here / "run"
         folder.mkdir()
         for name, data in message["files"].items():
             (folder / name).write_bytes(data)

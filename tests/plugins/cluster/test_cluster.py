@@ -20,8 +20,8 @@ import pytest
 from checkout import MODELS
 
 import dataflow
-from dataflow import Graph, MissingExtraError, Model, NonFiniteError, StopTraining, TrainingError
-from dataflow.backends.cluster import Part, Task, Workers, open_workers
+from dataflow import DataflowError, Graph, MissingExtraError, Model, NonFiniteError, StopTraining, TrainingError
+from dataflow.backends.cluster import LateWorkers, Part, Shards, Task, Workers, open_workers
 from dataflow.ops import (
     batch_norm,
     cast,
@@ -40,8 +40,10 @@ from dataflow.ops import (
 )
 from dataflow.ops import max as max_of
 from dataflow.ops import sum as sum_of
+from dataflow.registry import registry
 from dataflow.training.minibatches.additive_loss import is_mean
-from dataflow.training.minibatches.part_work import compute, missing
+from dataflow.training.minibatches.part_work import PartGradients, compute, missing
+from dataflow.training.minibatches.shared_gradients import owners
 
 RUN: dict[str, Any] = {
     "epochs": 15,
@@ -51,19 +53,26 @@ RUN: dict[str, Any] = {
 }
 
 
+STEP = {name: value for name, value in RUN.items() if name != "epochs"}
+
+
 class Here(Workers):
     """Workers that are this process, and keep what they were asked for."""
 
     def __init__(self, count: int) -> None:
         self.count, self.asked = count, list[list[Part]]()
 
-    def place(self, setup: bytes, needs: Mapping[str, Any], data: Mapping[str, np.ndarray]) -> None:
+    def place(self, setup: bytes, needs: Mapping[str, Any], shards: Shards) -> None:
         assert missing(needs) is None
-        self._setup, self._data = setup, data
+        self._setup, self.shards = setup, [shards(number) for number in range(self.count)]
 
     def run(self, arrays: Sequence[np.ndarray], tasks: Sequence[Task]) -> list[list[np.ndarray]]:
+        self.tasks = tasks
         self.asked.append([part for task in tasks for part in task])
-        return [compute(self._setup, self._data, arrays, task) for task in tasks]
+        return [
+            compute(self._setup, number, self.shards[number], arrays, task) if task else []
+            for number, task in enumerate(tasks)
+        ]
 
     def each(
         self,
@@ -112,12 +121,84 @@ def test_the_number_of_workers_does_not_matter(
     dataflow.train(alone, data, **RUN)
     dataflow.train(shared, data, cluster=workers, **RUN)
     assert len(workers.asked) == 15 * 7  # every minibatch: ceil(203 / 32) in an epoch
-    assert [len(part.rows) for part in workers.asked[0]] == [32 // min(count, 32)] * min(count, 32)
-    assert sum(len(part.rows) for part in workers.asked[-1]) == 203 % 32
+    assert sum(len(part.rows) for part in workers.asked[0]) == 32
+    assert sorted(place for part in workers.asked[-1] for place in part.places) == [*range(203 % 32)]
+    sizes = [len(shard["x"]) for shard in workers.shards]
+    assert sum(sizes) == 203  # each example is kept by one alone
+    assert max(sizes) <= 203 // min(count, 32) + 7  # a minibatch's remainder goes to some
     assert distance(alone, shared) < 1e-12
     other = net(reduction, penalty)
     dataflow.train(other, data, cluster=Here(count), **RUN, seed=1)
     assert distance(alone, other) > 1e-3  # the comparison can fail
+
+
+@pytest.mark.parametrize(("count", "batch_size", "workers"), [(203, 32, 4), (10, 4, 3), (7, 7, 2), (5, 2, 4)])
+def test_who_keeps_an_example(count: int, batch_size: int, workers: int) -> None:
+    """By hand: of each run of ``batch_size`` examples worker i has those from size·i // workers on."""
+    owner, at = owners(count, batch_size, workers)
+    seen = [0] * workers
+    for row in range(count):
+        place = row % batch_size
+        size = min(batch_size, count - (row - place))
+        expected = max(i for i in range(workers) if size * i // workers <= place)
+        assert (owner[row], at[row]) == (expected, seen[expected])
+        seen[expected] += 1
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_each_worker_computes_with_what_it_keeps(shuffle: bool, data: dict[str, np.ndarray]) -> None:
+    """The examples that workers are asked for are those of the minibatch of one machine, at its places."""
+    workers, seen = Here(3), list[np.ndarray]()
+    trainer = dataflow.Trainer(net(), data, cluster=workers, **{**STEP, "shuffle": shuffle})
+    for _ in range(16):
+        minibatch = trainer.batches.current()["x"]
+        trainer.step()
+        found = np.full_like(minibatch, np.nan)
+        for task, shard in zip(workers.tasks, workers.shards, strict=True):
+            for part in task:
+                found[part.places] = shard["x"][part.rows]
+        np.testing.assert_array_equal(found, minibatch)
+        seen.append(found)
+    assert (seen[0] == seen[7]).all() != shuffle  # the second epoch begins
+
+
+def test_inputs_without_examples_are_kept_by_all() -> None:
+    graph = Graph("net")
+    x, c = graph.input("x", ("n", 3)), graph.input("c", (3,))
+    W = graph.parameter("W", (2, 3), init="he_normal")
+    graph.node("loss", mse((x * c) @ W.T, (x * 2) @ W.T + 1, reduction="mean"))
+    data, workers = {"x": np.random.default_rng(1).normal(size=(9, 3)), "c": np.array([1.0, 2.0, 3.0])}, Here(2)
+    alone, shared = Model(graph, [], "loss"), Model(graph, [], "loss")
+    options: dict[str, Any] = {"epochs": 4, "batch_size": 4, "shuffle": True, "learning_rate": 0.1}
+    dataflow.train(alone, data, **options)
+    dataflow.train(shared, data, cluster=workers, **options)
+    assert [shard["c"].tolist() for shard in workers.shards] == [[1, 2, 3]] * 2
+    assert distance(alone, shared) < 1e-12
+
+
+@pytest.mark.parametrize(("reduction", "penalty"), [("mean", 0.001), ("sum", 0)])
+def test_parts_have_few_sizes(
+    reduction: str, penalty: float, monkeypatch: pytest.MonkeyPatch, data: dict[str, np.ndarray]
+) -> None:
+    """100 shuffled minibatches of 100 examples on 2 workers have parts of many sizes; filled up to multiples of an
+    eighth of their mean, 6, they are computed in few."""
+    monkeypatch.setattr("dataflow.training.minibatches.shared_gradients.GRAINS", 8)
+    computed, asked = set[int](), set[int]()
+    compute = PartGradients._compute
+
+    def watched(work: PartGradients, data: Mapping[str, np.ndarray], part: Part) -> None:
+        computed.add(len(part.rows))
+        compute(work, data, part)
+
+    monkeypatch.setattr(PartGradients, "_compute", watched)
+    alone, shared, workers = net(reduction, penalty), net(reduction, penalty), Here(2)
+    options = {**RUN, "batch_size": 100, "epochs": 34}
+    dataflow.train(alone, data, **options)
+    dataflow.train(shared, data, cluster=workers, **options)
+    asked = {len(part.rows) for parts in workers.asked for part in parts}
+    assert len(asked) > 15
+    assert computed - {1} <= {*range(6, 101, 6)}
+    assert distance(alone, shared) < 1e-12
 
 
 @pytest.mark.parametrize(
@@ -322,6 +403,40 @@ def test_an_unknown_cluster_is_refused(data: dict[str, np.ndarray]) -> None:
         dataflow.train(net(), data, cluster="local:none")
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"data": "missing.csv"},
+        {"weights": np.ones(203)},
+        {"optimizer": "leap"},
+        {"epochs": -1},
+        {"batch_size": 0},
+        {"early_stopping": {"metric": "beauty"}},
+        {"resume": True},
+        {"checkpoint": "file"},
+        {"loss": "sum"},
+    ],
+    ids=str,
+)
+def test_what_is_wrong_without_workers_is_told_before_they_are_opened(
+    fault: dict[str, Any], data: dict[str, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    opened = list[str]()
+    engine = next(iter(registry.registry().clusters.values()))
+    monkeypatch.setattr(type(engine), "open", lambda engine, cluster: opened.append(cluster))
+    model = net(fault.pop("loss", "mean"))
+    options = {"data": data, **RUN, **fault}
+    with pytest.raises(DataflowError) as caught:
+        dataflow.train(model, cluster="local:2", **options)
+    assert "local" not in str(caught.value)
+    assert not opened
+    with pytest.raises(AttributeError):  # the comparison can fail
+        dataflow.train(net(), data, cluster="local:2", **RUN)
+    assert opened == ["local:2"]
+
+
 def test_a_missing_extra_is_named(data: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(MissingExtraError, match=r"\[cluster\]"):
@@ -334,7 +449,8 @@ def two_workers() -> Iterator[Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # distributed's own, of ports and of processes that were killed
         with open_workers("local:2") as workers:
-            yield workers
+            assert isinstance(workers, LateWorkers)
+            yield workers.opened
 
 
 KILLS = 20
@@ -383,6 +499,44 @@ def test_killed_workers_change_nothing(two_workers: Any, data: dict[str, np.ndar
     assert distance(here, lossy) == 0
     dataflow.train(alone, data, on_batch=stop, **options)
     assert distance(alone, lossy) > 0
+
+
+@pytest.mark.slow
+def test_a_lost_worker_costs_one_task(
+    two_workers: Any, data: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, sent, done = two_workers._client, list[int](), list[int]()
+    submit, place, steps = two_workers._submit, two_workers._place, 0
+    monkeypatch.setattr(two_workers, "_submit", lambda number, *rest: (done.append(number), submit(number, *rest))[1])
+    monkeypatch.setattr(two_workers, "_place", lambda numbers: (sent.extend(numbers), place(numbers))[1])
+
+    def kill(progress: Any) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 10:
+            where = {number: address for number, (address, _) in two_workers._placed.items()}
+            assert len(set(where.values())) == 2  # each keeps one shard
+            held = client.run(
+                lambda dask_worker: [len(one[2]["x"]) for one in dask_worker.data.values() if isinstance(one, tuple)]
+            )
+            assert {number: sum(held[address]) for number, address in where.items()} == {0: 101, 1: 102}
+            pid = client.run(os.getpid, workers=[where[1]])[where[1]]
+            os.kill(pid, signal.SIGKILL)
+        elif steps == 30:
+            raise StopTraining
+
+    here, lossy = net(), net()
+    dataflow.train(lossy, data, cluster=two_workers, on_batch=kill, **RUN)
+    assert sent[:3] == [0, 1, 1]  # what the lost one had
+    assert len(done) == 2 * 30 + 1
+    assert done.count(1) == 31
+
+    def stop(progress: Any) -> None:
+        if (progress.epoch - 1) * progress.batches + progress.batch == 30:
+            raise StopTraining
+
+    dataflow.train(here, data, cluster=Here(2), on_batch=stop, **RUN)
+    assert distance(here, lossy) == 0
 
 
 @pytest.mark.slow

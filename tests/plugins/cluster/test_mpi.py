@@ -86,14 +86,20 @@ def killed(rank: int, arguments: str) -> None:
 
 
 def test_tasks_are_found_again() -> None:
-    tasks = [[Part(np.array([4, 2]), 0, 5, 7), Part(np.array([9]), 1, 3, 8)], [Part(np.array([1, 0, 3]), 2, 5, 7)]]
+    first, second = np.array([4, 2]), np.array([1, 0, 3])
+    tasks = [
+        [Part(first, np.array([0, 3]), 5, 7), Part(np.array([9]), np.array([1]), 3, 8)],
+        [],
+        [Part(second, np.array([1, 2, 4]), 5, 7)],
+    ]
     for rank, task in enumerate(tasks):
         found = task_of(rank, len(tasks), *packed(tasks))
         assert found is not None
         for one, other in zip(found, task, strict=True):
             assert one.rows.tolist() == other.rows.tolist()
-            assert (one.start, one.size, one.number) == (other.start, other.size, other.number)
-    assert task_of(2, len(tasks), *packed(tasks)) is None
+            assert one.places.tolist() == other.places.tolist()
+            assert (one.size, one.number) == (other.size, other.number)
+    assert task_of(3, len(tasks), *packed(tasks)) is None
 
 
 @pytest.mark.parametrize("cluster", ["mpi", "mpi:2"])

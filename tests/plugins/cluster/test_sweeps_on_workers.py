@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 
 import dataflow
-from dataflow import DataflowWarning, TrainingError
-from dataflow.backends.cluster import Task, Workers, open_workers
+from dataflow import DataflowError, DataflowWarning, TrainingError
+from dataflow.backends.cluster import Shards, Task, Workers, open_workers
 from dataflow.training.saving.interrupts import Interrupt
 from dataflow.training.sweep import Sweep, sweep
 from dataflow.training.sweeps.reported import do_packed, do_reported
@@ -72,7 +72,7 @@ class Threads(Workers):
     def __init__(self, count: int) -> None:
         self.count = count
 
-    def place(self, setup: bytes, needs: Mapping[str, Any], data: Mapping[str, np.ndarray]) -> None:
+    def place(self, setup: bytes, needs: Mapping[str, Any], shards: Shards) -> None:
         raise NotImplementedError
 
     def run(self, arrays: Sequence[np.ndarray], tasks: Sequence[Task]) -> list[list[np.ndarray]]:
@@ -109,6 +109,35 @@ class Threads(Workers):
 
     def close(self) -> None:
         pass
+
+
+@pytest.mark.parametrize("place", ["faulty.csv", "./faulty.csv", "data/faulty.csv", "../data/faulty.csv", None])
+@pytest.mark.parametrize("how", ["own", "given", "folder"])
+def test_errors_name_files_as_they_were_given(
+    place: str | None, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here" / "data").mkdir(parents=True)
+    (tmp_path / "data").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    spelled = str(tmp_path / "whole.csv") if place is None else place
+    Path(spelled).write_text("a,b,c,d,e,y,z\n" + "1,2,3,4,5,6,7\n" * 5 + "1,2,3,4,oh,6,7\n")
+    own = MODEL.replace('data = { file = "net.npz" }', f'data = {{ file = "{spelled}" }}' if how != "given" else "")
+    own = own.replace("validation = 0.1", "")
+    model = Path("net.toml")
+    model.write_text(own)
+    if how == "folder":
+        monkeypatch.chdir(tmp_path)
+        model = Path("here/net.toml")
+    said = []
+    for cluster in (None, Threads(1)):
+        with pytest.raises(DataflowError) as caught:
+            data = spelled if how == "given" else None
+            sweep(dataflow.load(model), data, over={"seed": [0, 1]}, cluster=cluster)
+        said.append(str(caught.value))
+    assert said[0] == said[1]
+    assert Path(spelled).name in said[0]
+    outside = place is not None and place.startswith("..") and how != "given"  # the error says which folder it lies in
+    assert (str(tmp_path) in said[0]) == (place is None or outside)
 
 
 def test_runs_are_those_of_this_process(file: Path, tmp_path: Path) -> None:
@@ -289,7 +318,7 @@ def test_a_lost_worker_costs_one_run_done_again(file: Path, tmp_path: Path) -> N
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # distributed's own, of ports and of processes that were killed
         with open_workers("local:2") as workers:
-            client: Any = workers._client  # type: ignore[union-attr]
+            client: Any = workers.opened._client  # type: ignore[union-attr]
 
             def kill(done: Sweep) -> None:
                 begun[:] = [run.name for run in done.runs if run.state == "running"]
