@@ -119,7 +119,8 @@ def test_an_operand_repeated_beside_a_small_array(
 
 
 def test_a_step_of_a_small_model_makes_few_calls() -> None:
-    # counted by hand: 7 products, of which three sum, 2 biases, relu and its derivative in 3, the error, 2 factors
+    # one call for each of 8 products, a bias that is copied, 2 sums, a maximum, a difference, 2 factors, a comparison
+    # and a mask
     rng = np.random.default_rng(0)
     arrays = {name: rng.normal(size=shape) for name, shape in {"x": (4, 2), "y": (4, 1)}.items()}
     values = {name: rng.normal(size=shape) for name, shape in {"W": (2, 2), "b": (2,), "V": (2, 1), "c": (1,)}.items()}
