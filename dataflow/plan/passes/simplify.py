@@ -80,7 +80,8 @@ def _scaled_once(state: Rewriting, instruction: Instruction, x: int, factor: flo
         other = state.uniform(p)
         if other is None or state.specs[a] != spec:
             continue
-        factors = [float(np.asarray(number, spec.dtype)) for number in (other, factor)]
+        with np.errstate(over="ignore"):
+            factors = [float(np.asarray(number, spec.dtype)) for number in (other, factor)]
         together = factors[0] * factors[1]
         is_exact = any(abs(math.frexp(number)[0]) == 0.5 for number in factors)
         if is_exact and max(map(abs, factors)) <= 1 and abs(together) >= np.finfo(spec.dtype).tiny:

@@ -166,6 +166,15 @@ def test_two_factors_are_one_where_all_that_is_rounded_is_the_same(
         same(value, x * first * second)
 
 
+def test_factors_that_no_float32_holds_stay() -> None:
+    for factors in ((1e300, 0.5), (0.5, -1e300)):
+        graph = Graph("g", "float32")
+        plan = compiled(graph, graph.input("x", (2,)) * factors[0] * factors[1])
+        with np.errstate(over="ignore"):
+            (value,), _ = interpreted(plan, [np.array([1.0, 0.0], "float32")])
+        np.testing.assert_array_equal(value, np.array([np.copysign(np.inf, factors[0] * factors[1]), np.nan]))
+
+
 def test_half_a_mean_divides_once() -> None:
     graph = Graph("g")
     plan = compiled(graph, graph.input("x", (24,)) * 0.5 / 8, until="drop")
