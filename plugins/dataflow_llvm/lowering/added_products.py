@@ -4,6 +4,7 @@ is where the product would be."""
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,15 +23,8 @@ class Addition:
     """The region that begins with the addition, which need not run."""
     late: bool
     """Whether the product is computed where the region stands, since the summand is not there before."""
-
-    @property
-    def rest(self) -> Region | None:
-        """What is left of the region, if anything: it reads the sum where the product would be."""
-        region = self.region
-        if region.stop - region.start == 1:
-            return None
-        registers = {slot: number for slot, number in region.registers.items() if slot != self.target}
-        return replace(region, start=region.start + 1, inputs=(self.target, *region.inputs), registers=registers)
+    rest: Region | None
+    """What is left of the region, if anything: it reads the sum where the product would be."""
 
 
 def added_products(plan: Plan) -> dict[int, Addition]:
@@ -56,8 +50,10 @@ def added_products(plan: Plan) -> dict[int, Addition]:
         if late and any(slot in position and last[slot] < region.start for slot in factors):
             continue
         alone = region.stop - region.start == 1
-        if _has_a_place(plan, added.output, product, summand) if alone else not late and _stays(plan, region, product):
-            found[product] = Addition(added.output, summand, region, late)
+        between = plan.instructions[region.start if late else position[product] : region.start]
+        has_a_place = _has_a_place(plan, added.output, product, summand, between)
+        if has_a_place if alone else not late and _stays(plan, region, product):
+            found[product] = Addition(added.output, summand, region, late, _rest(plan, region))
     return found
 
 
@@ -68,12 +64,18 @@ def _is_product(plan: Plan, position: int | None) -> bool:
     return maker.op is matmul and all(plan.spec(slot).ndim > 1 for slot in maker.inputs)
 
 
-def _has_a_place(plan: Plan, total: int, product: int, summand: int) -> bool:
-    """Whether nothing else lies where the sum goes when the product is computed."""
+def _has_a_place(plan: Plan, total: int, product: int, summand: int, between: Sequence[Instruction]) -> bool:
+    """Whether the sum has the product's shape, and nothing else lies where it goes when the product is computed;
+    ``between`` are the instructions from the product to the sum."""
+    if plan.spec(product).shape != plan.spec(total).shape:
+        return False
     place = plan.offsets.get(total)
     if place is None:
         return total in plan.output_slots
-    return place in (plan.offsets.get(product), plan.offsets.get(summand))
+    if place == plan.offsets.get(product):
+        return True
+    read = {plan.root(slot) for instruction in between for slot in instruction.inputs}
+    return place == plan.offsets.get(summand) and summand not in read
 
 
 def _stays(plan: Plan, region: Region, product: int) -> bool:
@@ -86,7 +88,22 @@ def _stays(plan: Plan, region: Region, product: int) -> bool:
     members = plan.instructions[region.start : region.stop]
     written = [i for i, member in enumerate(members) if plan.offsets.get(member.output) == place]
     read = max(i for i, member in enumerate(members) if i == 0 or total in member.inputs)
-    return total not in plan.output_slots and not any(0 < i < read for i in written)
+    return total not in plan.output_roots and not any(0 < i < read for i in written)
+
+
+def _rest(plan: Plan, region: Region) -> Region | None:
+    """The region without its first instruction."""
+    first, *members = plan.instructions[region.start : region.stop]
+    if not members:
+        return None
+    read = {slot for member in members for slot in member.inputs}
+    return replace(
+        region,
+        start=region.start + 1,
+        inputs=tuple(slot for slot in (first.output, *region.inputs) if slot in read),
+        outputs=tuple(slot for slot in region.outputs if slot != first.output),
+        registers={slot: number for slot, number in region.registers.items() if slot != first.output},
+    )
 
 
 def _addition(plan: Plan, region: Region) -> Instruction | None:

@@ -13,7 +13,7 @@ from dataflow.plan.structure import contiguous
 from dataflow_llvm.kernels.interpreter import FLOAT_NAMES, RANDOM, REGION, SHORT_REGION, TOTAL
 from dataflow_llvm.kernels.reductions import PIECE
 from dataflow_llvm.lowering import lower_moves
-from dataflow_llvm.lowering.added_products import added_products
+from dataflow_llvm.lowering.added_products import Addition, added_products
 from dataflow_llvm.lowering.emitter import SHARED_WORK, Emitter, at, dtype_number
 from dataflow_llvm.lowering.fuse_region import MOST_WEIGHT, fused, is_whole_sum, regions_to_fuse, whole_sums
 from dataflow_llvm.lowering.lower_products import Products
@@ -167,12 +167,17 @@ class _Lowering(Emitter):
 
     def _matmul(self, instruction: Instruction, result: Place) -> bool:
         addition = self._added.get(instruction.output)
-        if addition is None:
+        if addition is None or not self._can_stand(addition):
             return self._products.lower(instruction, result)
         if addition.late:
             self._late[addition.region.start] = instruction
             return True
         return self._add_product(instruction)
+
+    def _can_stand(self, addition: Addition) -> bool:
+        """Whether the sum, where it is a part of another array, has a place there that a product can write."""
+        part = self.places.parts.get(addition.target)
+        return part is None or (addition.rest is None and part.strides[-1] == 1)
 
     def _add_product(self, instruction: Instruction) -> bool:
         addition = self._added[instruction.output]

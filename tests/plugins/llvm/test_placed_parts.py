@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -172,6 +173,62 @@ def test_a_product_onto_what_is_added(
     for _ in range(2):
         (found,) = runner.run(given)
         np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-5 if dtype == "float32" else 1e-12)
+
+
+Formula = Callable[..., list[Any]]
+PLACES_OF_SUMS: dict[str, tuple[Formula, Formula]] = {
+    "a product of one row that is repeated": (lambda x, w: [x[:1] @ w + x], lambda x, w: [x[:1] @ w + x]),
+    "a product of one column that is repeated": (lambda x, w: [x @ w[:, :1] + x], lambda x, w: [x @ w[:, :1] + x]),
+    "sums that lie spread": (
+        lambda x, w: [ops.sin(ops.stack(x @ w + x, w @ w + x, axis=2))],
+        lambda x, w: [np.sin(np.stack([x @ w + x, w @ w + x], axis=2))],
+    ),
+    "a sum beside what its region makes of it": (
+        lambda x, w: [ops.sin(ops.concatenate(x @ w + x, ops.relu(x @ w + x), axis=1))],
+        lambda x, w: [np.sin(np.concatenate([x @ w + x, np.maximum(x @ w + x, 0)], axis=1))],
+    ),
+    "a sum of which the caller has a view": (
+        lambda x, w: [(x @ w + x)[1:], ops.relu(x @ w + x) @ w @ w],
+        lambda x, w: [(x @ w + x)[1:], np.maximum(x @ w + x, 0) @ w @ w],
+    ),
+    "a sum that its region does not read": (
+        lambda x, w: [ops.sum(x @ w + x), ops.tanh(x) @ w],
+        lambda x, w: [np.sum(x @ w + x), np.tanh(x) @ w],
+    ),
+    "a region that is left to numpy": (
+        lambda x, w: [ops.relu(x @ w + w[0]) @ (x @ w + w[0]).T, ops.mod(x @ w + w[0], 0.7)],
+        lambda x, w: [np.maximum(x @ w + w[0], 0) @ (x @ w + w[0]).T, np.mod(x @ w + w[0], 0.7)],
+    ),
+    "a summand that is a factor": (
+        lambda x, w: [((x @ w) + (x @ w) @ w) @ w],
+        lambda x, w: [((x @ w) + (x @ w) @ w) @ w],
+    ),
+    "a summand that is read between product and sum": (
+        lambda x, w: [q @ (s + p) @ w for s in [x @ w] for p in [w @ x] for q in [s @ s.T]],
+        lambda x, w: [q @ (s + p) @ w for s in [x @ w] for p in [w @ x] for q in [s @ s.T]],
+    ),
+}
+"""Of two square matrices, as a graph and in numpy."""
+
+
+@pytest.mark.parametrize("generated", [False, True])
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", PLACES_OF_SUMS)
+def test_where_the_sum_with_a_product_may_stand(
+    monkeypatch: pytest.MonkeyPatch, name: str, dtype: str, generated: bool
+) -> None:
+    """Against the same in numpy, in float64."""
+    monkeypatch.setattr(fuse_region, "LEAST_WORK", 0 if generated else 10**12)
+    formula, in_numpy = PLACES_OF_SUMS[name]
+    arrays = {key: (np.random.default_rng(i).normal(size=(40, 40)) / 8).astype(dtype) for i, key in enumerate("xw")}
+    graph = Graph(dtype=dtype)
+    values = formula(*(graph.input(key, array.shape) for key, array in arrays.items()))
+    outputs = [graph.node(f"y{i}", value).name for i, value in enumerate(values)]
+    runner, _ = program(graph, outputs, arrays)
+    expected = in_numpy(*(array.astype("float64") for array in arrays.values()))
+    for _ in range(2):
+        for found, value in zip(runner.run(list(arrays.values())), expected, strict=True):
+            np.testing.assert_allclose(found, value, rtol=2e-5, atol=2e-5 if dtype == "float32" else 1e-12)
 
 
 def test_a_bias_costs_no_instruction() -> None:
