@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
@@ -112,6 +113,8 @@ class _Kinds:
         along, keeps = self._axes(shape), bool(self._axes(result))
         if op is engine_ops.index and not _takes_all(parse_key(attributes["key"]), along):
             raise self._mixed(op, operands, place)
+        if along and not _keeps_apart(op, attributes, shape, along[0], result, self._axes(result)):
+            raise self._mixed(op, operands, place)
         if op is engine_ops.matmul:
             if not keeps and along == [len(shape) - 1]:
                 return Kind.TOTAL
@@ -163,6 +166,30 @@ class _Kinds:
 
     def _axes(self, shape: Shape) -> list[int]:
         return [axis for axis, size in enumerate(shape) if isinstance(size, Size) and self._batch in size.names]
+
+
+def _keeps_apart(
+    op: Op, attributes: Mapping[str, Any], shape: Shape, axis: int, result: Shape, axes: Sequence[int]
+) -> bool:
+    """Whether an op whose attributes name no axis reads the examples, at an axis of its first operand, one by one."""
+    if op is engine_ops.reshape:  # what stands before the examples stays before them
+        return all(_entries(shape[:axis]) == _entries(result[:own]) for own in axes)
+    if "batch_dims" in attributes:  # entries at places that are computed
+        return axis < int(attributes["batch_dims"])
+    if "strides" in attributes:  # windows, along all axes but those of examples and channels
+        return axis == 0
+    if "padding" in attributes and "axes" in attributes:
+        padding, padded = attributes["padding"], attributes["axes"]
+        chosen = normalize_axes(padded if padded is not None else tuple(range(len(shape))), len(shape))
+        pairs = padding if isinstance(padding, tuple) else (padding,) * len(chosen)
+        return axis not in chosen or not np.any(pairs[list(chosen).index(axis)])
+    return True
+
+
+def _entries(shape: Shape) -> list[Any]:
+    """The sizes, but those that are whole numbers as their product."""
+    whole = math.prod(size for size in shape if isinstance(size, int))
+    return [whole, *(size for size in shape if not isinstance(size, int))]
 
 
 def _takes_all(entries: Sequence[Any], axes: Sequence[int]) -> bool:

@@ -25,17 +25,22 @@ from dataflow.backends.cluster import LateWorkers, Part, Shards, Task, Workers, 
 from dataflow.ops import (
     batch_norm,
     cast,
+    conv,
     cross_entropy,
     cumsum,
     dropout,
     exp,
     expand_dims,
+    gather,
     log_softmax,
+    max_pool,
     mean,
     mse,
     nll,
     one_hot,
+    pad,
     relu,
+    reshape,
     stack,
 )
 from dataflow.ops import max as max_of
@@ -225,6 +230,13 @@ def test_what_is_no_sum_over_parts_is_refused(model: Any, says: str, data: dict[
         lambda x: sum_of(x) + 1,
         lambda x: max_of(x, axis=0),
         lambda x: x[0],
+        lambda x: reshape(x.T, shape=x.shape) * x,
+        lambda x: reshape(x, shape=(3, x.shape[0])) * x.T,
+        lambda x: gather(x, cast(x[:, 0] > 0, dtype="int64"), axis=0),
+        lambda x: pad(x, padding=((1, 1), (0, 0)), value=1),
+        lambda x: pad(x, padding=((1, -1),), axes=(0,)),
+        lambda x: max_pool(x.T[None], kernel=3, padding=1, strides=1),
+        lambda x: conv(x.T[None], np.ones((1, 3, 3)), padding=1),
     ],
 )
 def test_what_mixes_examples_is_refused(mixes: Any) -> None:
@@ -232,6 +244,21 @@ def test_what_mixes_examples_is_refused(mixes: Any) -> None:
     assert is_mean(*squares(lambda x: mean(x * x) + 1))
     with pytest.raises(TrainingError, match="mixes examples"):
         is_mean(*squares(mixes))
+
+
+@pytest.mark.parametrize(
+    "keeps",
+    [
+        lambda x: reshape(expand_dims(x, axis=-1), shape=(-1,)),
+        lambda x: reshape(x, shape=(1, x.shape[0], 3)),
+        lambda x: gather(np.eye(2), cast(x[:, 0] > 0, dtype="int64"), axis=0),
+        lambda x: pad(x, padding=((0, 0), (1, 1)), value=1),
+        lambda x: max_pool(x[:, None], kernel=2),
+        lambda x: conv(x[:, None], np.ones((1, 1, 3)), padding=1),
+    ],
+)
+def test_what_keeps_examples_apart_is_shared(keeps: Any) -> None:
+    assert not is_mean(*squares(keeps))
 
 
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
