@@ -14,6 +14,7 @@ from dataflow.errors import TrainingError
 from dataflow.execution.inputs import batch_symbol
 from dataflow.graph.graph import Graph
 from dataflow.graph.node import OP
+from dataflow.graph.subgraph import Subgraph
 from dataflow.operations import engine_ops
 from dataflow.operations.indexing import parse_key
 from dataflow.operations.op import Op
@@ -111,6 +112,10 @@ class _Kinds:
     ) -> Kind:
         shape: Shape = getattr(operands[0], "shape", ())
         along, keeps = self._axes(shape), bool(self._axes(result))
+        if any(
+            isinstance(value, Subgraph) for value in attributes.values()
+        ):  # of if, loop, scan; it is not looked into
+            raise self._mixed(op, operands, place)
         if op is engine_ops.index and not _takes_all(parse_key(attributes["key"]), along):
             raise self._mixed(op, operands, place)
         if along and not _keeps_apart(op, attributes, shape, along[0], result, self._axes(result)):

@@ -22,6 +22,7 @@ from checkout import MODELS
 import dataflow
 from dataflow import DataflowError, Graph, MissingExtraError, Model, NonFiniteError, StopTraining, TrainingError
 from dataflow.backends.cluster import LateWorkers, Part, Shards, Task, Workers, open_workers
+from dataflow.graph.subgraph import Subgraph
 from dataflow.ops import (
     batch_norm,
     cast,
@@ -33,6 +34,7 @@ from dataflow.ops import (
     expand_dims,
     gather,
     log_softmax,
+    loop,
     max_pool,
     mean,
     mse,
@@ -237,6 +239,7 @@ def test_what_is_no_sum_over_parts_is_refused(model: Any, says: str, data: dict[
         lambda x: pad(x, padding=((1, -1),), axes=(0,)),
         lambda x: max_pool(x.T[None], kernel=3, padding=1, strides=1),
         lambda x: conv(x.T[None], np.ones((1, 3, 3)), padding=1),
+        lambda x: repeated(lambda h: h - mean(h, axis=0), x),
     ],
 )
 def test_what_mixes_examples_is_refused(mixes: Any) -> None:
@@ -244,6 +247,14 @@ def test_what_mixes_examples_is_refused(mixes: Any) -> None:
     assert is_mean(*squares(lambda x: mean(x * x) + 1))
     with pytest.raises(TrainingError, match="mixes examples"):
         is_mean(*squares(mixes))
+
+
+def repeated(step: Any, h: Any) -> Any:
+    """A loop of two steps."""
+    count, more, number = (h.graph.constant(f"c{i}", np.array(c)) for i, c in enumerate((2, True, 0)))
+    specs = {"i": number.spec, "h": h.spec}
+    body = Subgraph.traced(lambda i, h: [i >= 0, step(h)], specs, ["more", "h"], "step")
+    return loop(count, more, h, body=body)["h"]
 
 
 @pytest.mark.parametrize(
