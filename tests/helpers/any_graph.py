@@ -251,9 +251,11 @@ class _Numbered:
 
     def array(self, shape: tuple[int, ...], dtype: str) -> np.ndarray:
         """Quarters of small numbers in graphs that are to have no rounding, so that equal numbers and zeros are
-        frequent."""
+        frequent; among integers also the least and the largest, which wrap."""
         if dtype == "bool":
             return np.array(self.rng.random(shape) < 0.5)
+        if "int" in dtype and self.chance(0.3):
+            return self.rng.choice([np.iinfo(dtype).min, np.iinfo(dtype).max], shape).astype(dtype)
         if dtype.startswith("uint"):
             return np.array(self.rng.integers(0, 4, shape), dtype)
         if dtype.startswith("int"):

@@ -44,8 +44,8 @@ def _add(state: Rewriting, instruction: Instruction) -> Replacement:
     for x, y in (instruction.inputs, instruction.inputs[::-1]):
         if _is_zero(state, instruction, y, negative=True) and _instead(state, instruction, x) is not None:
             return x
-        if (negated := state.made_by(y, np.negative)) is not None:
-            return with_op(instruction, subtract, (x, negated.inputs[0]))
+        if (negated := _negated(state, instruction, y)) is not None:
+            return with_op(instruction, subtract, (x, negated))
     return None
 
 
@@ -53,9 +53,17 @@ def _subtract(state: Rewriting, instruction: Instruction) -> Replacement:
     x, y = instruction.inputs
     if _is_zero(state, instruction, y, negative=False) and _instead(state, instruction, x) is not None:
         return x
-    if (negated := state.made_by(y, np.negative)) is not None:
-        return with_op(instruction, add, (x, negated.inputs[0]))
+    if (negated := _negated(state, instruction, y)) is not None:
+        return with_op(instruction, add, (x, negated))
     return None
+
+
+def _negated(state: Rewriting, instruction: Instruction, y: int) -> int | None:
+    """What ``y`` is the negative of, unless that is an integer of another dtype than the result: −1 is 255 in uint8."""
+    negation, spec, result = state.made_by(y, np.negative), state.specs[y], state.specs[instruction.output]
+    if negation is None or spec is None or result is None or not (spec.is_float or spec.dtype == result.dtype):
+        return None
+    return negation.inputs[0]
 
 
 def _multiply(state: Rewriting, instruction: Instruction) -> Replacement:

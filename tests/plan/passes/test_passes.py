@@ -132,6 +132,37 @@ def test_identities_hold_for_every_number(name: str) -> None:
     same(result, before)
 
 
+NUMBERS = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64"]
+OF_TWO: list[Callable[[Any, Any], Any]] = [
+    lambda x, y: x + (-y),
+    lambda x, y: (-y) + x,
+    lambda x, y: x - (-y),
+    lambda x, y: ops.negative(-x) * y,
+    lambda x, y: (x * y) * 0.5,
+    lambda x, y: x * y / 2,
+    lambda x, y: ops.maximum(x, y) * (x > y),
+    lambda x, y: (x * 1) - y**2,
+]
+
+
+@pytest.mark.parametrize("left", NUMBERS)
+@pytest.mark.parametrize("right", NUMBERS)
+def test_identities_hold_for_every_two_dtypes(left: str, right: str) -> None:
+    """The least and the largest integers wrap: in uint8, −1 is 255."""
+    arrays = []
+    for dtype in (left, right):
+        limits = np.iinfo(dtype) if "int" in dtype else None
+        arrays.append(np.array([1, 0, limits.min, limits.max] if limits else [1, -0.0, -1.5, 2], dtype))
+    columns = [arrays[0][:, None], arrays[1]]
+    for rule in OF_TWO:
+        results = []
+        for until in ("lower", "simplify"):
+            graph = Graph("g")
+            value = rule(graph.input("x", (4, 1), left), graph.input("y", (4,), right))
+            results += interpreted(compiled(graph, value, until=until), columns)[0]
+        same(results[1], results[0])
+
+
 @pytest.mark.parametrize("exponent", [2, 3, 2.0])
 def test_small_powers_are_products(exponent: float) -> None:
     graph = Graph("g")
