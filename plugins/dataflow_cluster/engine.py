@@ -8,7 +8,7 @@ import re
 import signal
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from dataflow.backends.cluster import ClusterEngine, Workers
@@ -16,6 +16,9 @@ from dataflow.errors import DataflowWarning, MissingExtraError, TrainingError
 
 SECONDS = 10
 """How long a scheduler, and its first worker, may take to answer."""
+STAYS = "1000 days"
+"""When a lost worker here is given up: later than any run ends, as it is started again. Dask would look once, after 15 s,
+and start it no more if it is lost at that moment."""
 _LOCAL = re.compile(r"local:([1-9][0-9]{0,2})")
 
 
@@ -31,6 +34,7 @@ class DaskEngine(ClusterEngine):
 
     def open(self, cluster: Any) -> Workers:
         try:
+            import dask
             from distributed import Client, LocalCluster
 
             from dataflow_cluster.dask_workers import DaskWorkers
@@ -42,7 +46,9 @@ class DaskEngine(ClusterEngine):
         if not isinstance(cluster, str):
             return DaskWorkers(cluster)
         if match := _LOCAL.fullmatch(cluster):
-            with _ctrl_c_waits():
+            settings = ExitStack()
+            settings.enter_context(dask.config.set({"distributed.deploy.lost-worker-timeout": STAYS}))
+            with settings, _ctrl_c_waits():
                 here = LocalCluster(
                     n_workers=int(match[1]),
                     threads_per_worker=1,
@@ -53,7 +59,9 @@ class DaskEngine(ClusterEngine):
                     silence_logs=50,
                     preload=["import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)"],  # it is for this process
                 )
-            return DaskWorkers(Client(here), here)
+                client = Client(here)
+                restored = settings.pop_all()
+            return DaskWorkers(client, here, restored)
         if cluster.startswith("tcp://") and not _is_here(cluster):
             warnings.warn(
                 f"{cluster} is not encrypted, and a Dask scheduler takes work from anyone who reaches its port: they "

@@ -540,6 +540,29 @@ def test_killed_workers_change_nothing(two_workers: Any, data: dict[str, np.ndar
 
 
 @pytest.mark.slow
+def test_a_worker_here_is_started_again_however_late(data: dict[str, np.ndarray]) -> None:
+    """Dask's own setting gives a worker up that has not come back by then."""
+    pytest.importorskip("distributed")  # whose defaults come before the setting
+    import dask
+
+    setting = "distributed.deploy.lost-worker-timeout"
+    killed = list[int]()
+
+    def kill(progress: Any) -> None:
+        if progress.batch == 2 and len(killed) < 3:
+            [pid] = workers.opened._client.run(os.getpid).values()
+            os.kill(pid, signal.SIGKILL)
+            killed.append(pid)
+
+    with dask.config.set({setting: "20ms"}), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # distributed's own, of processes that were killed
+        with open_workers("local:1") as workers:
+            dataflow.train(net(), data, cluster=workers.opened, on_batch=kill, **RUN)
+        assert dask.config.get(setting) == "20ms"
+    assert len(set(killed)) == 3
+
+
+@pytest.mark.slow
 def test_a_lost_worker_costs_one_task(
     two_workers: Any, data: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
