@@ -17,8 +17,8 @@ from dataflow.errors import DataflowWarning, MissingExtraError, TrainingError
 SECONDS = 10
 """How long a scheduler, and its first worker, may take to answer."""
 STAYS = "1000 days"
-"""When a lost worker here is given up: later than any run ends, as it is started again. Dask would look once, after 15 s,
-and start it no more if it is lost at that moment."""
+"""When a lost worker here is given up: later than any run ends, as it is started again. Dask would look once, after
+15 s, and start it no more if it is lost at that moment."""
 _LOCAL = re.compile(r"local:([1-9][0-9]{0,2})")
 
 
