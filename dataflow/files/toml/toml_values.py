@@ -36,9 +36,9 @@ def paragraph(text: str) -> str:
         return string(text)
     from tomlkit import string as make
 
-    written = make(text, multiline=True).as_string()
-    # a line break right after the quotes is dropped by whoever reads it; one is there already if the text begins so
-    return written if text.startswith("\n") else '"""\n' + written[3:]
+    rest = text.lstrip("\n")
+    # whoever reads it drops the line break right after the quotes; tomlkit's versions differ in those behind it
+    return '"""\n' + "\n" * (len(text) - len(rest)) + make(rest, multiline=True).as_string()[3:]
 
 
 def value(data: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from any_graph import graphs, texts
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -337,6 +337,9 @@ def test_numbers_keep_their_sign(number: float) -> None:
 
 
 @given(st.text())
+@example("\n")
+@example("\n\n")
+@example('\n""')
 def test_strings_come_back(text: str) -> None:
     assume(not any(0xD800 <= ord(character) < 0xE000 for character in text))
     written = f"{toml_values.key(text)} = {toml_values.string(text)}\nlong = {toml_values.paragraph(text + 'x')}"
