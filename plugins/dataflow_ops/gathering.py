@@ -165,7 +165,12 @@ def scatter_nd(x, indices, updates, *, batch_dims: int = 0, combine: Combine = "
     """x with the updates put to the places that the rows of the indices name: y[indices[i, 0], indices[i, 1], ...] =
     updates[i]. What is there is replaced, by the last of several updates, or combined with each of them. The indices
     are as for gather_nd, whose result is what the updates look like."""
-    pieces = (*np.shape(indices)[:-1], *np.shape(x)[batch_dims + np.shape(indices)[-1] :])
+    *places, depth = np.shape(indices)
+    if depth == 0:  # all of x, which numpy would put once
+        first = np.zeros((*places, 1), np.int64)
+        grown = np.expand_dims(x, batch_dims)
+        return scatter_nd(grown, first, updates, batch_dims=batch_dims, combine=combine).reshape(np.shape(x))
+    pieces = (*places, *np.shape(x)[batch_dims + depth :])
     return _combined(x, _at_places(indices, batch_dims, np.shape(x)), pieces, updates, combine)
 
 
@@ -216,6 +221,7 @@ def _(rng):
     yield sample(rng.normal(size=(2, 3)), rng.integers(-2, 2, size=(4, 2)))
     yield sample(rng.normal(size=(3, 2)), rng.integers(3, size=(2, 1)))
     yield sample(rng.normal(size=(2, 3)), rng.integers(3, size=(2, 1)), batch_dims=1)
+    yield sample(rng.normal(size=3), np.zeros((2, 0), int))
 
 
 @scatter_nd.shape
@@ -233,6 +239,7 @@ def _(rng):
     yield sample(rng.normal(size=(3, 2)), np.array([[2], [0]]), rng.normal(size=(2, 2)))
     yield sample(rng.normal(size=(2, 3)), rng.integers(2, size=(4, 2)), rng.normal(size=4), combine="add")
     yield sample(rng.normal(size=(1, 3)), np.array([[0, 1]]), rng.normal(size=1), combine="minimum")
+    yield sample(rng.normal(size=3), np.zeros((2, 0), int), rng.normal(size=(2, 3)), combine="add")
 
 
 # ------------------------------------------------------------------------------------------------ what both share

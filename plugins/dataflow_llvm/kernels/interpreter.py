@@ -6,7 +6,7 @@ The place of an array is two numbers, a base and an offset in bytes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from itertools import product
 
@@ -33,6 +33,9 @@ from dataflow_llvm.kernels.assembly import (
 )
 from dataflow_llvm.kernels.copies import write_copy, write_plus_zero, write_register_moves
 from dataflow_llvm.kernels.elementwise_tiles import WORDS, write_region
+from dataflow_llvm.kernels.gathering import ARGUMENTS as GATHERING_ARGUMENTS
+from dataflow_llvm.kernels.gathering import KINDS as GATHERING_KINDS
+from dataflow_llvm.kernels.gathering import write_gathering
 from dataflow_llvm.kernels.matrix_products import PRODUCT_ARGUMENTS, write_product, write_row_products, write_turn
 from dataflow_llvm.kernels.optimizer_updates import write_updates
 from dataflow_llvm.kernels.random_numbers import BLOCK, RANDOM_ARGUMENTS, write_random
@@ -42,7 +45,7 @@ from dataflow_llvm.kernels.windows import ARGUMENTS as WINDOW_ARGUMENTS
 from dataflow_llvm.kernels.windows import KINDS, write_windows
 from dataflow_llvm.kernels.work_sharing import PERFORM, write_team
 
-REGION, SHORT_REGION, SUM, MAX, COPY, ZERO, PRODUCT, DOTS, UPDATE, TOTAL, RANDOM, WINDOWS = range(12)
+REGION, SHORT_REGION, SUM, MAX, COPY, ZERO, PRODUCT, DOTS, UPDATE, TOTAL, RANDOM, WINDOWS, GATHERING = range(13)
 FIRST_OPERAND = 3
 KEPT_TOGETHER = 2048
 """Elements of a vector that are copied together before they are updated, where what was there before is kept."""
@@ -63,6 +66,8 @@ class Context(IntEnum):
     BASES = 2
     SCRATCH = 3
     SCRATCH_STEP = 4
+    FAULT = 5
+    """1 where an index was out of range."""
 
 
 def write_interpreter(module: ir.Module, machine: Machine) -> None:
@@ -81,6 +86,7 @@ def write_interpreter(module: ir.Module, machine: Machine) -> None:
         write_updates(module, dtype, machine)
         write_random(module, dtype)
         write_windows(module, dtype, machine)
+    write_gathering(module, machine)
     _Perform(module, machine).write()
     write_team(module)
 
@@ -95,6 +101,7 @@ class _Perform:
         builder, parameters = begin(self.module, "perform", VOID, PERFORM)
         self.builder = builder
         self.instruction, context, thread, self.part, self.parts = parameters
+        self.fault = element(builder, context, i64(int(Context.FAULT)), I64)
         self.regions, self.walks, self.bases, scratch = (
             load(builder, context, int(entry), POINTER)
             for entry in (Context.REGIONS, Context.WALKS, Context.BASES, Context.SCRATCH)
@@ -115,6 +122,7 @@ class _Perform:
             TOTAL: self._total,
             RANDOM: self._random,
             WINDOWS: self._windows,
+            GATHERING: self._gathering,
         }
         end = builder.append_basic_block("end")
         switch = builder.switch(load(builder, self.instruction, 0, I64), end)
@@ -156,19 +164,11 @@ class _Perform:
         builder = self.builder
         start, stop = self._share(count, i64(64))
         with builder.if_then(builder.icmp_signed("<", start, stop)):
-            place = element(builder, self.walks, walk, I64)
-            after = builder.append_basic_block("copied")
-            switch = builder.switch(size, after)
             names = {length: f"copy_{length}" for length in COPY_SIZES}
             names |= {PLUS_ZERO[SIZES[dtype]]: f"plus_zero_{dtype}" for dtype in FLOATS}
-            for length, name in names.items():
-                block = builder.append_basic_block(name)
-                switch.add_case(i64(length), block)
-                builder.position_at_end(block)
-                made = function(self.module, name, VOID, [POINTER, POINTER, I64, I64])
-                builder.call(made, [place, self.bases, start, builder.sub(stop, start)])
-                builder.branch(after)
-            builder.position_at_end(after)
+            place = element(builder, self.walks, walk, I64)
+            arguments = [place, self.bases, start, builder.sub(stop, start)]
+            self._one_of(names, size, [POINTER, POINTER, I64, I64], arguments)
 
     def _zero(self) -> None:
         """Place, bytes."""
@@ -299,19 +299,16 @@ class _Perform:
     def _windows(self) -> None:
         """Number of the kernel, number of the walk, what threads share, and in which units."""
         kernel, walk, count, unit = self._operands(4)
-        builder = self.builder
-        start, stop = self._share(count, unit)
-        place = element(builder, self.walks, walk, I64)
-        end = builder.append_basic_block("windowed")
-        switch = builder.switch(kernel, end)
-        for code, (name, dtype_name) in enumerate(product(KINDS, FLOAT_NAMES)):
-            block = builder.append_basic_block(f"{name}_{dtype_name}")
-            switch.add_case(i64(code), block)
-            builder.position_at_end(block)
-            made = function(self.module, f"{name}_{dtype_name}", VOID, WINDOW_ARGUMENTS)
-            builder.call(made, [place, self.bases, start, stop])
-            builder.branch(end)
-        builder.position_at_end(end)
+        names = dict(enumerate("_".join(pair) for pair in product(KINDS, FLOAT_NAMES)))
+        arguments = [element(self.builder, self.walks, walk, I64), self.bases, *self._share(count, unit)]
+        self._one_of(names, kernel, WINDOW_ARGUMENTS, arguments)
+
+    def _gathering(self) -> None:
+        """Number of the kernel, number of the walk, how many pieces."""
+        kernel, walk, count = self._operands(3)
+        place = element(self.builder, self.walks, walk, I64)
+        arguments = [place, self.bases, *self._share(count, i64(64)), self.fault]
+        self._one_of(dict(enumerate(GATHERING_KINDS)), kernel, GATHERING_ARGUMENTS, arguments)
 
     # -------------------------------------------------------------------------------------------- internals
 
@@ -344,6 +341,21 @@ class _Perform:
         start, stop = self._share(count, unit)
         holds = self.builder.icmp_signed("==", sharing, i64(wanted))
         return self.builder.select(holds, start, i64(0)), self.builder.select(holds, stop, count)
+
+    def _one_of(
+        self, names: Mapping[int, str], number: Operand, kinds: Sequence[ir.Type], arguments: Sequence[Operand]
+    ) -> None:
+        """Call the kernel of that number."""
+        builder = self.builder
+        end = builder.append_basic_block("called")
+        switch = builder.switch(number, end)
+        for code, name in names.items():
+            block = builder.append_basic_block(name)
+            switch.add_case(i64(code), block)
+            builder.position_at_end(block)
+            builder.call(function(self.module, name, VOID, kinds), arguments)
+            builder.branch(end)
+        builder.position_at_end(end)
 
     def _by_dtype(self, dtype: Operand, name: str, arguments: list[Operand]) -> None:
         builder = self.builder

@@ -127,7 +127,7 @@ class _Train:
         rows = builder.select(last, self._entry(Loop.LAST_SIZE), self._entry(Loop.BATCH_SIZE))
         self._place_minibatch(program, batch, rows)
         self._run(program)
-        builder.cbranch(self._loss(program, n), finite, end)
+        builder.cbranch(builder.and_(self._loss(program, n), self._has_no_fault(program)), finite, end)
         builder.position_at_end(finite)
         self._take_state()
         context = self._pointer_in(program, ProgramTable.CONTEXT)
@@ -251,6 +251,14 @@ class _Train:
         store(builder, loss, self._pointer(Loop.LOSSES), n)
         zero = builder.fmul(loss, ir.Constant(double, 0.0))
         return builder.fcmp_ordered("==", zero, ir.Constant(double, 0.0))
+
+    def _has_no_fault(self, program: Operand) -> Operand:
+        """Whether all indices were in range. What was wrong is told where the step is done again."""
+        builder = self.builder
+        place = element(builder, self._pointer_in(program, ProgramTable.CONTEXT), i64(int(Context.FAULT)), I64)
+        fault = builder.load(place, typ=I64)
+        builder.store(i64(0), place)
+        return builder.icmp_signed("==", fault, i64(0))
 
     def _entry(self, entry: Loop) -> Operand:
         return load(self.builder, self.table, int(entry), I64)

@@ -49,6 +49,14 @@ class Emitter:
             return False
         return all(self.copy(source, target) for source, target in pairs)
 
+    def row_major(self, place: Place) -> Place | None:
+        """The array in row-major order: as it is, or a copy for the present instruction; ``None`` where there can be
+        none."""
+        if place.is_row_major:
+            return place
+        copy = self.places.scratch(place.shape, place.dtype)
+        return copy if self.copy(place, copy) else None
+
     def clear(self, target: Place) -> None:
         """Zeros for an array in row-major order."""
         self.emit(ZERO, False, *at(target), target.size * target.dtype.itemsize)

@@ -9,14 +9,14 @@ import numpy as np
 from dataflow.operations.engine_ops import place, reshape, stack
 from dataflow.operations.indexing import parse_key
 from dataflow.operations.op import Op
-from dataflow.plan import Instruction, Plan
+from dataflow.plan import Instruction
 from dataflow.plan.passes.placements import place_all
 from dataflow.support.arrays import address
 from dataflow_llvm.kernels.interpreter import FLOAT_NAMES, PLUS_ZERO
+from dataflow_llvm.lowering import lower_gathers
 from dataflow_llvm.lowering.emitter import Emitter, can_copy
 from dataflow_llvm.lowering.places import Place
 from dataflow_nn.padding import pad, pairs_by_axis, sources_along
-from dataflow_ops.gathering import gather_nd
 from dataflow_ops.joining import concatenate
 
 MOST_COPIES = 32
@@ -123,31 +123,6 @@ def _stretches(sources: np.ndarray) -> list[tuple[int, int, int, int]]:
     return found
 
 
-def _gather_nd(emitter: Emitter, instruction: Instruction, result: Place) -> bool:
-    """A few pieces at places that are known."""
-    slot, indices = instruction.inputs
-    places = _known(emitter.plan, indices)
-    x = emitter.places.of(slot)
-    if not isinstance(places, np.ndarray) or instruction.attributes["batch_dims"]:
-        return False
-    rows = places.reshape(-1, places.shape[-1]).astype(int)
-    depth = rows.shape[1]
-    if len(rows) > MOST_COPIES or (rows < -np.array(x.shape[:depth])).any() or (rows >= x.shape[:depth]).any():
-        return False
-    shape, strides = x.shape[depth:], x.strides[depth:]
-    starts = (rows % x.shape[:depth]) @ np.array(x.strides[:depth], int)
-    whole = Place.at(result, (len(rows), *shape))
-    targets = [whole.window(number * whole.strides[0], shape, whole.strides[1:]) for number in range(len(rows))]
-    pairs = [(x.window(int(start), shape, strides), target) for start, target in zip(starts, targets, strict=True)]
-    return emitter.copies(pairs)
-
-
-def _known(plan: Plan, slot: int) -> object:
-    """What a slot holds if that is a constant, or a view of one."""
-    base = plan.constants.get(plan.root(slot))
-    return plan.read({plan.root(slot): base}, slot) if isinstance(base, np.ndarray) else base
-
-
 def _window(place: Place, key: str) -> Place | None:
     """The entries that a key names: numpy's own indexing tells the offset and the strides."""
     numbers = np.empty(place.shape, np.int8)
@@ -165,6 +140,6 @@ RULES: dict[Op, Callable[[Emitter, Instruction, Place], bool]] = {
     place_all: _place_all,
     reshape: _reordered,
     pad: _pad,
-    gather_nd: _gather_nd,
+    **lower_gathers.RULES,
 }
 """Each emits an instruction's code, or returns false, where it is left to numpy."""

@@ -29,6 +29,8 @@ class Program:
     walks: list[int] = field(default_factory=list)
     shared: bool = False
     """Whether any instruction shares its work among threads."""
+    reads_indices: bool = False
+    """Whether any instruction reads indices, which may be out of range."""
     panel_bytes: int = 0
     bodies: dict[Body, int] = field(default_factory=dict)
     """Functions that are generated for regions, numbered."""

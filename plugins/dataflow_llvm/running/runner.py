@@ -13,6 +13,7 @@ from dataflow.backends.interface import Runner
 from dataflow.backends.kernels import REFUSALS, bind_instruction, bind_region, refusal
 from dataflow.backends.last_binding import LastBinding
 from dataflow.backends.memory import aligned
+from dataflow.backends.numpy_backend import NumpyBackend
 from dataflow.backends.threads import thread_count
 from dataflow.backends.unreadable_arrays import Step, Storage, opened
 from dataflow.errors import BackendError
@@ -115,6 +116,8 @@ class LlvmRunner(Runner):
                 steps.append(partial(_run, team, call, kept))
             else:
                 steps += self._by_numpy(stretch, arguments, outputs)
+        if self.program.reads_indices:
+            steps.append(partial(self._check_indices, context, arguments))
         if len(steps) == 1 and isinstance(code[0], np.ndarray):
             return steps[0]
         return partial(_run_all, steps)
@@ -137,6 +140,12 @@ class LlvmRunner(Runner):
         context[Context.BASES], context[Context.SCRATCH] = address(bases), address(self.scratch)
         context[Context.SCRATCH_STEP] = self.scratch_step
         return context
+
+    def _check_indices(self, context: np.ndarray, arguments: Sequence[np.ndarray]) -> None:
+        """Where an index is out of range, numpy says which."""
+        if context[Context.FAULT]:
+            context[Context.FAULT] = 0
+            NumpyBackend().prepare(self.plan, 1).run(arguments)
 
     def _by_numpy(self, stretch: Any, arguments: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> list[Step]:
         arrays = [self.memory, *arguments, *outputs]

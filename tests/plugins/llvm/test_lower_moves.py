@@ -7,25 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from inside_code import run_inside
 
 from dataflow import Graph, ops
-from dataflow.plan import make_plan
-from dataflow.plan.structure import Plan
 
 pytest.importorskip("llvmlite")
-
-
-def run_inside(graph: Graph, arrays: dict[str, np.ndarray]) -> np.ndarray:
-    from dataflow_llvm.running.runner import LlvmRunner
-
-    plan: Plan = make_plan(graph, ["out"], {name: graph.spec(name) for name in arrays})
-    runner = LlvmRunner(plan, 1)
-    assert runner.program.is_whole
-    (result,) = runner.run(list(arrays.values()))
-    (shared,) = LlvmRunner(plan, 2).run(list(arrays.values()))
-    assert shared.tobytes() == result.tobytes()
-    return result
-
 
 PADDED: list[tuple[tuple[int, ...], dict[str, Any], dict[str, Any]]] = [  # numpy's own words behind ours
     ((3, 4), {"padding": ((1, 2), (0, 3)), "value": 2.5}, {"mode": "constant", "constant_values": 2.5}),
