@@ -1,4 +1,6 @@
-"""How much is read of a file before it is taken for hostile. Whoever trusts a file can raise these limits for it."""
+"""How much is read of a file before it is taken for hostile. Whoever trusts a file can raise these limits for it.
+
+What is saved keeps to them, too, so that it can be loaded."""
 
 from __future__ import annotations
 
@@ -32,6 +34,8 @@ class Limits:
     """Bytes of a TOML file, or of the header of a msgpack file: of all but its tensors."""
     nodes: int = 2**17
     """Nodes of the graph, those inside expressions and calls of blocks counted."""
+    inputs: int = 10_000
+    """Inputs of a node."""
     unpacked: int = 100
     """How many times its own size a packed data file may be when it is unpacked, beyond the first 16 MiB."""
 
@@ -61,14 +65,15 @@ class Limits:
         _stack.set(_stack.get()[:-1])
 
 
-UNLIMITED = Limits(structure=2**60, nodes=2**60)
-"""For what this program has packed itself."""
-
-
 def current() -> Limits:
     """The limits that hold now. ``FileFormatError`` if the environment variable says something else than limits."""
     stack = _stack.get()
     return stack[-1] if stack else _of_environment(os.environ.get(VARIABLE, ""))
+
+
+def unlimited() -> Limits:
+    """The limits for what this program packs and unpacks itself: files are of any size."""
+    return replace(current(), structure=2**60, nodes=2**60, inputs=2**60)
 
 
 def most_decoded(structure: int, length: int) -> int:

@@ -264,7 +264,7 @@ def parse_dim(size: int | str | Size) -> Dim:
             raise ShapeError(f"size {size} is larger than any array")
         return size
     if len(size) > 200:
-        raise ShapeError("a symbolic size has at most 200 characters")
+        raise ShapeError("a symbolic size has at most 200 characters; give sizes shorter names")
     dim = _parse_sum(_tokens(size), size)
     return parse_dim(dim) if isinstance(dim, int) else dim
 

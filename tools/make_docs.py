@@ -269,7 +269,7 @@ def limits() -> str:
             ),
             ("nodes, those in expressions and calls of blocks counted", f"{Limits().nodes:,} *"),
             ("edges", "four for each node that there may be"),
-            ("inputs of a node", f"{checks.MAX_INPUTS:,}"),
+            ("inputs of a node", f"{Limits().inputs:,} *"),
             ("arrays and inline tables in TOML, nested; parts of a dotted key", f"{lines.MAX_DEPTH}"),
             ("a name", f"{checks.MAX_NAME:,} characters"),
             ("an expression", f"{parser.MAX_LENGTH:,} characters"),

@@ -18,20 +18,21 @@ from dataflow.files.msgpack.container import container_bytes, parse_container
 from dataflow.files.msgpack.unpack import unpack_model
 from dataflow.graph.graph import Graph
 from dataflow.graph.value import Value
-from dataflow.limits import UNLIMITED
+from dataflow.limits import unlimited
 from dataflow.model.model import Model
 from dataflow.operations.op import Op
 from dataflow.registry import registry
 
 
 def _packed(model: Model) -> tuple[bytes, dict[str, Op]]:
-    container = pack_model(model, Path(), for_file=False)
     own = {name: op for name, op in model.graph.ops.items() if not registry.is_registered(op)}
-    return container_bytes({**container.header, "name": ""}, container.tensors), own  # a file's is short, on one line
+    with unlimited():
+        container = pack_model(model, Path(), for_file=False)
+        return container_bytes({**container.header, "name": ""}, container.tensors), own  # a file's is short, on a line
 
 
 def _unpacked(data: bytes, ops: Mapping[str, Op]) -> Model:
-    with UNLIMITED:
+    with unlimited():
         container = parse_container(data)
         return unpack_model(container.header, container.tensors, Path(), ops)
 

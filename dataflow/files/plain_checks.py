@@ -12,8 +12,6 @@ T = TypeVar("T")
 
 MAX_NAME = 1000
 """How many characters a name may have."""
-MAX_INPUTS = 10_000
-"""How many inputs a node may have."""
 MAX_TITLE = 200
 """How many characters the name of a model may have."""
 

@@ -105,9 +105,9 @@ def serve(form: str, nodes: int) -> None:
     gc.collect()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "large.msgpack"
-        timed("save", lambda: dataflow.save(dataflow.Model(graph, [], "loss"), file))
-        limits = dataflow.Limits(nodes=10 * nodes, structure=2**32, work=10**15)
-        model = timed("load", lambda: dataflow.load(file, limits=limits))
+        with dataflow.Limits(nodes=10 * nodes, structure=2**32, work=10**15):
+            timed("save", lambda: dataflow.save(dataflow.Model(graph, [], "loss"), file))
+            model = timed("load", lambda: dataflow.load(file))
 
     def draw() -> None:
         with suppress(dataflow.DataflowError):  # which says that it is too large

@@ -47,6 +47,8 @@ from dataflow.data.source import DataSource
 from dataflow.errors import DataflowError, FileFormatError, OpError
 from dataflow.files.msgpack.container import Container, read_container, write_container
 from dataflow.files.msgpack.unpack import unpack_model
+from dataflow.files.msgpack.unpack_subgraph import SubgraphReader
+from dataflow.files.node_limits import NodeLimits
 from dataflow.files.paths import file_for, root_for, settings_for
 from dataflow.files.plain_checks import MAX_TITLE
 from dataflow.files.versions import DATA_KEYS, version_of
@@ -57,7 +59,7 @@ from dataflow.model.model import Model
 from dataflow.model.train_settings import FILE_OPTIONS, TrainSettings
 from dataflow.operations.attributes import plain
 from dataflow.registry import registry
-from dataflow.shapes import DTYPES, TensorSpec
+from dataflow.shapes import DTYPES, TensorSpec, parse_shape
 from dataflow.support.conversion import numbers
 from dataflow.support.texts import shorten
 
@@ -90,7 +92,7 @@ def save_msgpack(model: Model, path: str | Path) -> None:
 
 def pack_model(model: Model, folder: Path, *, for_file: bool = True) -> Container:
     """What the file of a model holds that will stand in ``folder``. Not ``for_file``, it has no declared data, and may
-    name ops that no plugin registers."""
+    name ops that no plugin registers. Beyond the limits under which it can be read it is a ``DataflowError``."""
     graph, tensors = model.graph, dict[str, np.ndarray]()
     for name in model.parameters:
         if (value := model.parameters.known(name)) is not None:
@@ -133,18 +135,22 @@ class _Table:
 
 
 def _pack_graph(graph: Graph, for_file: bool) -> dict[str, Any]:
-    specs, applications = _Table(), _Table()
+    specs, applications, limits = _Table(), _Table(), NodeLimits()
+    limits.add_nodes(len(graph))
+    bodies = SubgraphReader(registry.lookup, limits)
     calls = graph.calls
     numbers_of_nodes = {name: i for i, name in enumerate(graph)}
     numbers_of_calls = {path: i for i, path in enumerate(calls)}
     rows = []
     for name, node in graph.node_items():
-        spec = specs.number(TensorSpec(node.shape, node.dtype), [node.dtype.name, plain(node.shape)])
+        spec = _spec(name, node, specs)
         call = node.block
         row = [name, spec, None if call is None else numbers_of_calls[call]]
         if node.kind == OP:
-            row.append(_application(graph, name, node, applications, for_file))
-            row.append([_argument(name, x, numbers_of_nodes) for x in graph.arguments(name)])
+            row.append(_application(graph, name, node, applications, bodies if for_file else None))
+            arguments = graph.arguments(name)
+            limits.add_inputs(len(arguments), name)
+            row.append([_argument(name, x, numbers_of_nodes) for x in arguments])
             if node.cotangent_of is not None:
                 row.append(numbers_of_nodes[node.cotangent_of])
         else:
@@ -161,9 +167,21 @@ def _pack_graph(graph: Graph, for_file: bool) -> dict[str, Any]:
     }
 
 
-def _application(graph: Graph, name: str, node: Node, table: _Table, for_file: bool) -> int:
-    op = graph.op_of(name)
-    if for_file and not registry.is_registered(op):
+def _spec(name: str, node: Node, table: _Table) -> int:
+    row, count = [node.dtype.name, plain(node.shape)], len(table.rows)
+    number = table.number(TensorSpec(node.shape, node.dtype), row)
+    if number == count:
+        try:
+            parse_shape(row[1])  # what is written can be read
+        except DataflowError as error:
+            raise error.at(node=name) from None
+    return number
+
+
+def _application(graph: Graph, name: str, node: Node, table: _Table, bodies: SubgraphReader | None) -> int:
+    """``bodies`` reads what attributes hold as they will be read from the file."""
+    op, count = graph.op_of(name), len(table.rows)
+    if bodies is not None and not registry.is_registered(op):
         raise OpError(f"op '{op.name}' is registered by no plugin, so that no file can name it", node=name)
     try:
         # As they will be when they come back, so that saving the loaded model gives the same file.
@@ -173,9 +191,12 @@ def _application(graph: Graph, name: str, node: Node, table: _Table, for_file: b
         raise error.at(node=name) from None
     attributes = {key: plain(value) for key, value in bound.items()}
     try:
-        return table.number((op.name, msgpack.packb(attributes)), [op.name, attributes])
+        number = table.number((op.name, msgpack.packb(attributes)), [op.name, attributes])
     except (OverflowError, ValueError, TypeError):
         raise FileFormatError(f"an attribute of op '{op.name}' does not fit into 64 bits", node=name) from None
+    if bodies is not None and number == count:
+        bodies.with_graphs(op, attributes)
+    return number
 
 
 def _argument(node: str, argument: Any, numbers_of_nodes: Mapping[str, int]) -> Any:

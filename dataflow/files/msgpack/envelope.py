@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import codecs
 import math
-import sys
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import numpy as np
 from dataflow import shapes
 from dataflow.errors import FileFormatError
 from dataflow.files.msgpack.scan import decode, scan
-from dataflow.limits import advice, most_decoded
+from dataflow.limits import advice, current, most_decoded
 from dataflow.support.texts import quoted
 
 VERSION = 2
@@ -87,7 +86,8 @@ def encode(
 ) -> tuple[bytes, Head]:
     """The envelope as it stands in the file. ``arrays`` are of the format's dtypes and contiguous.
 
-    Raises ``FileFormatError`` for a header or a name that the format does not allow.
+    Raises ``FileFormatError`` for a header or a name that the format does not allow, or that are larger than what is
+    read under the limits that hold.
     """
     if "tensors" in header:
         raise FileFormatError("expected a header without the key 'tensors', which is the format's own; rename it")
@@ -108,7 +108,8 @@ def encode(
         front += [before, (row.pieces[0][0] - base).to_bytes(8, "big"), after]
         end = sum(row.pieces[-1])
     data = b"".join(front)
-    scan(data, memory=sys.maxsize)  # what is written can be read
+    _check_length(length, limit := current().structure)  # what is written can be read
+    scan(data, memory=most_decoded(limit, length))
     prefix = _MAGIC + version.to_bytes(4, "big") + _LENGTH + length.to_bytes(8, "big")
     crc = zlib.crc32(data, zlib.crc32(prefix))
     return prefix + _CRC32 + crc.to_bytes(4, "big") + _HEADER + data, Head(version, length, crc, {**header}, rows)
@@ -134,11 +135,7 @@ def parse_prefix(prefix: bytes, size: int, limit: int) -> tuple[int, int, int]:
     length, crc = int.from_bytes(prefix[38:46], "big"), int.from_bytes(prefix[53:57], "big")
     if length > size - PREFIX:
         raise cut_off(PREFIX + length, size)
-    if length > limit:
-        raise FileFormatError(
-            f"expected a header of at most {limit / 2**20:g} MiB, found {length / 2**20:.1f} MiB"
-            + advice("structure", length)
-        )
+    _check_length(length, limit)
     return version, length, crc
 
 
@@ -242,6 +239,14 @@ def _round_up(position: int) -> int:
 
 def _is_size(value: object) -> bool:
     return type(value) is int and value >= 0
+
+
+def _check_length(length: int, limit: int) -> None:
+    if length > limit:
+        raise FileFormatError(
+            f"expected a header of at most {limit / 2**20:g} MiB, found {length / 2**20:.1f} MiB"
+            + advice("structure", length)
+        )
 
 
 def _foreign(prefix: bytes) -> str:

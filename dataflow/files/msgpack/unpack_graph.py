@@ -14,8 +14,8 @@ import numpy as np
 from dataflow.errors import DataflowError, FileFormatError, GraphError, OpError, ShapeError
 from dataflow.files.msgpack.unpack_calls import check_calls, unpack_blocks, unpack_calls
 from dataflow.files.msgpack.unpack_subgraph import SubgraphReader
+from dataflow.files.node_limits import NodeLimits
 from dataflow.files.plain_checks import (
-    MAX_INPUTS,
     MAX_NAME,
     MAX_TITLE,
     brief,
@@ -28,7 +28,6 @@ from dataflow.graph.graph import Graph
 from dataflow.graph.node import CONSTANT, INPUT, OP, PARAMETER, Node
 from dataflow.graph.node_names import check_name, check_output
 from dataflow.graph.walk import sized_attributes
-from dataflow.limits import advice, current
 from dataflow.operations.op import Op
 from dataflow.registry import registry
 from dataflow.shapes import TRAINED, Size, TensorSpec, made_names, parse_dtype, parse_shape, renamed
@@ -50,12 +49,9 @@ class _Nodes:
         self.ops = ops
         self.unused = unused
         self.rows = sequence(header["nodes"], "nodes")
-        most = current().nodes
-        if len(self.rows) > most:
-            message = f"there are {len(self.rows)} nodes; a file has at most {most}"
-            raise FileFormatError(message + advice("nodes", len(self.rows)))
-        self.edges = 0
-        self.graphs = SubgraphReader(self.op_called, len(self.rows))
+        self.limits = NodeLimits()
+        self.limits.add_nodes(len(self.rows))
+        self.graphs = SubgraphReader(self.op_called, self.limits)
         self.made: dict[str, Any] = {}
         """What the file calls the sizes that nodes make, by what the graph calls them."""
         self.names: list[str] = []
@@ -128,7 +124,7 @@ class _Nodes:
             return []
         if len(row) not in (5, 6) or not isinstance(row[4], list):
             raise self.wrong(i, "an op has a row of 5, with its arguments as an array")
-        self.count_edges(i, len(row[4]))
+        self.limits.add_inputs(len(row[4]), self.names[i])
         found = []
         for argument in row[4]:
             if type(argument) is int:
@@ -142,15 +138,6 @@ class _Nodes:
         if not found:
             raise self.wrong(i, "an op is applied to at least one node; a number alone is a constant", GraphError)
         return found
-
-    def count_edges(self, i: int, count: int) -> None:
-        """Refuse edges beyond four for each node that a graph may have: an edge takes a byte, and much memory."""
-        if count > MAX_INPUTS:
-            raise self.wrong(i, f"it has {count} inputs; a node has at most {MAX_INPUTS}", GraphError)
-        self.edges += count
-        if self.edges > 4 * (most := current().nodes):
-            message = f"there are more than {4 * most} edges, four for each node that a file may have"
-            raise self.wrong(i, message + advice("nodes", 2 * most), GraphError)
 
     def topological(self, arguments: Sequence[Sequence[int]]) -> list[int]:
         """The numbers of the nodes, each after its arguments; as they stand, if they stand so. A cycle is an error."""

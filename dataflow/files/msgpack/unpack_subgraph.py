@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from dataflow.errors import DataflowError, FileFormatError
-from dataflow.files.plain_checks import MAX_INPUTS, brief, check_keys, name_of, row_of, sequence, typed
+from dataflow.files.node_limits import NodeLimits
+from dataflow.files.plain_checks import brief, check_keys, name_of, row_of, sequence, typed
 from dataflow.graph.graph import Graph
 from dataflow.graph.node_names import check_name
 from dataflow.graph.subgraph import MAX_DEPTH, Subgraph
-from dataflow.limits import advice, current
 from dataflow.operations.op import Op
 from dataflow.shapes import TensorSpec, parse_dtype, parse_shape, substitute
 
@@ -20,11 +20,11 @@ _KEYS = {"name", "inputs", "constants", "nodes", "outputs"}
 
 
 class SubgraphReader:
-    """Reads them for one file, which has so many nodes besides."""
+    """Reads them for one file, of which ``limits`` has counted what is besides."""
 
-    def __init__(self, op_called: Callable[[str], Op], nodes: int) -> None:
+    def __init__(self, op_called: Callable[[str], Op], limits: NodeLimits) -> None:
         self._op_called = op_called
-        self._count = nodes
+        self._limits = limits
 
     def with_graphs(self, op: Op, given: Mapping[str, Any], depth: int = 1) -> dict[str, Any]:
         """The attributes of a call, in which graphs stand for the maps that say them."""
@@ -37,10 +37,7 @@ class SubgraphReader:
         check_keys(typed(content, dict, "a graph in an attribute"), _KEYS, "a graph in an attribute")
         name = _checked(name_of(content["name"], "a graph in an attribute"))
         parts = {key: sequence(content[key], f"{key} of graph '{name}'") for key in sorted(_KEYS - {"name"})}
-        self._count += sum(map(len, parts.values()))
-        if self._count > (most := current().nodes):
-            message = f"with the graphs in attributes there are {self._count} nodes; a file has at most {most}"
-            raise FileFormatError(message + advice("nodes", self._count))
+        self._limits.add_nodes(sum(map(len, parts.values())), "with the graphs in attributes ")
         graph = Graph(name)
         try:
             inputs = [self._input(graph, row) for row in parts["inputs"]]
@@ -73,10 +70,9 @@ class SubgraphReader:
         _checked(name)
         if not isinstance(called, str) or not called.replace(":", "_", 1).isidentifier():
             raise FileFormatError(f"node '{name}': {brief(called)} is not the name of an op")
-        if not isinstance(arguments, list) or len(arguments) > MAX_INPUTS or not isinstance(attributes, dict):
-            raise FileFormatError(
-                f"node '{name}' has an array of arguments, at most {MAX_INPUTS}, and a map of attributes"
-            )
+        if not isinstance(arguments, list) or not isinstance(attributes, dict):
+            raise FileFormatError(f"node '{name}' has an array of arguments and a map of attributes")
+        self._limits.add_inputs(len(arguments), name)
         operands: list[Any] = []
         for argument in arguments:
             if isinstance(argument, str):

@@ -9,10 +9,10 @@ from typing import Any, TypeAlias
 from dataflow.errors import DataflowError, ExpressionError, GraphError, OpError, nearest
 from dataflow.expressions.build_nodes import NUMBERS, parse
 from dataflow.expressions.literals import fill_sizes
-from dataflow.files.plain_checks import MAX_INPUTS
 from dataflow.files.toml.declarations import Names
 from dataflow.files.toml.known_keys import KEYS, Fields, shown
 from dataflow.graph.node_names import normal_name
+from dataflow.limits import advice, current
 from dataflow.operations.indexing import Key as Index
 from dataflow.operations.op import Op
 from dataflow.registry import registry
@@ -167,7 +167,7 @@ def _analyse(node: Node, known: Mapping[str, Any], blocks: Collection[str], attr
         if found.size > MAX_OPERATIONS:
             message = f"an expression has at most {MAX_OPERATIONS} operators and calls, this one has {found.size}"
             raise ExpressionError(f"{message}; name an inner part", column=1)
-        if found.inputs > MAX_INPUTS:
+        if found.inputs > current().inputs:
             raise ExpressionError(_too_many_inputs(found.inputs), column=1)
         for name, column in found.names:
             if name in known:
@@ -192,7 +192,7 @@ def _analyse(node: Node, known: Mapping[str, Any], blocks: Collection[str], attr
 
 
 def _too_many_inputs(count: int) -> str:
-    return f"an op has at most {MAX_INPUTS} inputs in a file, this one has {count}"
+    return f"an op has at most {current().inputs} inputs in a file, this one has {count}" + advice("inputs", count)
 
 
 def _check_number(name: str, attributes: Mapping[str, Any], column: int | None = None) -> None:
@@ -206,7 +206,7 @@ def _analyse_long_form(
     node: Node, known: Mapping[str, Any], blocks: Collection[str], attributes: Mapping[str, Any]
 ) -> None:
     node.attributes = {name: fill_sizes(value, attributes) for name, value in node.attributes.items()}
-    if len(node.inputs) > MAX_INPUTS:
+    if len(node.inputs) > current().inputs:
         raise node.placed(GraphError(_too_many_inputs(len(node.inputs))), "inputs")
     node.size = max(1, len(node.inputs) // 4)
     for i, item in enumerate(node.inputs):

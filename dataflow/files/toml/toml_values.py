@@ -23,10 +23,13 @@ def key(text: str) -> str:
 
 def string(text: str) -> str:
     """A string on one line."""
+    if "\\" not in text and text.isprintable():
+        if '"' not in text:
+            return f'"{text}"'
+        if "'" not in text:
+            return f"'{text}'"
     from tomlkit import item
 
-    if "\\" not in text and "'" not in text and '"' in text and text.isprintable():
-        return f"'{text}'"
     return item(text).as_string()
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from dataflow.data.source import DataSource
 from dataflow.errors import DataflowError, DataflowWarning, FileFormatError
 from dataflow.execution.parameters import Parameters
+from dataflow.files.node_limits import check_nodes
 from dataflow.files.paths import file_for, root_for, settings_for
 from dataflow.files.plain_checks import MAX_TITLE
 from dataflow.files.toml.folding import Folded, Line, fold
@@ -39,6 +40,7 @@ from dataflow.support.texts import shorten
 def save_toml(model: Model, path: str | Path) -> None:
     """Write a model as TOML. The old file stays whole until the new one is."""
     try:
+        check_nodes(model.graph)
         text = toml_text(model, Path(path).parent)
     except DataflowError as error:
         raise error.at(file=path) from None

@@ -21,7 +21,7 @@ from dataflow.files.msgpack.binary import pack_model
 from dataflow.files.msgpack.container import container_bytes, parse_container
 from dataflow.files.msgpack.unpack import unpack_model
 from dataflow.graph.node import INPUT, OP
-from dataflow.limits import UNLIMITED
+from dataflow.limits import unlimited
 from dataflow.model.model import Model
 from dataflow.model.train_settings import TrainSettings
 from dataflow.operations.engine_ops import random_uniform
@@ -42,10 +42,11 @@ def pack_setup(model: Model, **run: Any) -> tuple[bytes, dict[str, Any]]:
     """What ``work_of`` needs, for one run, and what ``missing`` takes."""
     bare = Model(model.graph, model.outputs, model.loss)
     bare.parameters = model.parameters
-    packed = pack_model(bare, Path(), for_file=False)
-    needs = needs_of(packed.header["plugins"], [run["backend"]], [run["optimizer"]["name"]])
-    header = {"model": packed.header, "run": {**run, "run": uuid.uuid4().hex}}  # no other run has these bytes
-    return container_bytes(header, packed.tensors, packed.version), needs
+    with unlimited():
+        packed = pack_model(bare, Path(), for_file=False)
+        needs = needs_of(packed.header["plugins"], [run["backend"]], [run["optimizer"]["name"]])
+        header = {"model": packed.header, "run": {**run, "run": uuid.uuid4().hex}}  # no other run has these bytes
+        return container_bytes(header, packed.tensors, packed.version), needs
 
 
 def needs_of(ops: Mapping[str, str], backends: Iterable[str], optimizers: Iterable[str]) -> dict[str, Any]:
@@ -92,7 +93,7 @@ def compute(
 
 def work_of(setup: bytes) -> PartGradients:
     """What workers do in a run: gradients, or local steps."""
-    with UNLIMITED:
+    with unlimited():
         container = parse_container(setup)
         model = unpack_model(container.header["model"], container.tensors, Path())
     run = container.header["run"]

@@ -27,7 +27,7 @@ from dataflow.files.msgpack.container import (
 )
 from dataflow.files.msgpack.unpack import unpack_data, unpack_model
 from dataflow.graph.graph import Graph
-from dataflow.limits import UNLIMITED
+from dataflow.limits import unlimited
 from dataflow.model.model import Model
 from dataflow.support.arrays import read_only
 from dataflow.support.conversion import EntryError, convert
@@ -52,10 +52,10 @@ def repeatable(data: Any, scratch: Path) -> Any:
 
 def pack_inputs(folder: Path, model: Model, data: Any, weights: Any) -> None:
     """Write model and data into a folder; a ``TrainingError`` for what no file can hold."""
-    for name, (header, tensors, version) in zip(
-        (MODEL, DATA), _containers(model, data, weights, os.fspath), strict=True
-    ):
-        write_container(folder / name, header, tensors, version=version, sync=False)
+    with unlimited():
+        containers = _containers(model, data, weights, os.fspath)
+        for name, (header, tensors, version) in zip((MODEL, DATA), containers, strict=True):
+            write_container(folder / name, header, tensors, version=version, sync=False)
 
 
 def packed_inputs(model: Model, data: Any, weights: Any) -> tuple[list[bytes], dict[str, str], dict[str, str]]:
@@ -71,19 +71,20 @@ def packed_inputs(model: Model, data: Any, weights: Any) -> tuple[list[bytes], d
             given[found] = str(Path(path))
         return found
 
-    containers = _containers(model, data, weights, whole)
-    return [container_bytes(*one) for one in containers], dict(containers[0][0]["model"]["plugins"]), given
+    with unlimited():
+        containers = _containers(model, data, weights, whole)
+        return [container_bytes(*one) for one in containers], dict(containers[0][0]["model"]["plugins"]), given
 
 
 def unpack_inputs(folder: Path) -> tuple[Model, Any, Any]:
     """The model, which nothing else shares, the data and the weights."""
-    with UNLIMITED:
+    with unlimited():
         return _unpacked(*(read_container(folder / name, mapped="auto") for name in (MODEL, DATA)))
 
 
 def inputs_of(packed: Sequence[bytes]) -> tuple[Model, Any, Any]:
     """What ``packed_inputs`` packed."""
-    with UNLIMITED:
+    with unlimited():
         return _unpacked(*map(parse_container, packed))
 
 
