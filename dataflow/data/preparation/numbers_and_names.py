@@ -14,7 +14,7 @@ from dataflow.data.faults import Faults
 from dataflow.data.number_style import POINT, NumberStyle
 from dataflow.data.preparation.rules import Missing, Plain
 from dataflow.data.raw_table import RawTable
-from dataflow.data.readers.cell_values import is_too_large, read_number
+from dataflow.data.readers.cell_values import is_too_large, numbers_of_texts, read_number
 from dataflow.data.readers.dialect import added_to_numbers, have_decimal_comma
 from dataflow.errors import DataError, listed, nearest
 from dataflow.support.conversion import cast, misfit
@@ -50,7 +50,7 @@ def as_numbers(cells: np.ndarray, style: NumberStyle = POINT) -> tuple[np.ndarra
         return cells, None
     numbers = [number_of(text, style) for text in cells]
     wrong = np.array([number is None for number in numbers])
-    return np.array([0.0 if number is None else number for number in numbers]), wrong
+    return numbers_of_texts(cells.tolist(), numbers, style), wrong
 
 
 def as_truths(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

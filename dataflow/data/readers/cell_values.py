@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,15 @@ def read_number(text: str, style: NumberStyle = POINT) -> float | None:
     except TooLargeError:
         raise ValueError(text) from None
     return None if math.isnan(number) else number
+
+
+def numbers_of_texts(texts: Sequence[str], numbers: Sequence[float | None], style: NumberStyle = POINT) -> np.ndarray:
+    """The ``numbers`` that texts say, 0 where there is none: exactly, where float64 does not hold each whole one."""
+    floats = np.array([0.0 if number is None else number for number in numbers])
+    if not has_large_integers(floats):
+        return floats
+    exact = exact_integers([_exactly(text, number or 0.0, style) for text, number in zip(texts, numbers, strict=True)])
+    return floats if exact is None else exact
 
 
 def is_too_large(text: str, style: NumberStyle = POINT) -> bool:
@@ -173,8 +183,20 @@ def exact_integers(cells: Sequence[Any]) -> np.ndarray | None:
     return None
 
 
-def _number_of(cell: Any) -> float | int | None:
-    return read_number(cell) if isinstance(cell, str) else cell
+def _number_of(cell: Any) -> Any:
+    if not isinstance(cell, str):
+        return cell
+    number = read_number(cell)
+    return None if number is None else _exactly(cell, number)
+
+
+def _exactly(text: str, number: float, style: NumberStyle = POINT) -> float | int:
+    """The ``number`` that a text says, as an integer where it is whole and float64 may not hold it; with whatever point
+    or exponent it is written."""
+    if not 2.0**53 <= abs(number) < math.inf:
+        return number
+    exact = Decimal(style.plain(text))
+    return int(exact) if exact == int(exact) else number
 
 
 def _plain(cell: Any, row: int) -> Any:
@@ -184,7 +206,8 @@ def _plain(cell: Any, row: int) -> Any:
     if isinstance(cell, np.generic) and cell.dtype.kind in "biuf":
         return cell.item()
     if isinstance(cell, numbers.Real) or type(cell).__name__ == "Decimal":
-        return float(cell)
+        number = float(cell)
+        return int(cell) if 2.0**53 <= abs(number) < math.inf and cell == int(cell) else number
     if type(cell).__name__ in ("NAType", "NaTType"):  # what pandas puts where something is missing
         return None
     if type(cell).__module__ in ("datetime", "pandas", "pandas._libs.tslibs.timestamps", "uuid"):

@@ -297,7 +297,9 @@ class _Table:
         if self.origin.packed:
             return
         for column in self.wanted.values():
-            column.values.expected = int(1.1 * column.values.count * self.origin.size / size)
+            count = column.values.count
+            # a file may take less than its text in UTF-8
+            column.values.expected = int(1.1 * count * max(self.origin.size / size, 1))
         placed: set[str] = set()
         for names in map(tuple, together):
             columns = [self.wanted[name] for name in names]

@@ -12,9 +12,9 @@ from dataflow.data.number_style import NumberStyle
 from dataflow.data.raw_table import RawColumn
 from dataflow.data.readers.cell_values import (
     Texts,
-    exact_integers,
     has_large_integers,
     number_column,
+    numbers_of_texts,
     read_number,
     text_column,
 )
@@ -139,16 +139,9 @@ class GrowingColumn:
 
 def _exact_column(texts: Sequence[str], style: NumberStyle) -> RawColumn:
     """A column of whole numbers beyond those that float64 holds."""
-    floats = [read_number(text, style) for text in texts]
-    missing = np.array([number is None for number in floats])
-    pairs = zip(texts, floats, strict=True)
-    exact = exact_integers([0 if number is None else _exactly(style.plain(text), number) for text, number in pairs])
-    cells = np.array([0.0 if number is None else number for number in floats]) if exact is None else exact
-    return RawColumn(cells, missing if missing.any() else None)
-
-
-def _exactly(text: str, number: float) -> int | float:
-    return int(text) if text.lstrip("+-").isdigit() else number
+    numbers = [read_number(text, style) for text in texts]
+    missing = np.array([number is None for number in numbers])
+    return RawColumn(numbers_of_texts(texts, numbers, style), missing if missing.any() else None)
 
 
 class CutRows:

@@ -149,6 +149,15 @@ def test_arrays_of_inputs(tmp_path, monkeypatch, way, lines):
     assert_arrays(table)
 
 
+def test_a_file_that_takes_less_than_its_text(tmp_path):
+    """UTF-16 has two bytes for what UTF-8 has three."""
+    lines = [f"{i}.5\t中中中中中中中中中中中中中中中中中中中中\n" for i in range(300)]
+    (tmp_path / "a.tsv").write_text("".join(["x\tname\n", *lines]), encoding="utf-16")
+    graph = Graph("g")
+    graph.input("x", ["n", 1])
+    assert DataSource().at(tmp_path / "a.tsv").load(graph)["x"].ravel().tolist() == [i + 0.5 for i in range(300)]
+
+
 @pytest.fixture
 def rows_of_numbers(tmp_path, monkeypatch):
     """Write a table of 600 rows and 3 columns, some of its lines as given; return what is in the file, by cells. It is

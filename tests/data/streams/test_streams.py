@@ -278,6 +278,15 @@ def test_a_bad_row_is_an_error_with_its_place_or_is_left_out(tmp_path: Path, kin
     assert len(read(stream, stream.training)["x"]) == COUNT - 1
 
 
+def test_a_bad_row_changes_no_other_number(tmp_path: Path) -> None:
+    """The column is one of texts then, and 2⁵³ + 1 none that float64 holds."""
+    (tmp_path / "a.csv").write_text("k\n9007199254740993\nx\n-1\n")
+    shapes = dataflow.Graph("g")
+    shapes.input("k", ("n",), dtype="int64")
+    stream = Stream(DataSource(origin=tmp_path / "a.csv"), shapes, 16, skip=True)
+    assert [prepared.arrays["k"].tolist() for _, _, prepared in stream.chunks()] == [[2**53 + 1, -1]]
+
+
 def test_a_column_of_json_lines_that_comes_late_is_no_other_number(tmp_path: Path) -> None:
     """A pattern takes the columns of the first chunk; where a later one has more, that is an error."""
     lines = [json.dumps({"a": i, "t": i}) for i in range(20)]
