@@ -38,6 +38,8 @@ def build(
     calls: Mapping[str, Callable[..., Value]] | None = None,
     constants: Mapping[str, Any] | None = None,
     graphs: Callable[[Op, Mapping[str, Any]], Mapping[str, Any]] | None = None,
+    *,
+    parses: bool = False,
 ) -> Value | Outputs | Number:
     """Add the nodes of an expression to ``graph`` and return the value of the whole: plain numbers give a number, a
     call of an op with several outputs gives them all.
@@ -45,9 +47,11 @@ def build(
     ``scope`` gives the value of a name; as a function it raises KeyError for a name that is not declared, and any
     ``DataflowError`` that it raises itself passes unchanged. ``calls`` holds what can be called besides ops, such as
     blocks, as ``calls[name](*inputs, **attributes)``; ``constants`` what names stand for in attributes, and
-    ``graphs`` puts the graphs into them that they name. Every ``DataflowError`` from here has its ``column``.
+    ``graphs`` puts the graphs into them that they name. An expression that does not parse adds no nodes; ``parses``
+    where that was seen to already. Every ``DataflowError`` from here has its ``column``.
     """
-    parse(text, _Names(), constants)  # an expression that does not parse adds no nodes
+    if not parses:
+        parse(text, _Names(), constants)
     result = parse(text, _Nodes(graph, scope, calls or {}, graphs), constants)
     assert result is not None
     return result

@@ -8,9 +8,8 @@ Python's own parser, ``ast.parse``, is faster but does less: chains of some 3,00
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Generic, NoReturn, Protocol, TypeVar
 
 from dataflow.errors import ExpressionError
@@ -93,10 +92,11 @@ def parse(text: str, actions: Actions[T], constants: Mapping[str, Any] | None = 
 
 
 @dataclass(slots=True)
-class _Operator(Generic[T]):
+class _Operator:
     precedence: int
     column: int
-    reduce: Callable[[list[T]], None]
+    op: Op | None
+    """Of two operands; ``None`` is a minus sign."""
 
 
 @dataclass(slots=True)
@@ -112,7 +112,7 @@ class _Parser(Cursor, Generic[T]):
     def __init__(self, text: str, actions: Actions[T], constants: Mapping[str, Any] | None) -> None:
         super().__init__(text, constants)
         self.actions = actions
-        self.pending: list[_Operator[T] | _Bracket[T]] = []
+        self.pending: list[_Operator | _Bracket[T]] = []
         self.operands: list[T] = []
         self.depth = 0
 
@@ -132,13 +132,13 @@ class _Parser(Cursor, Generic[T]):
 
     # -------------------------------------------------------------------------------------------------------- the stack
 
-    def push(self, entry: _Operator[T] | _Bracket[T], token: Token) -> None:
+    def push(self, entry: _Operator | _Bracket[T], token: Token) -> None:
         if isinstance(entry, _Bracket) or entry.precedence in (SIGN, POWER):
             self.depth += 1
             self.check_depth(self.depth, token)
         self.pending.append(entry)
 
-    def pop(self) -> _Operator[T] | _Bracket[T]:
+    def pop(self) -> _Operator | _Bracket[T]:
         entry = self.pending.pop()
         if isinstance(entry, _Bracket) or entry.precedence in (SIGN, POWER):
             self.depth -= 1
@@ -146,19 +146,17 @@ class _Parser(Cursor, Generic[T]):
 
     def reduce(self, precedence: int) -> None:
         """Apply the pending operators that bind at least as strongly, up to the innermost open bracket."""
+        operands = self.operands
         while self.pending:
             entry = self.pending[-1]
             if isinstance(entry, _Bracket) or entry.precedence < precedence:
                 break
             self.pop()
-            entry.reduce(self.operands)
-
-    def binary(self, op: Op, column: int, operands: list[T]) -> None:
-        right = operands.pop()
-        operands[-1] = self.actions.binary(op, operands[-1], right, column)
-
-    def negative(self, column: int, operands: list[T]) -> None:
-        operands[-1] = self.actions.negative(operands[-1], column)
+            if entry.op is None:
+                operands[-1] = self.actions.negative(operands[-1], entry.column)
+            else:
+                right = operands.pop()
+                operands[-1] = self.actions.binary(entry.op, operands[-1], right, entry.column)
 
     # ----------------------------------------------------------------------------------------- where an operand must be
 
@@ -172,7 +170,7 @@ class _Parser(Cursor, Generic[T]):
         if token.kind == "name":
             return self.read_name()
         if self.at("-"):
-            self.push(_Operator(SIGN, token.column, partial(self.negative, token.column)), self.advance())
+            self.push(_Operator(SIGN, token.column, None), self.advance())
             return True
         if self.at("+"):
             self.advance()
@@ -232,7 +230,7 @@ class _Parser(Cursor, Generic[T]):
             if precedence == COMPARISON and isinstance(top, _Operator):
                 chained = "comparisons cannot be chained; a < b < c is written (a < b) * (b < c)"
                 raise ExpressionError(chained, column=token.column)
-            self.push(_Operator(precedence, token.column, partial(self.binary, op, token.column)), self.advance())
+            self.push(_Operator(precedence, token.column, op), self.advance())
             return True
         if token.text == ".":
             self.read_transpose()

@@ -85,13 +85,10 @@ class Cursor:
     def __init__(self, text: str, constants: Mapping[str, Any] | None = None) -> None:
         self.tokens = tokenize(text)
         self.position = 0
+        self.token = self.tokens[0]
+        """The token that is read next."""
         self.constants = constants or {}
         """Names that stand for constants in a call's attributes."""
-
-    @property
-    def token(self) -> Token:
-        """The token that is read next."""
-        return self.tokens[self.position]
 
     @property
     def before(self) -> Token | None:
@@ -107,7 +104,9 @@ class Cursor:
         token = self.token
         if token.kind == "bad":
             raise ExpressionError(token.text, column=token.column)
-        self.position = min(self.position + 1, len(self.tokens) - 1)
+        if token.kind != "end":
+            self.position += 1
+            self.token = self.tokens[self.position]
         return token
 
     def fail(self, token: Token, expected: str, hint: str = "") -> NoReturn:
@@ -166,7 +165,9 @@ _ASCII_FOR = {
 
 
 def _name(text: str, start: int) -> Token:
-    if text.isascii() or text.isidentifier():
+    if text.isascii():
+        return Token("name", text, start + 1)
+    if text.isidentifier():
         return Token("name", unicodedata.normalize("NFKC", text), start + 1)
     # The shortest prefix that is no identifier ends with the culprit; identifiers are closed under prefixes.
     low, high = 0, len(text)

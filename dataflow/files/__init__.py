@@ -69,7 +69,7 @@ def save(model: Model, path: str | os.PathLike[str]) -> None:
 def register_file_formats() -> Iterable[FileFormat]:
     """The formats that need no plugin."""
     return [
-        FileFormat("toml", (".toml",), load_toml, save_toml),
+        FileFormat("toml", (".toml",), load_toml, save_toml, reads_back=True),
         FileFormat("msgpack", (".msgpack",), load_msgpack, save_msgpack, maps=True),
     ]
 

@@ -24,6 +24,8 @@ class FileFormat:
     """Whether ``load`` takes ``mmap`` as ``dataflow.load`` does."""
     shapes: bool = False
     """Whether ``load`` takes ``shapes`` and ``constants`` as ``dataflow.load`` does."""
+    reads_back: bool = False
+    """Whether ``save`` itself reads what it writes, and refuses what cannot be loaded."""
 
     def __post_init__(self) -> None:
         for ending in self.endings:

@@ -107,7 +107,8 @@ class NodeGraph(nx.MultiDiGraph):
 
     def node_items(self) -> Iterator[tuple[str, Node]]:
         """All nodes with their names, in the order in which they were added."""
-        return ((name, self.node_of(name)) for name in self._node)
+        for name, data in self._node.items():
+            yield name, data["node"] if "node" in data else self.node_of(name)
 
     def set_node(self, name: str, node: Node) -> None:
         """Add a node, or put another in its place; its edges stay."""

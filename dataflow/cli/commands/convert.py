@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import secrets
 import warnings
 from contextlib import suppress
@@ -20,6 +21,7 @@ from dataflow.errors import DataflowError, FileFormatError, counted
 from dataflow.files import load, save
 from dataflow.model.model import Model
 from dataflow.registry import registry
+from dataflow.support.atomic import replace_file
 
 SHAPE_HELP = "The shape of an input of an ONNX file that leaves sizes open, such as x=n,3,640,640."
 
@@ -77,17 +79,25 @@ def _read_shapes(texts: tuple[str, ...]) -> dict[str, tuple[int | str, ...]]:
 
 
 def _save_what_loads(model: Model, target: Path, force: bool) -> None:
-    """Write a file beside the target, load it, then write the target: an older file is never replaced by one that
+    """Write a file beside the target and load it, then make it the target: an older file is never replaced by one that
     cannot be loaded."""
     written = target.with_name(f".{target.stem}-{secrets.token_hex(4)}{target.suffix}")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what is told is told of the target, once it is to be written
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
             save(model, written)
-        load(written)
-        if target.exists() and not force and target.read_bytes() != written.read_bytes():
-            _check_replaceable(target, written)
-        save(model, target)
+        if not registry.file_format(target.suffix).reads_back:
+            load(written)
+        if target.exists() and not force and not filecmp.cmp(target, written, shallow=False):
+            scratch = written.with_stem(f"{written.stem}-again")
+            try:
+                _check_replaceable(target, scratch)
+            finally:
+                scratch.unlink(missing_ok=True)
+        with written.open("rb") as file:
+            replace_file(target, iter(lambda: file.read(2**20), b""))
+        for warning in told:  # once there is something to tell of
+            warnings.warn(warning.message, stacklevel=2)
     except DataflowError as error:
         if error.file is not None and Path(error.file) == written:
             error.file = str(target)

@@ -61,6 +61,7 @@ from dataflow.operations.attributes import plain
 from dataflow.registry import registry
 from dataflow.shapes import DTYPES, TensorSpec, parse_shape
 from dataflow.support.conversion import numbers
+from dataflow.support.gc_pause import collector_paused
 from dataflow.support.texts import shorten
 
 INTEGERS = range(-(2**63), 2**64)
@@ -105,7 +106,8 @@ def pack_model(model: Model, folder: Path, *, for_file: bool = True) -> Containe
         header["targets"] = dict(model.targets)
     if graph.classes:
         header["classes"] = dict(graph.classes)
-    header |= _pack_graph(graph, for_file)
+    with collector_paused():
+        header |= _pack_graph(graph, for_file)
     header["data"] = None if model.data is None or not for_file else pack_data(model.data, folder, tensors)
     header["train"] = _pack_train(settings_for(model, folder) if for_file else model.train_settings)
     header["seed"] = int(model.parameters.seed)

@@ -37,6 +37,7 @@ from dataflow.model.table_kinds import Choice
 from dataflow.model.train_settings import FILE_OPTIONS, TrainOption, TrainSettings
 from dataflow.operations import attributes
 from dataflow.operations.op import Op
+from dataflow.support.gc_pause import collector_paused
 from dataflow.support.texts import quoted
 
 _KEYS = {
@@ -54,7 +55,8 @@ def unpack_model(
     the registered ones."""
     check_keys(header, _KEYS, "header", {"targets", "classes"})
     unused = dict(tensors)
-    graph = unpack_graph(header, unused, ops or {})
+    with collector_paused():
+        graph = unpack_graph(header, unused, ops or {})
     check_parameter_shapes(graph, {name: graph.node_of(name).shape for name in graph.names(PARAMETER)})
     data = unpack_data(header["data"], graph, unused, folder)
     train = _unpack_train(header["train"])

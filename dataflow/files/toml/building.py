@@ -98,7 +98,7 @@ class Builder:
         call = partial(self._next_call, iter(node.calls), site, namer)
         functions: dict[str, Callable[..., Value]] = dict.fromkeys(self.blocks.names, call)
         bodies = partial(self.bodies.with_graphs, level=site.level.fields)
-        return build(node.text, self.graph, known, functions, site.level.attributes, bodies)
+        return build(node.text, self.graph, known, functions, site.level.attributes, bodies, parses=True)
 
     def _apply(self, node: Node, scope: Mapping[str, Result], site: Site, namer: _Namer) -> Value | Outputs:
         """A node in the long form."""
@@ -225,8 +225,9 @@ class _Namer:
             for unnamed in self.graph.unnamed:
                 self.graph.change_node(unnamed, block=self.block)
         named = self.graph.node(name, result, inner=self.target)
-        for value in [named] if isinstance(named, Value) else list(named):
-            self.graph.change_node(value.name, block=self.block)
+        if self.block is not None:
+            for value in [named] if isinstance(named, Value) else list(named):
+                self.graph.change_node(value.name, block=self.block)
         return named
 
 

@@ -23,6 +23,7 @@ from dataflow.files.versions import DATA_KEYS
 from dataflow.graph.graph import Graph
 from dataflow.limits import advice, current
 from dataflow.model.model import Model
+from dataflow.support.gc_pause import collector_paused
 
 
 def load_toml(path: str | Path) -> Model:
@@ -37,7 +38,8 @@ def loads_toml(text: str, file: str = "<text>") -> Model:
 
 def _read(document: Document, folder: Path, name: str) -> Model:
     try:
-        return _read_model(Fields(document, document.data, (), "the file"), folder, name)
+        with collector_paused():
+            return _read_model(Fields(document, document.data, (), "the file"), folder, name)
     except DataflowError as error:
         raise error.at(file=document.file) from None
 

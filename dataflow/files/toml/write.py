@@ -34,6 +34,7 @@ from dataflow.operations.attributes import GraphAttribute, plain
 from dataflow.registry import registry
 from dataflow.support.atomic import replace_file
 from dataflow.support.conversion import numbers
+from dataflow.support.gc_pause import collector_paused
 from dataflow.support.texts import shorten
 
 
@@ -41,7 +42,8 @@ def save_toml(model: Model, path: str | Path) -> None:
     """Write a model as TOML. The old file stays whole until the new one is."""
     try:
         check_nodes(model.graph)
-        text = toml_text(model, Path(path).parent)
+        with collector_paused():
+            text = toml_text(model, Path(path).parent)
     except DataflowError as error:
         raise error.at(file=path) from None
     data = text.encode()

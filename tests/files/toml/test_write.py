@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import time
 import tomllib
 import warnings
 from pathlib import Path
@@ -374,3 +375,22 @@ def test_any_file_comes_back_node_by_node(text: str) -> None:
     assert same_model(again, model)
     assert list(again.graph) == list(model.graph)
     assert toml_text(again, HERE) == toml_text(model, HERE)
+
+
+@pytest.mark.slow
+def test_time_grows_with_the_nodes() -> None:
+    """Eight times the layers take eight times as long to write and read, not 64 times."""
+
+    def seconds(layers: int) -> float:
+        graph = dataflow.Graph("layers")
+        h = graph.input("x", (2, 2))
+        for i in range(layers):
+            h = graph.node(f"h{i}", ops.tanh(h @ graph.parameter(f"W{i}", (2, 2), init="zeros") + 1.0))
+        model, tries = dataflow.Model(graph), []
+        for _ in range(3):
+            start = time.process_time()
+            loads_toml(toml_text(model, HERE))
+            tries.append(time.process_time() - start)
+        return min(tries)
+
+    assert seconds(4000) < 8 * 3 * seconds(500)
