@@ -157,7 +157,8 @@ def gather_nd(x, indices, *, batch_dims: int = 0):
     """The pieces of x at the places that the rows of the indices name: y[i] = x[indices[i, 0], indices[i, 1], ...]. The
     indices are whole numbers of (..., k), k at most the number of x's axes; what axes of x are left follow behind. The
     first ``batch_dims`` axes are common to x and the indices."""
-    return np.asarray(x)[_at_places(indices, batch_dims, np.shape(x))]
+    x, indices = _named(x, indices, batch_dims)
+    return x[_at_places(indices, batch_dims, x.shape)]
 
 
 @primitive
@@ -165,13 +166,17 @@ def scatter_nd(x, indices, updates, *, batch_dims: int = 0, combine: Combine = "
     """x with the updates put to the places that the rows of the indices name: y[indices[i, 0], indices[i, 1], ...] =
     updates[i]. What is there is replaced, by the last of several updates, or combined with each of them. The indices
     are as for gather_nd, whose result is what the updates look like."""
-    *places, depth = np.shape(indices)
-    if depth == 0:  # all of x, which numpy would put once
-        first = np.zeros((*places, 1), np.int64)
-        grown = np.expand_dims(x, batch_dims)
-        return scatter_nd(grown, first, updates, batch_dims=batch_dims, combine=combine).reshape(np.shape(x))
-    pieces = (*places, *np.shape(x)[batch_dims + depth :])
-    return _combined(x, _at_places(indices, batch_dims, np.shape(x)), pieces, updates, combine)
+    whole, indices = _named(x, indices, batch_dims)
+    pieces = (*indices.shape[:-1], *whole.shape[batch_dims + indices.shape[-1] :])
+    return _combined(whole, _at_places(indices, batch_dims, whole.shape), pieces, updates, combine).reshape(np.shape(x))
+
+
+def _named(x, indices, batch_dims):
+    """x, with an axis of one entry for indices that name none: numpy would take x once, not for each of them."""
+    x, indices = np.asarray(x), np.asarray(indices)
+    if indices.shape[-1]:
+        return x, indices
+    return np.expand_dims(x, batch_dims), np.zeros((*indices.shape[:-1], 1), np.int64)
 
 
 def _at_places(indices, batch_dims, shape):

@@ -155,7 +155,7 @@ def write_call(
     out: Emitter, op: Op, arguments: Sequence[Argument | None], attributes: Mapping[str, Any], result: TensorSpec
 ) -> str:
     """Write one node: by its op's writer, else as what its body does. What cannot be written is noted."""
-    writer, single = WRITERS.get(op.name, (_write_nothing, False))
+    writer, single = WRITERS.get(op.name) or WRITERS.get(op.family_name, (_write_nothing, False))
     specs = [argument.spec for argument in arguments if argument is not None]
     reason = ""
     wide = single and any(spec.dtype.name == "float64" for spec in (result, *specs))

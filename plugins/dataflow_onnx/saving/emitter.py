@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,10 @@ class Emitter:
         """Give a value a name, if it has none."""
         self._labels.setdefault(value, name)
 
+    def rename(self, value: str, name: str) -> None:
+        """Give a value another name."""
+        self._labels[value] = name
+
     def unlabel(self, value: str, name: str) -> None:
         """Take a value's name away, for another one, if it has this."""
         if self._labels.get(value) == name:
@@ -123,31 +128,38 @@ class Emitter:
 
     # -------------------------------------------------------------------------------------------- the result
 
-    def nodes(self) -> list[onnx.NodeProto]:
-        """All nodes that something needs, in their order, with the names that ONNX tools show."""
+    def nodes(self, free: Callable[[str], str] | None = None) -> list[onnx.NodeProto]:
+        """All nodes that something needs, in their order, with the names that ONNX tools show; ``free`` makes one that
+        no other value has."""
         needed = {value for value in self._labels if "\n" in value}
         kept = []
         for record in reversed(self._records):
             if needed.intersection(record[2]):
                 needed.update(record[1])
+                for attribute in record[3].values():
+                    needed.update(getattr(attribute, "captured", {}).values())
                 kept.append(record)
-        taken = set(self._labels.values())
+        free = free or partial(_free, taken=set(self._labels.values()))
         names = dict(self._labels)
         result = []
         for op, inputs, outputs, attributes in reversed(kept):
             for value in outputs:
                 if value not in names:
                     caller, *_, kind = value.split("\n")
-                    names[value] = _free(f"{caller}/{kind}" if caller else kind, taken)
-            stored = {
-                key: numpy_helper.from_array(value) if isinstance(value, np.ndarray) else value
-                for key, value in attributes.items()
-            }
+                    names[value] = free(f"{caller}/{kind}" if caller else kind)
+            stored = {key: _stored(value, names, free) for key, value in attributes.items()}
             spelled = [names.get(value, value) for value in inputs]
             proto = helper.make_node(op, spelled, [names[value] for value in outputs], **stored)
             proto.name = names[outputs[0]]
             result.append(proto)
         return result
+
+
+def _stored(value: Any, names: Mapping[str, str], free: Callable[[str], str]) -> Any:
+    """An attribute as ONNX takes it."""
+    if isinstance(value, np.ndarray):
+        return numpy_helper.from_array(value)
+    return value.proto(names, free) if hasattr(value, "proto") else value
 
 
 def _free(name: str, taken: set[str]) -> str:

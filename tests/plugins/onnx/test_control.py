@@ -4,12 +4,16 @@ import numpy as np
 import pytest
 
 import dataflow
+from dataflow import Graph, Model, TensorSpec, ops
 from dataflow.errors import DataflowError
+from dataflow.graph.subgraph import Subgraph
 
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper  # noqa: E402
+from onnx.reference import ReferenceEvaluator  # noqa: E402
 
 from dataflow_onnx.load import build_model  # noqa: E402
+from dataflow_onnx.saving.save import build_proto  # noqa: E402
 
 
 def tensor(name, *shape, kind=TensorProto.FLOAT):
@@ -63,6 +67,58 @@ def test_what_values_decide_is_decided_when_it_runs(model, x, steps, added, tmp_
         gradients = each.gradients(of="y", wrt=["x", "w"], x=x)
         assert np.array_equal(gradients["x"], [2**steps] * 2)
         assert np.array_equal(gradients["w"], [float(added)] * 2)
+
+
+@pytest.mark.parametrize("x", [[1.0, 2.5], [20.0, 11.0], [60.0, 1.0]])
+def test_choices_and_loops_are_written(model, x):
+    """The file without what dataflow keeps beside it, in onnx's own evaluator and read again."""
+    proto, x = build_proto(model), np.array(x, np.float32)
+    assert {node.op_type for node in proto.graph.node} >= {"Loop", "If"}
+    theirs = dict(zip(model.outputs, ReferenceEvaluator(proto).run(None, {"x": x}), strict=True))
+    again = build_model(proto)
+    for name in model.outputs:
+        value = model.run(x=x)[name]
+        np.testing.assert_array_equal(theirs[name], value)
+        np.testing.assert_array_equal(again.run(x=x)[name], value)
+    gradients = [each.gradients(of="y", wrt=["x", "w"], x=x) for each in (model, again)]
+    np.testing.assert_array_equal(gradients[0]["w"], gradients[1]["w"])
+    np.testing.assert_array_equal(gradients[0]["x"], gradients[1]["x"])
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_graphs_in_graphs_are_written(reverse):
+    """A scan over rows of a symbolic number, with a choice in each step that takes two values from outside
+    of it, one of them from outside of the scan."""
+    graph = Graph("g")
+    x, w = graph.input("x", ("n", 2)), graph.parameter("w", (2,), init="ones")
+    of_two = {"h": TensorSpec((2,), np.dtype("float64")), "v": TensorSpec((2,), np.dtype("float64"))}
+    branches = {
+        "then": Subgraph.traced(lambda h, v: [h + v], of_two, ["z"], "add"),
+        "orelse": Subgraph.traced(lambda h, v: [h], of_two, ["z"], "same"),
+    }
+
+    def step(h, row, v):
+        (z,) = ops.__getattr__("if")(ops.sum(row) > 0, h, v, **branches)
+        return [z * row, z]
+
+    specs = {name: TensorSpec((2,), np.dtype("float64")) for name in ("h", "row", "v")}
+    body = Subgraph.traced(step, specs, ["h", "kept"], "step")
+    results = ops.scan(graph.constant("start", np.ones(2)), x, w * 3, body=body, reverse=reverse)
+    model = Model(graph, [graph.node("last", results.h).name, graph.node("kept", results.kept).name])
+    rows = np.array([[1.0, -2.0], [3.0, 0.5], [-1.0, 0.25]])
+    h, kept = np.ones(2), []
+    for row in rows[::-1] if reverse else rows:
+        z = h + 3 if row.sum() > 0 else h
+        kept, h = [*kept, z], z * row
+    kept = kept[::-1] if reverse else kept
+    proto = build_proto(model)
+    results = [[each.run(x=rows)[name] for name in model.outputs] for each in (model, build_model(proto))]
+    if not reverse:  # which onnx's evaluator does not do
+        results.append(ReferenceEvaluator(proto).run(None, {"x": rows}))
+    session = pytest.importorskip("onnxruntime").InferenceSession(proto.SerializeToString())
+    for found in (*results, session.run(None, {"x": rows})):
+        np.testing.assert_allclose(found[0], h, rtol=1e-12)
+        np.testing.assert_allclose(found[1], kept, rtol=1e-12)
 
 
 def test_a_graph_of_a_hostile_file_is_refused():

@@ -1,6 +1,7 @@
 """How each op of dataflow is said with ops of ONNX. Importing this package fills the table."""
 
 from dataflow_onnx.saving.written import (
+    control,
     elementwise,
     exact_functions,
     indexing,
@@ -10,4 +11,4 @@ from dataflow_onnx.saving.written import (
     shaping,
 )
 
-__all__ = ["elementwise", "exact_functions", "indexing", "layers", "reductions", "resizing", "shaping"]
+__all__ = ["control", "elementwise", "exact_functions", "indexing", "layers", "reductions", "resizing", "shaping"]
