@@ -33,6 +33,8 @@ FENCE = re.compile(r"^(```+|~~~+).*?^\1", re.MULTILINE | re.DOTALL)
 
 def main() -> int:
     """Make the site with the project's own environment."""
+    if len(sys.argv) > 2 or sys.argv[-1].startswith("-"):
+        sys.exit("usage: python tools/make_site.py [FOLDER]")
     return make(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "build" / "site", ready("docs"))
 
 

@@ -164,6 +164,17 @@ def test_what_cannot_be_written_is_named_at_once(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("mode", ["reflect", "edge", "wrap"])
+def test_padding_along_a_size_that_data_tell(mode):
+    graph = Graph("g")
+    padded = ops.pad(graph.input("x", ("n",)), padding=((2, 1),), mode=mode)
+    proto, x = build_proto(Model(graph, [graph.node("y", padded).name])), np.arange(5.0)
+    np.testing.assert_array_equal(ReferenceEvaluator(proto).run(None, {"x": x})[0], np.pad(x, (2, 1), mode=mode))
+    fewer = Model(graph, [graph.node("z", ops.pad(padded, padding=((-1, 2),), mode=mode)).name])
+    with pytest.raises(DataflowError, match=f"pad .{mode} and fewer entries along an axis whose size only data tell"):
+        build_proto(fewer)
+
+
 def test_an_input_and_a_value_with_two_names_as_outputs(tmp_path):
     graph = Graph("twice")
     x = graph.input("x", ("n",))

@@ -128,14 +128,14 @@ def _pad(call: SavedCall) -> str:
     pairs = [(pair, pair) if isinstance(pair, int) else pair for pair in padding]
     mode = call["mode"]
     far = [
-        mode != "constant" and not all(isinstance(shape[axis], int) and 0 <= n < shape[axis] for n in pair)
-        for axis, pair in zip(axes, pairs, strict=True)
+        mode != "constant" and not all(n >= 0 and (not isinstance(size, int) or n < size) for n in pair)
+        for size, pair in zip((shape[axis] for axis in axes), pairs, strict=True)
     ]
     for axis, pair in ((axis, pair) for axis, pair, beyond in zip(axes, pairs, far, strict=True) if beyond):
         # more than ONNX lays down: each entry is taken from where it comes from
         size = shape[axis]
         if not isinstance(size, int):
-            raise UnwritableError(f"{mode} along an axis whose size only data tell")
+            raise UnwritableError(f"{mode} and fewer entries along an axis whose size only data tell")
         sources = call.op.compute([np.arange(size)], {**call.attributes, "axes": None, "padding": (pair,)})
         value = out.add("Gather", value, out.numbers(sources.tolist()), axis=axis)
     near = [i for i, beyond in enumerate(far) if not beyond]
