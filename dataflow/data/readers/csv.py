@@ -12,19 +12,18 @@ import csv
 from array import array as integers
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import chain, islice
 from typing import NamedTuple
 
 import numpy as np
 
 from dataflow.backends.threads import map_ahead
-from dataflow.data.number_style import NumberStyle
 from dataflow.data.raw_table import Choose, RawColumn, RawTable
 from dataflow.data.readers.arrow_csv import ArrowCells, ArrowNumbers, NotPlainError, is_arrow_worth
+from dataflow.data.readers.csv_beginning import enough_lines, no_row, read_beginning, with_open_quote
 from dataflow.data.readers.cut_lines import Scratch
 from dataflow.data.readers.decimals import Numbers, PlainCells
-from dataflow.data.readers.dialect import Dialect, check_dialect, find_decimal, find_separator
+from dataflow.data.readers.dialect import Dialect, check_dialect
 from dataflow.data.readers.growing_columns import EXACT, TEXT, Cells, CutRows, GrowingColumn
 from dataflow.data.readers.number_blocks import NumberBlocks
 from dataflow.data.readers.opening import Origin, repeated
@@ -43,11 +42,7 @@ BLANK_LIMIT = 100_000
 _BLOCK = 2**20  # bytes that pyarrow reads at once
 _SMALL = 2**21  # bytes that are read at once without it
 _FIRST = 2**18  # bytes that show what the columns hold, before threads read the rest
-_SAMPLE = 256  # lines from which it is found how a table is written
 _CHUNK = 4096  # rows that are held as text at a time
-_OPEN_QUOTE = (
-    'a quote is opened here and not closed; close it, or put a cell that holds " in quotes and double it there'
-)
 
 
 def read_csv(
@@ -93,8 +88,7 @@ class _Table:
     ) -> None:
         self.lines = TextLines(origin, line_limit=LINE_LIMIT, limit=CSV_LIMIT, instead="the most for CSV; use .npz")
         self.origin, self.choose, self.kinds, self.lenient = origin, choose, kinds, lenient
-        self.separator = dialect.separator or ""
-        self.style = NumberStyle(dialect.decimal or "", dialect.thousands or "", dialect.percent)
+        self.dialect = dialect
         self.line = 1 + origin.before
         self.arrow = self.only_numbers = False
         self.quoted: tuple[int, bytes] | None = None
@@ -111,9 +105,7 @@ class _Table:
         if self.origin.size > _SMALL:
             keep_freed_memory()
         read = self.lines.read(_BLOCK if arrow else _SMALL, _FIRST)
-        first = next(read, b"")
-        while len(first) < LINE_LIMIT and first.count(b"\n") <= _SAMPLE and (more := next(read, b"")):
-            first += more
+        first = enough_lines(read, LINE_LIMIT)
         blocks = self.lines.checked(chain([first], read))
         begin = self._begin(next(blocks, b""))
         self._choose_columns()
@@ -174,27 +166,13 @@ class _Table:
 
     def _begin(self, block: bytes) -> bytes:
         """Read the header from the first block, and find how the table is written; return what follows."""
-        end = -1
-        for _ in range(_SAMPLE):
-            if (end := block.find(b"\n", end + 1)) < 0:
-                end = len(block) - 1
-                break
-        text, rest = block[: end + 1].decode(), block[end + 1 :]
-        if not self.separator:
-            self.separator = find_separator(text, self.origin.name)
-        lines = text.split("\n")
-        reader = csv.reader((line + "\n" for line in lines), delimiter=self.separator, strict=True)
-        self.header = [cell.strip() for cell in next(filter(None, reader), [])]
-        if not any(self.header):
-            raise DataError("is empty; a CSV file begins with a row that names its columns", file=self.origin.name)
-        if not self.style.decimal:
-            try:
-                decimal = find_decimal(lines[reader.line_num :], self.separator, self.style.thousands)
-            except DataError as error:
-                raise error.at(file=self.origin.name) from None
-            self.style = replace(self.style, decimal=decimal)
-        self.line += reader.line_num
-        return "\n".join(lines[reader.line_num :]).encode() + rest
+        begin = read_beginning(block, self.dialect, self.origin.name)
+        self.header, self.separator, self.style = begin.header, begin.separator, begin.style
+        self.line += begin.lines
+        end = 0
+        for _ in range(begin.lines):
+            end = block.find(b"\n", end) + 1
+        return block[end:]
 
     def _choose_columns(self) -> None:
         header = self.header
@@ -387,19 +365,17 @@ class _Table:
         if self.quote is None:
             return self.lines.too_long(self.line)
         error = self.lines.too_long(self.quote)
-        error.message += f"; {_OPEN_QUOTE}"
+        error.message = with_open_quote(error.message)
         return error
 
     def error_of_csv(self, reason: str) -> DataError:
         """The error for what the reader of CSV does not take: mostly a quote that is not closed, at the line where it
         stands."""
         if reason.startswith("field larger") and self.quote is not None:
-            return self.lines.error(
-                f"a cell is longer than {csv.field_size_limit()} characters; {_OPEN_QUOTE}", self.quote
-            )
-        if reason != "unexpected end of data":
-            return self.lines.error(f"this is no row of a CSV file: {reason}", self.line)
-        return self.lines.error(_OPEN_QUOTE, self.line if self.quote is None else self.quote)
+            message = with_open_quote(f"a cell is longer than {csv.field_size_limit()} characters")
+            return self.lines.error(message, self.quote)
+        is_open = reason == "unexpected end of data" and self.quote is not None
+        return self.lines.error(no_row(reason), self.quote if is_open else self.line)
 
     def _ragged_error(self) -> DataError:
         """All rows of another length than the header's."""

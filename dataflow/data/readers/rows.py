@@ -26,6 +26,7 @@ COLUMNS_LIMIT = 2**17
 
 _BLOCK = 2**20
 _CELLS = {int, float, bool, str, type(None)}  # what JSON has in a cell of a table
+_SPACES = " \t\n\r\v\f"  # those of which bytes say that they are spaces
 _GAP = 17  # bytes of a missing cell: in a list, as a number, and as missing
 
 
@@ -127,7 +128,7 @@ def _lines(origin: Origin) -> Iterator[tuple[int, str]]:
     lines = TextLines(origin, line_limit=LINE_LIMIT, limit=LINES_LIMIT, instead="the most for JSON lines; use .parquet")
     for block in lines.blocks(_BLOCK):
         for number, line in enumerate(block.decode().split("\n"), lines.number):
-            if line and not line.isspace():
+            if line.strip(_SPACES):
                 yield number, line
 
 

@@ -1,7 +1,9 @@
-"""Chunks of CSV files: where their lines begin is found once, then any of them is read by the reader of CSV files."""
+"""Chunks of CSV files: where their rows begin is found once, then any of them is read by the reader of CSV files."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -9,28 +11,36 @@ from pathlib import Path
 import numpy as np
 
 from dataflow.data.read_content import Choice, Content, Wanted
-from dataflow.data.readers.csv import read_csv
-from dataflow.data.readers.dialect import Dialect, find_decimal, find_separator
-from dataflow.data.readers.opening import Origin, Piece, opened, utf16
+from dataflow.data.readers.csv import CSV_LIMIT, LINE_LIMIT, read_csv
+from dataflow.data.readers.csv_beginning import Beginning, enough_lines, read_beginning
+from dataflow.data.readers.dialect import Dialect, check_dialect
+from dataflow.data.readers.opening import Origin, Piece, opened
+from dataflow.data.readers.text_lines import TextLines
+from dataflow.data.streams.file_lines import file_lines
 from dataflow.data.streams.shards import Chunk
 from dataflow.errors import DataError
 
-_BLOCK = 2**22  # bytes that are looked through at once
-_SAMPLE = 2**18  # bytes from which it is found how a table is written
-_NEWLINE, _QUOTE, _RETURN = b'\n"\r'
+_FIRST = 2**18  # bytes that show how a table is written
+_LONGEST = 4 * LINE_LIMIT  # bytes; no row that is read has more, of four bytes for each character
+_QUOTE = ord('"')
+_CLOSING = re.compile(rb'[^"]*(?:""[^"]*)*"(?!")')  # the rest of a cell in quotes
 
 
 def csv_chunks(files: list[Path], wanted: Wanted, dialect: Dialect, most: int) -> list[Chunk]:
-    """At most so many lines of the files each; of a packed file, which has no middle to begin in, all."""
+    """At most so many rows of the files each; of a packed file, which has no middle to begin in, all."""
+    check_dialect(dialect)
     chunks = []
     for path in files:
         if path.name.lower().endswith(".gz"):
             chunks.append(Chunk(str(path), None, partial(_read, Origin(path), wanted, dialect)))
             continue
-        found = _find_lines(path, most)
-        written = _written(path, found.header, dialect)
-        for piece in found.pieces:
-            read = partial(_read_piece, path, found.header, piece, wanted, written)
+        begin = _beginning(path, dialect)
+        written = replace(dialect, separator=begin.separator, decimal=begin.style.decimal)
+        pieces = _find_pieces(path, begin, most)
+        if not pieces:
+            raise DataError("has a header and no rows", file=path)
+        for piece in pieces:
+            read = partial(_read_piece, path, begin.lines, piece, wanted, written)
             chunks.append(Chunk(str(path), piece.rows, read))
     return chunks
 
@@ -40,97 +50,97 @@ def csv_chunks(files: list[Path], wanted: Wanted, dialect: Dialect, most: int) -
 
 @dataclass(frozen=True)
 class _Piece:
-    """Bytes of a file that are whole lines, the number of the first, and how many of them are not empty."""
+    """Bytes of a file that are whole rows, the number of the first line, how many rows there are, and where the header
+    ends."""
 
     start: int
     stop: int
     line: int
     rows: int
+    header: int
 
 
-@dataclass(frozen=True)
-class _Lines:
-    header: bytes
-    pieces: list[_Piece]
+def _beginning(path: Path, dialect: Dialect) -> Beginning:
+    lines = TextLines(Origin(path), line_limit=LINE_LIMIT, limit=CSV_LIMIT, instead="")
+    return read_beginning(enough_lines(lines.blocks(_FIRST), LINE_LIMIT), dialect, str(path))
 
 
-def _find_lines(path: Path, most: int) -> _Lines:
-    """The header, and pieces of at most so many rows. A line ends where it does outside of quotes."""
-    header, pieces = b"", []
-    position = start = 0
-    line, first, rows = 1, 1, 0
+def _find_pieces(path: Path, begin: Beginning, most: int) -> list[_Piece]:
+    """Pieces of at most so many rows."""
+    pieces: list[_Piece] = []
+    start = stop = header = rows = position = 0
+    first = begin.lines + 1
     is_quoted = False
-    last = 0  # where the line begins that is looked at
-    with opened(path) as file:
-        while block := file.read(_BLOCK):
-            if not position and utf16(block):
-                raise DataError("is no UTF-8 text; save it as UTF-8", file=path)
-            marks = np.frombuffer(block, np.uint8)
-            ends = np.flatnonzero(marks == _NEWLINE)
-            all_ends = ends
-            quotes = np.flatnonzero(marks == _QUOTE)
-            if is_quoted or len(quotes):
-                before = np.searchsorted(quotes, ends) + is_quoted
-                ends = ends[before % 2 == 0]
-                is_quoted = bool((len(quotes) + is_quoted) % 2)
-            begins = np.concatenate([[last - position], ends[:-1] + 1]) if len(ends) else ends
-            lengths = ends - begins
-            one = np.flatnonzero(lengths == 1)
-            is_empty = lengths == 0
-            is_empty[one[[marks[begins[i]] == _RETURN if begins[i] >= 0 else False for i in one.tolist()]]] = True
-            numbers = line + np.searchsorted(all_ends, ends)  # of the newline that ends each
-            line += len(all_ends)
-            taken = 0
-            if not header and not is_empty.all():
-                taken = int(np.argmin(is_empty)) + 1
-                start = position + int(ends[taken - 1]) + 1
-                first = int(numbers[taken - 1]) + 1
-                with opened(path) as again:
-                    header = again.read(start)
-            elif not header:
-                taken = len(ends)
-            filled = np.flatnonzero(~is_empty[taken:]) + taken
-            while rows + len(filled) >= most:
-                cut = filled[most - rows - 1]
-                stop = position + int(ends[cut]) + 1
-                pieces.append(_Piece(start, stop, first, most))
-                start, first, rows, filled = stop, int(numbers[cut]) + 1, 0, filled[most - rows :]
-            rows += len(filled)
-            if len(ends):
-                last = position + int(ends[-1]) + 1
-            position += len(block)
-    if not header:
-        raise DataError("has a header and no rows" if position else "is empty", file=path)
-    if position > last:  # the last line has no end
-        rows += 1
+    for lines in file_lines(path, LINE_LIMIT):
+        above = min(max(begin.lines + 1 - lines.number, 0), len(lines.stops))  # lines of the header
+        begins, stops = np.concatenate([[0], lines.stops[:-1]])[above:], lines.stops[above:]
+        if above:
+            start = stop = header = lines.position + int(lines.stops[above - 1])
+        if not len(stops):
+            continue
+        is_outside = _end_outside(lines.data, begins, stops, is_quoted, begin.separator)
+        text = np.frombuffer(lines.data, np.uint8)
+        is_blank = np.isin(text[begins], (10, 13))
+        is_blank[1:] &= is_outside[:-1]
+        is_blank[0] &= not is_quoted
+        is_quoted = not is_outside[-1]
+        ends = np.flatnonzero(is_outside & ~is_blank)  # of rows
+        while rows + len(ends) >= most:
+            last = int(ends[most - rows - 1])
+            stop = lines.position + int(stops[last])
+            pieces.append(_Piece(start, stop, first, most, header))
+            start, first, ends, rows = stop, lines.number + above + last + 1, ends[most - rows :], 0
+        rows += len(ends)
+        if is_outside.any():
+            stop = lines.position + int(stops[np.flatnonzero(is_outside)[-1]])
+        position = lines.position + len(lines.data)
+        if position - stop > _LONGEST:  # a row that has no end: where it is read, that is told
+            break
+    if is_quoted:
+        rows, stop = rows + 1, position
     if rows:
-        pieces.append(_Piece(start, position, first, rows))
-    return _Lines(header, pieces)
+        pieces.append(_Piece(start, stop, first, rows, header))
+    return pieces
 
 
-def _written(path: Path, header: bytes, dialect: Dialect) -> Dialect:
-    """How the file is written, from its beginning."""
+def _end_outside(data: bytes, begins: np.ndarray, stops: np.ndarray, is_quoted: bool, separator: str) -> np.ndarray:
+    """Whether each line ends outside of quotes, where the first begins within some or not."""
+    text = np.frombuffer(data, np.uint8)
+    quotes = np.flatnonzero(text[begins[0] :] == _QUOTE) + begins[0]
+    # Every second quote opens a cell, if it stands where one may be opened or is doubled: none stands within a cell.
+    before = text[np.maximum(quotes[int(is_quoted) :: 2] - 1, 0)]
+    if np.isin(before, (10, 13, _QUOTE, ord(separator))).all():
+        outside: np.ndarray = (np.searchsorted(quotes, stops) + is_quoted) % 2 == 0
+        return outside
+    lines = zip(begins.tolist(), stops.tolist(), strict=True)
+    return np.fromiter(_follow(data, lines, is_quoted, separator.encode() + b'"'), np.bool_, len(stops))
+
+
+def _follow(data: bytes, lines: Iterable[tuple[int, int]], is_quoted: bool, opening: bytes) -> Iterator[bool]:
+    """The same line by line, where quotes stand within cells, too: there they are what they look like."""
+    for begin, stop in lines:
+        position = begin
+        while True:
+            if is_quoted:
+                if (closing := _CLOSING.match(data, position, stop)) is None:
+                    break
+                position = closing.end()
+            elif position == begin and data.startswith(b'"', begin):
+                position += 1
+            elif (found := data.find(opening, position, stop)) >= 0:
+                position = found + len(opening)
+            else:
+                break
+            is_quoted = not is_quoted
+        yield not is_quoted
+
+
+def _read_piece(path: Path, lines: int, piece: _Piece, wanted: Wanted, dialect: Dialect, skip: bool) -> Content:
     with opened(path) as file:
-        begin = file.read(len(header) + _SAMPLE)
-    begin = begin[: begin.rfind(b"\n") + 1] or begin
-    text = begin.decode("utf-8-sig", "replace").replace("\r\n", "\n")
-    separator = dialect.separator or find_separator(text, str(path))
-    decimal = dialect.decimal
-    if decimal is None:
-        lines = text.split("\n")[header.count(b"\n") :]
-        try:
-            decimal = find_decimal(lines, separator, dialect.thousands or "")
-        except DataError as error:
-            raise error.at(file=path) from None
-    return replace(dialect, separator=separator, decimal=decimal)
-
-
-def _read_piece(path: Path, header: bytes, piece: _Piece, wanted: Wanted, dialect: Dialect, skip: bool) -> Content:
-    with opened(path) as file:
+        header = file.read(piece.header)
         file.seek(piece.start)
         data = file.read(piece.stop - piece.start)
-    origin = Piece(None, header + data, piece.line - 1 - header.count(b"\n"), str(path))
-    return _read(origin, wanted, dialect, skip)
+    return _read(Piece(None, header + data, piece.line - 1 - lines, str(path)), wanted, dialect, skip)
 
 
 def _read(origin: Origin, wanted: Wanted, dialect: Dialect, skip: bool) -> Content:

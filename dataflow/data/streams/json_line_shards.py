@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from dataflow.data.read_content import Choice, Content, Wanted
-from dataflow.data.readers.opening import Origin, Piece, opened, utf16
+from dataflow.data.readers.opening import Origin, Piece, opened
 from dataflow.data.readers.rows import LINE_LIMIT, first_names, read_json_lines
+from dataflow.data.streams.file_lines import file_lines
 from dataflow.data.streams.shards import Chunk
 from dataflow.errors import DataError
 
@@ -46,19 +48,17 @@ class _Rows:
 def _find_rows(path: Path, most: int) -> list[_Rows]:
     pieces = []
     position = start = rows = 0
-    number, first = 0, 1
-    with opened(path) as file:
-        for line in iter(partial(file.readline, LINE_LIMIT + 1), b""):
-            if not position and utf16(line):
-                raise DataError("is no UTF-8 text; save it as UTF-8", file=path)
-            number += 1
-            if len(line) > LINE_LIMIT:
-                raise DataError(f"a row is longer than {LINE_LIMIT >> 20} MiB", file=path, line=number)
-            position += len(line)
-            rows += not line.isspace()
+    first = 1
+    for lines in file_lines(path, LINE_LIMIT):
+        begin = len(BOM_UTF8) if not lines.position and lines.data.startswith(BOM_UTF8) else 0
+        for number, end in enumerate(lines.stops.tolist(), lines.number):
+            line, begin = lines.data[begin:end], end
+            rows += bool(line) and not line.isspace()
             if rows == most:
+                position = lines.position + end
                 pieces.append(_Rows(start, position, first, rows))
                 start, first, rows = position, number + 1, 0
+        position = lines.position + len(lines.data)
     if rows:
         pieces.append(_Rows(start, position, first, rows))
     if not pieces:

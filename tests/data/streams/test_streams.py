@@ -343,7 +343,7 @@ def test_faults_of_data_sets(tmp_path: Path) -> None:
         pass
     refused("holds a stream of Arrow", tmp_path / "s.arrow")
     (tmp_path / "16.csv").write_bytes("a,b,t\n1,2,3\n".encode("utf-16"))
-    refused("no UTF-8", tmp_path / "16.csv")
+    refused("is UTF-16 text, .* save it as UTF-8", tmp_path / "16.csv")
     np.save(tmp_path / "x-0.npy", np.zeros((3, 2)))
     np.save(tmp_path / "y-0.npy", np.zeros((4, 1)))
     (tmp_path / "n").mkdir()
