@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -17,17 +18,22 @@ Choose = Callable[[Sequence[str]], Collection[str]]
 class RawColumn:
     """A column of a table. It holds numbers where each cell that is not missing is one, else texts."""
 
-    cells: np.ndarray
-    """One axis: numbers (bool, int64, uint64, float64) or texts (an object array of str)."""
+    stored: np.ndarray
+    """The cells; numbers may be float32, as a file has them, where none is missing."""
     missing: np.ndarray | None = None
     """Booleans, where a cell is missing; None where none is. A missing number is 0 in ``cells``, a missing text ""."""
     is_finite: bool = False
     """Whether its numbers are known to be finite."""
 
+    @cached_property
+    def cells(self) -> np.ndarray:
+        """One axis: numbers (bool, int64, uint64, float64) or texts (an object array of str)."""
+        return self.stored.astype(np.float64) if self.stored.dtype == np.float32 else self.stored
+
     @property
     def is_text(self) -> bool:
         """Whether the cells are texts."""
-        return self.cells.dtype == object
+        return self.stored.dtype == object
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +58,7 @@ class RawTable:
     @property
     def rows(self) -> int:
         """How many rows there are."""
-        return next((len(column.cells) for column in self.columns.values()), 0)
+        return next((len(column.stored) for column in self.columns.values()), 0)
 
     def place(self, row: int) -> str:
         """Where a row stands: "line 12" or "row 11"."""

@@ -26,8 +26,9 @@ from dataflow.support.byte_sizes import format_bytes
 from dataflow.support.conversion import EntryError, misfit, to_dtype
 from dataflow.support.texts import shorten
 
-_TOGETHER = 8  # columns that are written together
-_PIECE = 2**11  # rows that are written at a time
+_CELL = 8  # bytes that a cell of a table counts for
+_TOGETHER = 4  # columns that are written together
+_PIECE = 2**13  # rows that are written at a time
 
 
 @dataclass
@@ -124,7 +125,7 @@ def _check_memory(graph: Graph, parts: Mapping[str, Sequence[Part]], count: int,
     sizes = {
         name: count * sum(part.width for part in parts[name]) * graph.node_of(name).dtype.itemsize for name in parts
     }
-    size = sum(sizes.values()) - sum(column.cells.nbytes for column in table.columns.values())
+    size = sum(sizes.values()) - _CELL * table.rows * len(table.columns)
     most = memory_left()
     if size > most:
         largest = max(sizes, key=sizes.__getitem__)
@@ -140,7 +141,7 @@ def _check_memory(graph: Graph, parts: Mapping[str, Sequence[Part]], count: int,
 def _as_read(table: RawTable, parts: Sequence[Part]) -> np.ndarray | None:
     """The array in which the columns were read, where an input is made of them as they are."""
     array = table.arrays.get(tuple(part.column for part in parts))
-    is_same = all(not part.is_one_hot and part.values is table.columns[part.column].cells for part in parts)
+    is_same = all(not part.is_one_hot and part.values is table.columns[part.column].stored for part in parts)
     return array if is_same else None
 
 
@@ -157,51 +158,88 @@ def _fill(
     if learned.mean is not None and learned.mean.size != array.shape[1]:
         what = f"what was learned of input '{name}' is for {counted(learned.mean.size, 'column')}"
         raise DataError(f"{what}, {array.shape[1]} found", node=name)
-    dtypes = {part.values.dtype for part in parts}
-    fitting = {dtype for dtype in dtypes if dtype.kind != "O" and np.can_cast(dtype, array.dtype, "safe")}
     position = 0
-    columns: dict[int, np.ndarray] = {}
+    columns: list[_Column] = []
     for part in parts:
         if part.is_one_hot:
             _fill_one_hot(array[:, position : position + part.width], part, name, factor)
-        elif (learned.mean is None or part.is_alone) and factor is None and part.values.dtype in fitting:
-            columns[position] = part.values
         else:
-            numbers = _changed(part, learned, position, factor, rows, faults)
-            columns[position] = cell.fitted(faults, part.column, numbers, array.dtype, rows)
+            column = _Column(position, part.values, *_standard(part, learned, position), factor)
+            if not column.fits(array.dtype):
+                column = _Column(position, _checked(part, column, array.dtype, rows, faults))
+            columns.append(column)
         position += part.width
         if len(columns) == _TOGETHER:
             _write(array, columns)
     _write(array, columns)
 
 
-def _write(array: np.ndarray, columns: dict[int, np.ndarray]) -> None:
+@dataclass(frozen=True, eq=False)
+class _Column:
+    """Numbers that go into a column of an array, and what is done to them before."""
+
+    position: int
+    values: np.ndarray
+    mean: float | None = None
+    deviation: float | None = None
+    factor: float | None = None
+
+    @property
+    def change(self) -> str:
+        """What is done to the numbers, for a message; nothing where they stay as they are."""
+        done = ["standardized"] if self.mean is not None else []
+        done += [f"multiplied by scale = {self.factor:g}"] if self.factor is not None else []
+        return " and ".join(done)
+
+    def changed(self, values: np.ndarray, place: np.ndarray) -> np.ndarray:
+        """Some of the numbers as they go into the array. ``place`` has room for as many."""
+        if self.mean is not None and self.deviation is not None:
+            values = np.subtract(values, self.mean, out=place, dtype=np.float64)
+            values = np.divide(values, self.deviation, out=place)
+        if self.factor is not None:
+            values = np.multiply(values, self.factor, out=place, dtype=np.float64)
+        return values
+
+    def fits(self, dtype: np.dtype) -> bool:
+        """Whether all numbers are known to fit the dtype once they are changed. Of floats it is enough that the least
+        and the largest do: whatever is done keeps the order of numbers, or turns it round."""
+        is_changed, values = bool(self.change), self.values
+        if not is_changed and values.dtype.kind != "O" and np.can_cast(values.dtype, dtype, "safe"):
+            return True
+        if dtype.kind != "f" or values.dtype.kind not in "biuf" or not len(values):
+            return False
+        ends = np.array([values.min(), values.max()])
+        with np.errstate(all="ignore"):
+            return bool(np.isfinite(self.changed(ends, np.empty(2)).astype(dtype)).all())
+
+
+def _standard(part: Part, learned: LearnedInput, position: int) -> tuple[float | None, float | None]:
+    """What is taken from the numbers, and what they are divided by."""
+    if learned.mean is None or learned.deviation is None or part.is_alone:
+        return None, None
+    return learned.mean.reshape(-1)[position], learned.deviation.reshape(-1)[position]
+
+
+def _write(array: np.ndarray, columns: list[_Column]) -> None:
     """Write columns into an array, some rows at a time, so that what is written lies side by side in the cache."""
-    for start in range(0, len(array), _PIECE):
-        rows = slice(start, start + _PIECE)
-        for position, column in columns.items():
-            array[rows, position] = column[rows]
+    place = np.empty(min(_PIECE, len(array)))
+    with np.errstate(all="ignore"):
+        for start in range(0, len(array), _PIECE):
+            rows = slice(start, start + _PIECE)
+            for column in columns:
+                values = column.values[rows]
+                array[rows, column.position] = column.changed(values, place[: len(values)])
     columns.clear()
 
 
-def _changed(
-    part: Part, learned: LearnedInput, position: int, factor: float | None, rows: np.ndarray | None, faults: Faults
-) -> np.ndarray:
-    """The numbers standardized and scaled, where they are."""
-    numbers, change = part.values, ""
-    if learned.mean is not None and learned.deviation is not None and not part.is_alone:
-        mean, deviation = learned.mean.reshape(-1)[position], learned.deviation.reshape(-1)[position]
+def _checked(part: Part, column: _Column, dtype: np.dtype, rows: np.ndarray | None, faults: Faults) -> np.ndarray:
+    """The changed numbers in the dtype; those that do not fit it are faults."""
+    numbers = column.values
+    if column.change:
         with np.errstate(all="ignore"):
-            numbers = numbers - mean
-            numbers /= deviation
-        change = "standardized"
-    if factor is not None:
-        with np.errstate(all="ignore"):
-            numbers = numbers * factor
-        change += f"{' and ' if change else ''}multiplied by scale = {factor:g}"
-    if change:
-        _check_finite(part, numbers, change, rows, faults)
-    return numbers
+            numbers = column.changed(numbers, np.empty(len(numbers)))
+        _check_finite(part, numbers, column.change, rows, faults)
+    return cell.fitted(faults, part.column, numbers, dtype, rows)
 
 
 def _fill_one_hot(array: np.ndarray, part: Part, name: str, factor: float | None) -> None:

@@ -83,7 +83,7 @@ class Encoder:
         """The cells with the fill where one was missing, and where one is missing still, which is a fault."""
         if column not in self._filled:
             raw, rule = self.table.columns[column], self.rules.rule_for_missing(column)
-            cells, missing = self._of_rows(raw.cells), self._of_rows(raw.missing)
+            cells, missing = self._of_rows(raw.stored), self._of_rows(raw.missing)
             is_text = self.rules.holds_texts(column)
             if is_text:
                 cells = cell.as_names(cells)
@@ -141,7 +141,7 @@ class Encoder:
     def _finite_numbers(self, column: str) -> np.ndarray:
         """The numbers of a column; infinite ones are faults."""
         numbers, raw = self._numbers(column), self.table.columns[column]
-        if raw.is_finite and numbers is raw.cells:
+        if raw.is_finite and numbers is raw.stored:
             return numbers
         if numbers.dtype.kind == "f" and not (finite := np.isfinite(numbers)).all():
             cell.add_infinite(self.faults, column, numbers[~finite], self._everywhere(~finite))

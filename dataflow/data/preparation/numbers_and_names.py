@@ -171,7 +171,7 @@ def add_unknown(
 def fitted(faults: Faults, column: str, numbers: np.ndarray, dtype: np.dtype, rows: np.ndarray | None) -> np.ndarray:
     """Numbers in a dtype; those that do not fit it are faults. ``rows`` are those of the table that they are from."""
     result, fits = cast(numbers, dtype)
-    if fits is not None and numbers.dtype == _WIDE and dtype == np.int64:
+    if fits is not None and numbers.dtype.kind == "f" and dtype == np.int64:
         fits &= numbers != _LEAST  # which integers below it are rounded to; exact integers are no floats here
     if fits is None or fits.all():
         return result

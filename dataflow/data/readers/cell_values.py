@@ -22,6 +22,7 @@ MISSING_TEXTS = ("", "nan", "na", "n/a", "null", "?")
 
 _TRUTHS = {"false", "true"}
 _PIECE = 2**14  # numbers that are looked at together
+_FEW = 2**6  # those of them that are looked at first: mostly they show that not all are whole
 _MANY_TEXTS = 2**16  # so many different texts of a column are looked up, so that equal ones share their memory
 
 
@@ -80,7 +81,7 @@ def text_column(texts: Sequence[str], *, found: bool = True) -> RawColumn:
 
 
 def number_column(values: np.ndarray, missing: np.ndarray | None, is_finite: bool = False) -> RawColumn:
-    """A column of float64 numbers, which may be known to be finite, as integers where all are whole."""
+    """A column of float64 or float32 numbers, which may be known to be finite, as integers where all are whole."""
     if missing is not None and not missing.any():
         missing = None
     if _is_whole(values):
@@ -89,11 +90,16 @@ def number_column(values: np.ndarray, missing: np.ndarray | None, is_finite: boo
 
 
 def array_column(values: np.ndarray, missing: np.ndarray | None) -> RawColumn:
-    """A column of an array of numbers, in which NaN is missing, too."""
+    """A column of an array of numbers, in which NaN is missing, too. Float32 without gaps is kept as it is: nobody may
+    change it afterwards."""
     if values.dtype.kind != "f":
         return RawColumn(values.astype({"b": np.bool_, "i": np.int64, "u": np.uint64}[values.dtype.kind]), missing)
     gaps = np.isnan(values)
-    numbers = np.where(gaps, 0.0, values.astype(np.float64))
+    if not gaps.any():
+        is_kept = missing is None and values.dtype == np.float32
+        return number_column(values if is_kept else values.astype(np.float64), missing)
+    numbers = values.astype(np.float64)
+    numbers[gaps] = 0.0
     return number_column(numbers, gaps if missing is None else gaps | missing)
 
 
@@ -142,11 +148,13 @@ def has_large_integers(values: np.ndarray) -> bool:
 
 def _is_whole(values: np.ndarray) -> bool:
     """Whether all numbers are integers that float64 holds exactly; -0.0 is none."""
-    for start in range(0, len(values), _PIECE):
-        part = values[start : start + _PIECE]
+    start, stop = 0, _FEW
+    while start < len(values):
+        part = values[start:stop]
         with np.errstate(invalid="ignore"):
             if not ((part == np.trunc(part)) & (np.abs(part) < 2.0**53) & ~(np.signbit(part) & (part == 0))).all():
                 return False
+        start, stop = stop, stop + _PIECE
     return True
 
 

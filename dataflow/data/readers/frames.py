@@ -65,4 +65,4 @@ def _plain_numbers(series: Any) -> RawColumn | None:
     array = np.asarray(series)
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         return None
-    return array_column(array, None)
+    return array_column(array.copy() if array.dtype == np.float32 else array, None)  # its owner may change it

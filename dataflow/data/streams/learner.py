@@ -39,7 +39,7 @@ class Moments:
         """Add numbers, a row for each example."""
         if not len(numbers):
             return
-        values = numbers.astype(np.float64)
+        values = numbers.astype(np.float64, copy=False)
         with np.errstate(all="ignore"):
             mean = values.mean(axis=0)
             part = Moments(
@@ -149,7 +149,7 @@ class Learner:
 
     def _add(self, column: _Column, name: str, table: RawTable, rows: Any) -> None:
         raw = table.columns[name]
-        cells = raw.cells[rows]
+        cells = raw.stored[rows]
         missing = None if raw.missing is None else raw.missing[rows]
         if column.is_text:
             values, wrong = cell.as_names(cells), None
@@ -157,7 +157,8 @@ class Learner:
             values, wrong = cell.as_truths(cells)
         else:
             values, wrong = cell.as_numbers(cells, table.style)
-        values = values[cell.usable(values, missing, wrong)]
+        usable = cell.usable(values, missing, wrong)
+        values = values if usable.all() else values[usable]
         column.present += len(values)
         column.missing += 0 if missing is None else int(missing.sum())
         if column.counted:
