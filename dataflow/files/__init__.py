@@ -13,6 +13,7 @@ from dataflow.errors import DataflowError, FileFormatError
 from dataflow.files import pickles as pickles  # registers how models are pickled
 from dataflow.files.file_format import FileFormat
 from dataflow.files.msgpack.binary import load_msgpack, save_msgpack
+from dataflow.files.reading import reading
 from dataflow.files.toml.read import load_toml
 from dataflow.files.toml.write import save_toml
 from dataflow.limits import Limits, grant, size_of
@@ -20,7 +21,6 @@ from dataflow.model.model import Model
 from dataflow.registry import registry
 from dataflow.registry.hookspecs import hookimpl
 from dataflow.support.arguments import checked
-from dataflow.support.texts import no_such_file
 
 __all__ = ["load", "register_file_formats", "save"]
 
@@ -48,7 +48,7 @@ def load(
     from them has to be known: ``shapes={"x": ("n", 3, 640, 640)}`` for an ONNX file. ``constants`` gives inputs of
     such a file values that they keep, so that what is chosen by them, such as a branch, is chosen now."""
     with limits or nullcontext(), nullcontext() if data_root is None else allow(Path(data_root)):
-        file_format = _format_of(path, reading=True)
+        file_format = _format_of(path, is_read=True)
         grant(size_of(path))
         options: dict[str, Any] = {"mmap": mmap} if file_format.maps else {}
         fixed = {"shapes": shapes, "constants": constants}
@@ -74,15 +74,12 @@ def register_file_formats() -> Iterable[FileFormat]:
     ]
 
 
-def _format_of(path: str | os.PathLike[str], *, reading: bool = False) -> FileFormat:
+def _format_of(path: str | os.PathLike[str], *, is_read: bool = False) -> FileFormat:
     try:
         chosen: FileFormat = registry.file_format(Path(path).suffix)
     except DataflowError as error:
-        reason = error
-        if reading and "\0" not in os.fspath(path):
-            if os.path.isdir(path):
-                reason = FileFormatError("this is a folder, not a file")
-            elif not os.path.exists(path):
-                reason = FileFormatError(no_such_file(path))
-        raise reason.at(file=path) from None
+        if is_read:
+            with reading(path):  # a file that is not there, or a folder, is the fault to name first
+                pass
+        raise error.at(file=path) from None
     return chosen

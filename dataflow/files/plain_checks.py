@@ -25,8 +25,7 @@ def brief(value: Any) -> str:
 
 def check_keys(value: Any, keys: set[str], what: str, optional: Set[str] = frozenset()) -> None:
     """A map with exactly these keys, and perhaps some of the optional ones."""
-    if not isinstance(value, dict):
-        raise FileFormatError(f"{what} is a map, not {brief(value)}")
+    typed(value, dict, what)
     for key in sorted(keys - value.keys()):
         raise FileFormatError(f"{what}: the key '{key}' is missing")
     for key in sorted(value.keys() - keys - optional):
@@ -74,9 +73,19 @@ def map_of(value: Any, fits: Callable[[Any], bool], what: str, expected: str) ->
     return dict(value)
 
 
+def is_op_name(value: Any) -> bool:
+    """Whether it may be what an op is called, or ``OP:OUTPUT``."""
+    return isinstance(value, str) and len(value) <= MAX_NAME and value.replace(":", "_", 1).isidentifier()
+
+
+def is_number_in_array(value: Any) -> bool:
+    """Whether it is an array around a plain number, as one stands among the arguments of an op."""
+    return isinstance(value, list) and len(value) == 1 and type(value[0]) in (int, float, bool)
+
+
 def is_columns(value: Any) -> bool:
     """Whether a value names columns of a data file: a name or range, or a list of them."""
     return isinstance(value, str) or (isinstance(value, list) and all(isinstance(item, str) for item in value))
 
 
-_KINDS: dict[type, str] = {str: "text", dict: "a map", list: "an array", bool: "true or false", float: "a float"}
+_KINDS: dict[type, str] = {str: "text", dict: "a map", list: "an array", bool: "true or false"}

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from dataflow.errors import DataflowError, DataflowWarning, FileFormatError, MissingExtraError, listed, nearest
-from dataflow.files.msgpack.container import reading
+from dataflow.files.reading import reading
 from dataflow.limits import current
 from dataflow.model.model import Model
 from dataflow.shapes import format_shape
@@ -36,16 +36,16 @@ def take_parameters(model: Model, path: Path) -> None:
         missing = [name for name in model.parameters if name not in found]
         if unknown and missing:
             raise FileFormatError(
-                f"{listed(unknown, 6)}: no parameter of the model is called so{nearest(unknown[0], missing)}"
+                f"{listed(unknown, 6)}: no parameter of the model has this name{nearest(unknown[0], missing)}"
             )
         if missing:
             raise FileFormatError(
-                f"{listed(missing, 6)}: no tensor of the file is called so{nearest(missing[0], tensors)}"
+                f"{listed(missing, 6)}: no tensor of the file has this name{nearest(missing[0], tensors)}"
             )
         arrays = {name: _array(model, name, found[name], tensors[found[name]]) for name in model.parameters}
         model.parameters.update(arrays)
         if unknown:
-            left_out = f"{path}: {listed(sorted(unknown), 6)} left out, as no parameter of the model is called so"
+            left_out = f"{path}: {listed(sorted(unknown), 6)} left out, as no parameter of the model has such a name"
             warnings.warn(left_out, DataflowWarning, stacklevel=2)
     except DataflowError as error:
         raise error.at(file=path) from None

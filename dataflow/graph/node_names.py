@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Container, Mapping
+from typing import Any
 
 from dataflow.errors import GraphError, cut
 from dataflow.operations.outputs import is_output_name
@@ -50,6 +52,24 @@ def _is_part(part: str) -> bool:
 def is_repetition(part: str) -> bool:
     """Whether a part of a name is the number of a repetition, counted from 1: ``3`` in ``h.3.W``."""
     return part.isascii() and part.isdigit() and part[0] != "0" and len(part) < 10
+
+
+def known_beginning(name: str, known: Container[str]) -> str:
+    """The longest beginning of a name, of whole parts between its dots, that is known; empty if there is none."""
+    while name and name not in known:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def call_around(path: str, calls: Mapping[str, Any], blocks: Mapping[str, Any]) -> str | None:
+    """The innermost call that a call is inside of, by their paths: ``h.layer`` is inside ``h`` only where the block
+    that ``h`` calls has a node ``layer``; otherwise it is an argument of that call."""
+    head = path
+    while head := known_beginning(head.rpartition(".")[0], calls):
+        block = blocks.get(calls[head]["block"], {})
+        if path[len(head) + 1 :].partition(".")[0] in block.get("nodes", {}):
+            return head
+    return None
 
 
 def normal_name(name: str) -> str:

@@ -8,6 +8,7 @@ from itertools import accumulate
 from dataflow.errors import GraphError, counted
 from dataflow.graph.graph import Graph
 from dataflow.graph.node import OP, PARAMETER
+from dataflow.graph.node_names import known_beginning
 from dataflow.profiling.cut import Cut, Part, best_cut
 from dataflow.profiling.step import Step
 from dataflow.profiling.step_costs import BACKWARD, UPDATE, Row
@@ -87,13 +88,7 @@ def _costs(
                 share(operations * nbytes[name] // max(trained, 1), users[name][:1])
         elif row.node in places:
             share(operations, [places[row.node]])
-        elif row.phase == BACKWARD and (name := _known(row.node.partition(".")[2], users)):
+        elif row.phase == BACKWARD and (name := known_beginning(row.node.partition(".")[2], users)):
+            # the rule of a gradient has added words to the name of the node
             share(operations, users[name] or [places[name]])
     return costs
-
-
-def _known(name: str, names: Mapping[str, object]) -> str:
-    """The node to whose name the rule of its gradient has added words."""
-    while name and name not in names:
-        name = name.rpartition(".")[0]
-    return name

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from dataflow.errors import DataError, DataflowError, FileFormatError, MissingExtraError, ShapeError, nearest
-from dataflow.files.msgpack.container import reading
+from dataflow.files.reading import reading
 from dataflow.graph.graph import Graph
 from dataflow.model.model import Model
 from dataflow.shapes import format_shape

@@ -167,7 +167,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     for name, hint in missing.items():
         line = told("run", str(tmp_path / name), status=1)
         assert line == f"{tmp_path / name}: there is no such file{hint.format(tmp_path)}"
-    assert told("run", str(tmp_path), status=1) == f"{tmp_path}: this is a folder, not a file"
+    assert told("run", str(tmp_path), status=1) == f"{tmp_path}: expected a file, found a folder; name the file itself"
 
 
 def test_convert_that_keeps_a_file_says_nothing_else(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ BAD = {
     "lies": (_header({"W1": {"dtype": "F64", "shape": [2, 2], "data_offsets": [0, 2**40]}}), "damaged"),
     "overflow": (_header({"W1": {"dtype": "F64", "shape": [2**40, 2**40], "data_offsets": [0, 0]}}), "damaged"),
     "deep": (_header(b'{"a":' + b"[" * 10000 + b"]" * 10000 + b"}"), "damaged"),
-    "missing": (safetensors.save(_weights(W2=None, b2=None)), "'W2', 'b2': no tensor of the file is called so"),
+    "missing": (safetensors.save(_weights(W2=None, b2=None)), "'W2', 'b2': no tensor of the file has this name"),
     "unknown": (safetensors.save(_weights(W2=None, w2_=np.ones((1, 2)))), "'w2_': no .*did you mean 'W2'"),
     "shape": (safetensors.save(_weights(W1=np.ones((2, 3)))), r"'W1' has the shape \(2, 3\), not \(2, 2\)"),
     "whole numbers": (safetensors.save(_weights(b1=np.zeros(2, np.int64))), "'b1' is stored as I64; F64, F32"),

@@ -7,6 +7,7 @@ from typing import Any
 
 from dataflow.errors import GraphError, nearest
 from dataflow.graph.graph import Graph
+from dataflow.graph.node_names import call_around
 from dataflow.notation.names import Names
 
 FEWEST = 3
@@ -21,7 +22,7 @@ class Calls:
         self.graph = graph
         self.calls: Mapping[str, Mapping[str, Any]] = graph.calls
         self.blocks: Mapping[str, Mapping[str, Any]] = graph.blocks
-        self.parent = {path: self._parent(path) for path in self.calls}
+        self.parent = {path: call_around(path, self.calls, self.blocks) for path in self.calls}
         self.collapsed: set[str] = set()
         self.notes: list[str] = []
         self.rows: dict[str, list[str]] = {}
@@ -116,19 +117,6 @@ class Calls:
         return str(self.blocks.get(self.calls[path]["block"], {}).get("output", path))
 
     # -------------------------------------------------------------------------------------------- internals
-
-    def _parent(self, path: str) -> str | None:
-        """The innermost call that ``path`` is inside of: ``h.layer`` is inside ``h`` only where the block that ``h``
-        calls has a node ``layer``; otherwise it is an argument of that call."""
-        head, rest = path, ""
-        while "." in head:
-            head, _, last = head.rpartition(".")
-            rest = f"{last}.{rest}" if rest else last
-            if head in self.calls:
-                block = self.blocks.get(self.calls[head]["block"], {})
-                if rest.partition(".")[0] in block.get("nodes", {}):
-                    return head
-        return None
 
     def _find_rows(self, pinned: set[str]) -> None:
         nexts: dict[str, str] = {}

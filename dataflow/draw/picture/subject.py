@@ -10,6 +10,7 @@ from dataflow.draw.picture.picture import GraphEdge, Kind, Mark
 from dataflow.errors import GraphError, listed
 from dataflow.graph.graph import Graph
 from dataflow.graph.node import CONSTANT, INPUT, OP, PARAMETER
+from dataflow.graph.node_names import known_beginning
 from dataflow.model.model import Model
 from dataflow.notation.letters import plain
 
@@ -166,7 +167,4 @@ def _users(reached: Mapping[str, set[str]], asked: Sequence[str]) -> dict[str, t
 
 def _owner(name: str, prefix: str, graph: Graph, of: str) -> str:
     """Names of the backward pass are PREFIX.NODE, PREFIX.NODE.vjp.OP and PREFIX.OF.seed."""
-    stem = name.removeprefix(f"{prefix}.")
-    while stem and stem not in graph:
-        stem = stem.rpartition(".")[0]
-    return stem or of
+    return known_beginning(name.removeprefix(f"{prefix}."), graph) or of

@@ -27,7 +27,7 @@ The container (``dataflow.files.msgpack.container``) has a header and tensors. T
   drawn
 - ``training``: what the model knows of its training, as plain data, and ``parts``: what is no plain data in it. A part
   is its path (keys and positions), and the name of its tensor, or a map of ``integer`` to the hexadecimal text of a
-  number of more than 64 bits. Under ``manifest`` it says where the parameters come from (see below).
+  number of more than 64 bits. Under ``manifest`` it says where the parameters come from
 - ``plugins``: which plugin registered each op, for the reader's information only
 
 Numbers count from 0. The tensors are ``parameters/NAME`` (what a parameter was given, drawn or trained to; none while

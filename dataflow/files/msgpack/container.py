@@ -46,11 +46,9 @@ versions are read.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import mmap
 import os
-import stat
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -71,10 +69,11 @@ from dataflow.files.msgpack.envelope import (
     parse_prefix,
     wrong,
 )
+from dataflow.files.reading import reading
 from dataflow.limits import current
 from dataflow.support.arrays import fixed
 from dataflow.support.atomic import replace_file
-from dataflow.support.texts import no_such_file, quoted
+from dataflow.support.texts import quoted
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Path = str | os.PathLike[str]
@@ -202,33 +201,6 @@ def _chunks(data: bytes, head: Head, arrays: Mapping[str, Array]) -> Iterator[by
         written[row.name] = start + length
         yield gap
         yield _bytes(arrays[row.name])[start : start + length]
-
-
-@contextlib.contextmanager
-def reading(path: Path) -> Iterator[tuple[io.FileIO, int]]:
-    """The open file and its length; whatever the system refuses inside becomes an error that names the file."""
-    try:
-        # Asked before opening, because opening a pipe would wait for its other end.
-        try:
-            mode = os.stat(path).st_mode
-        except ValueError as error:
-            raise FileFormatError(f"cannot be a file's name: {error}; check it") from None
-        if not stat.S_ISREG(mode):
-            kind = "a folder" if stat.S_ISDIR(mode) else "a device, pipe or socket"
-            raise FileFormatError(f"expected a file, found {kind}; name the file itself")
-        with open(path, "rb", buffering=0) as file:
-            yield file, os.fstat(file.fileno()).st_size
-    except FileFormatError as error:
-        error.at(file=path)
-        raise
-    except FileNotFoundError:
-        raise FileFormatError(no_such_file(path), file=path) from None
-    except PermissionError:
-        raise FileFormatError("permission denied; make the file readable", file=path) from None
-    except MemoryError:
-        raise FileFormatError("does not fit into memory; close something else first", file=path) from None
-    except OSError as error:
-        raise FileFormatError(f"cannot be read: {error.strerror or error}; check the disk", file=path) from error
 
 
 def _read_head(file: io.FileIO | io.BytesIO, size: int, limit: int | None) -> Head:

@@ -37,8 +37,7 @@ def unpack_calls(header: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         if path in calls:
             raise GraphError(f"the call '{path}' is there twice")
         calls[path] = typed(call, dict, f"call '{path}'")
-        given = {"attributes"} & call.keys()
-        check_keys(call, {"block", "share", "inputs", *given}, f"call '{path}'")
+        check_keys(call, {"block", "share", "inputs"}, f"call '{path}'", {"attributes"})
     return calls
 
 

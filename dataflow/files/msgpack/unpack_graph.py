@@ -19,6 +19,8 @@ from dataflow.files.plain_checks import (
     MAX_NAME,
     MAX_TITLE,
     brief,
+    is_number_in_array,
+    is_op_name,
     name_of,
     row_of,
     sequence,
@@ -92,7 +94,7 @@ class _Nodes:
 
     def application(self, row: Any, i: int) -> tuple[Op, dict[str, Any]]:
         name, given = row_of(row, 2, f"application {i}")
-        if not isinstance(name, str) or not name.replace(":", "_", 1).isidentifier() or len(name) > MAX_NAME:
+        if not is_op_name(name):
             raise FileFormatError(f"application {i}: {quoted(name)} is not the name of an op")
         if not isinstance(given, dict) or not all(key.isidentifier() for key in given):
             raise FileFormatError(f"application {i}: the attributes of op '{name}' are a map from names to values")
@@ -131,9 +133,7 @@ class _Nodes:
                 if not 0 <= argument < len(self.rows):
                     raise self.wrong(i, f"its argument is node {argument}, and there are {len(self.rows)}", GraphError)
                 found.append(argument)
-            elif argument is not None and not (
-                isinstance(argument, list) and len(argument) == 1 and type(argument[0]) in (int, float, bool)
-            ):
+            elif argument is not None and not is_number_in_array(argument):
                 raise self.wrong(i, "an argument is the number of a node, an array around a plain number, or nil")
         if not found:
             raise self.wrong(i, "an op is applied to at least one node; a number alone is a constant", GraphError)

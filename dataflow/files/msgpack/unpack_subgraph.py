@@ -9,7 +9,16 @@ import numpy as np
 
 from dataflow.errors import DataflowError, FileFormatError
 from dataflow.files.node_limits import NodeLimits
-from dataflow.files.plain_checks import brief, check_keys, name_of, row_of, sequence, typed
+from dataflow.files.plain_checks import (
+    brief,
+    check_keys,
+    is_number_in_array,
+    is_op_name,
+    name_of,
+    row_of,
+    sequence,
+    typed,
+)
 from dataflow.graph.graph import Graph
 from dataflow.graph.node_names import check_name
 from dataflow.graph.subgraph import MAX_DEPTH, Subgraph
@@ -34,7 +43,7 @@ class SubgraphReader:
     def _read(self, content: Any, depth: int) -> Subgraph:
         if depth > MAX_DEPTH:
             raise FileFormatError(f"graphs in attributes are nested more than {MAX_DEPTH} deep")
-        check_keys(typed(content, dict, "a graph in an attribute"), _KEYS, "a graph in an attribute")
+        check_keys(content, _KEYS, "a graph in an attribute")
         name = _checked(name_of(content["name"], "a graph in an attribute"))
         parts = {key: sequence(content[key], f"{key} of graph '{name}'") for key in sorted(_KEYS - {"name"})}
         self._limits.add_nodes(sum(map(len, parts.values())), "with the graphs in attributes ")
@@ -68,7 +77,7 @@ class SubgraphReader:
     def _node(self, graph: Graph, row: Any, depth: int) -> None:
         name, called, arguments, attributes = row_of(row, 4, "a node")
         _checked(name)
-        if not isinstance(called, str) or not called.replace(":", "_", 1).isidentifier():
+        if not is_op_name(called):
             raise FileFormatError(f"node '{name}': {brief(called)} is not the name of an op")
         if not isinstance(arguments, list) or not isinstance(attributes, dict):
             raise FileFormatError(f"node '{name}' has an array of arguments and a map of attributes")
@@ -79,7 +88,7 @@ class SubgraphReader:
                 operands.append(graph.value(argument))
             elif argument is None:
                 operands.append(None)
-            elif isinstance(argument, list) and len(argument) == 1 and type(argument[0]) in (int, float, bool):
+            elif is_number_in_array(argument):
                 operands.append(argument[0])
             else:
                 raise FileFormatError(f"node '{name}': an argument is a name, an array around a plain number, or nil")

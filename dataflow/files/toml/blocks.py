@@ -23,7 +23,7 @@ from dataflow.files.toml.known_keys import Fields, shown
 from dataflow.files.toml.nodes import CALL_KEYWORDS, Call, Level, check_ops
 from dataflow.files.toml.read_block import Block, Heading, read_block, read_heading
 from dataflow.files.toml.registered_blocks import registered_block
-from dataflow.graph.node_names import is_repetition
+from dataflow.graph.node_names import is_repetition, known_beginning
 from dataflow.limits import advice, current
 from dataflow.operations import attributes as attribute_module
 from dataflow.registry import registry
@@ -282,9 +282,5 @@ def _too_many(size: int, most: int) -> str:
 
 def _split(level: Level, path: str) -> tuple[Call | None, str]:
     """The call of this level that ``path`` begins with, and what of the path is inside it."""
-    head = path
-    while head:
-        if head in level.calls:
-            return level.calls[head], path[len(head) + 1 :]
-        head = head.rpartition(".")[0]
-    return None, path
+    head = known_beginning(path, level.calls)
+    return (level.calls[head], path[len(head) + 1 :]) if head else (None, path)

@@ -1,9 +1,6 @@
-"""What the paths of calls say: which call a file itself makes, and how often one call was repeated."""
+"""How often one call was repeated, by the paths of calls."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any
 
 from dataflow.graph.graph import Graph
 from dataflow.graph.node_names import is_repetition
@@ -27,15 +24,3 @@ def repetitions(graph: Graph, name: str) -> int:
         if call.get("attributes") != first.get("attributes") or (i and call["inputs"] != [f"{name}.{i}"]):
             return 0
     return len(row)
-
-
-def is_outermost(path: str, calls: Mapping[str, Any], graph: Graph) -> bool:
-    """Whether a call stands in a node of the file itself, not in a block."""
-    head = path
-    while "." in head:
-        head = head.rpartition(".")[0]
-        if head in calls:
-            block = graph.blocks.get(calls[head]["block"], {})
-            if path[len(head) + 1 :].partition(".")[0] in block.get("nodes", {}):
-                return False
-    return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -153,15 +153,23 @@ class Declaration:
             raise self.fields.placed(error) from None
 
 
-def read_declaration(
-    fields: Fields, kind: str, default: np.dtype, attributes: Mapping[str, Any] | None = None
-) -> Declaration:
-    """A parameter or constant as declared; ``default`` is the dtype of what says nothing else. Sizes may have the
-    ``attributes`` of a block in them."""
+def read_declarations(
+    parent: Fields, names: Names, default: np.dtype, attributes: Mapping[str, Any] | None = None
+) -> Iterator[tuple[str, Declaration]]:
+    """The parameters and then the constants that a file or a block declares, by their names; ``default`` is the dtype
+    of what says nothing else. Sizes may have the ``attributes`` of a block in them."""
+    for section, kind in ("parameters", "parameter"), ("constants", "constant"):
+        table = parent.table(section, f"{section} of {parent.what}" if parent.path else f"[{section}]")
+        for key in table.data:
+            name = names.claim(key, kind, (*table.path, key))
+            yield name, _read_declaration(table.table(key, f"{kind} '{name}'"), kind, default, attributes or {})
+
+
+def _read_declaration(fields: Fields, kind: str, default: np.dtype, attributes: Mapping[str, Any]) -> Declaration:
     fields.check_keys(KEYS[kind])
     dtype = read_dtype(fields)
     if kind == "parameter" and "init" in fields.data:
-        shape = _filled(fields, read_shape(fields), attributes or {})
+        shape = _filled(fields, read_shape(fields), attributes)
     else:
         shape = read_sizes(fields)
     if shape is not None and not is_static(shape):

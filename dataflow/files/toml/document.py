@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 import tomllib
 from os import PathLike, fspath
 from typing import Any, NamedTuple, TypeVar
@@ -13,6 +11,7 @@ import numpy as np
 
 from dataflow.data.readers.opening import utf16
 from dataflow.errors import DataflowError, FileFormatError
+from dataflow.files.reading import reading
 from dataflow.files.toml.places import (
     DuplicateError,
     Entry,
@@ -27,7 +26,7 @@ from dataflow.files.toml.places import (
 from dataflow.files.toml.syntax_hints import advise, unquoted_key
 from dataflow.limits import advice, current, most_decoded
 from dataflow.support.conversion import LARGE_NUMBER, TooLargeError, finite, misfit
-from dataflow.support.texts import no_such_file, shorten
+from dataflow.support.texts import shorten
 
 MAX_DEPTH = 64
 """How deep arrays and inline tables may be nested, and how many parts a dotted key may have."""
@@ -81,11 +80,6 @@ class Document:
             return self._place(string_offset(self.text, entry.value, max(offset, 0)))
         return self.place(*keys)
 
-    def error(self, message: str, *keys: Key) -> FileFormatError:
-        """An error at a key: ``raise document.error("unknown key 'shap'", "inputs", "x", "shap")``."""
-        line, column = self.place(*keys)
-        return FileFormatError(message, file=self.file, line=line, column=column)
-
     def locate(self, error: E, *keys: Key) -> E:
         """Give an error about what stands at ``keys`` its place: ``raise document.locate(error, "nodes", "z")``.
 
@@ -115,25 +109,10 @@ def read_toml(path: str | PathLike[str]) -> Document:
     """The document in a file. Whatever is wrong with it is a ``FileFormatError``."""
     file = fspath(path)
     most = current().structure
-    try:
-        # Asked before opening, because opening a pipe would wait for its other end.
-        status = os.stat(file)
-        if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
-            raise FileFormatError("this is a device, pipe or socket, not a file", file=file)
-        with open(file, "rb") as stream:
-            # no more than there is: Python makes room for all that it is asked for
-            content = stream.read(min(most, status.st_size) + 1)
-    except FileNotFoundError:
-        raise FileFormatError(no_such_file(file), file=file) from None
-    except IsADirectoryError:
-        raise FileFormatError("this is a folder, not a file", file=file) from None
-    except PermissionError:
-        raise FileFormatError("there is no permission to read this file", file=file) from None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise FileFormatError(f"the file cannot be read: {reason}", file=file.replace("\0", "?")) from None
+    with reading(file) as (stream, size):
+        content = stream.read(min(most, size) + 1)  # no more than there is: Python makes room for all it is asked for
     if len(content) > most:
-        raise _too_large(os.stat(file).st_size, most, file)
+        raise _too_large(size, most, file)
     if (found := utf16(content)) is not None:
         raise FileFormatError(f"the text is {found}; save it as UTF-8", file=file, line=1)
     try:

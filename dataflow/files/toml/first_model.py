@@ -115,7 +115,7 @@ class _Draft:
     def parameters(self) -> Iterable[Line]:
         yield (
             f'W1 = {{ shape = [{HIDDEN}, "features"], init = "he_normal" }}',
-            (f"{HIDDEN} hidden units: for more or fewer, change the {HIDDEN} here,"),
+            f"{HIDDEN} hidden units: for more or fewer, change the {HIDDEN} here,",
         )
         yield f'b1 = {{ shape = [{HIDDEN}], init = "zeros" }}', "here"
         yield f'W2 = {{ shape = [{self.width}, {HIDDEN}], init = "he_normal" }}', "and here"

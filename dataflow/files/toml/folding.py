@@ -16,11 +16,12 @@ import numpy as np
 from dataflow.errors import ExpressionError
 from dataflow.expressions.render import Piece, piece_of_name, piece_of_number, piece_of_op
 from dataflow.expressions.tokens import MAX_DEPTH
-from dataflow.files.toml.call_paths import is_outermost, repetitions
+from dataflow.files.toml.call_paths import repetitions
 from dataflow.files.toml.nodes import MAX_OPERATIONS
 from dataflow.files.toml.toml_values import narrow
 from dataflow.graph.graph import Graph
 from dataflow.graph.node import CONSTANT, INPUT, OP
+from dataflow.graph.node_names import call_around
 from dataflow.operations.attributes import changed
 from dataflow.support.topological import topological_order
 
@@ -81,7 +82,7 @@ class _Folding:
                 continue
             if name in repeated and (not with_calls or node.block is None):
                 self.terms[name] = _call_term(calls[f"{name}.1"], repeated[name])
-            elif name in calls and node.block == name and is_outermost(name, calls, graph):
+            elif name in calls and node.block == name and call_around(name, calls, graph.blocks) is None:
                 self.terms[name] = _call_term(calls[name])
             elif node.kind == OP and (not with_calls or node.block is None):
                 self.terms[name] = _op_term(graph, name)
@@ -95,11 +96,11 @@ class _Folding:
             or (node.kind != OP and (not with_calls or node.block is None))
         ]
         uses: dict[str, int] = {}
-        for name, term in self.terms.items():
+        for term in self.terms.values():
             for argument in term.arguments:
                 if isinstance(argument, str):
                     uses[argument] = uses.get(argument, 0) + 1
-            self._find_constant(name, term)
+            self._find_constant(term)
         self.inner = {name for name, count in uses.items() if count == 1 and "." in name and name not in pinned}
         self.inner &= self.terms.keys() | self.constants.keys()
         self.result = Folded()
@@ -258,7 +259,7 @@ class _Folding:
                 self.terms[members[0]] = replace(terms[0], op=family.name)
         return leaders
 
-    def _find_constant(self, name: str, term: Term) -> None:
+    def _find_constant(self, term: Term) -> None:
         """A number on its own, as in ``exp(2.0)``, is a constant ``NAME.constant`` in the graph."""
         first = term.arguments[0] if term.arguments else None
         if term.is_call or not isinstance(first, str) or self.graph.node_of(first).kind != CONSTANT:

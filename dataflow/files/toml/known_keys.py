@@ -40,7 +40,7 @@ class Fields:
     def __init__(self, document: Document, data: Any, path: tuple[Key, ...], what: str) -> None:
         if not isinstance(data, dict):
             message = f"{what} takes a table{_EXAMPLES.get(what.partition(' ')[0], '')}, not {shown(data)}"
-            raise _placed(document, FileFormatError(message), path, value=True)
+            raise _placed_at_value(document, FileFormatError(message), path)
         self.document = document
         self.data: dict[str, Any] = data
         self.path = path
@@ -102,7 +102,7 @@ class Fields:
 
     def placed_at_value(self, error: E, *keys: Key) -> E:
         """The error with its place, where the value at ``keys`` begins."""
-        return _placed(self.document, error, (*self.path, *keys), value=True)
+        return _placed_at_value(self.document, error, (*self.path, *keys))
 
 
 def check_version(fields: Fields) -> None:
@@ -123,8 +123,8 @@ def shown(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else quoted(value)
 
 
-def _placed(document: Document, error: E, path: tuple[Key, ...], *, value: bool) -> E:
-    if error.line is None and error.column is None and value:
+def _placed_at_value(document: Document, error: E, path: tuple[Key, ...]) -> E:
+    if error.line is None and error.column is None:
         error.line, error.column = document.value_place(*path)
     return document.locate(error, *path)
 

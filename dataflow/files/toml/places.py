@@ -126,8 +126,7 @@ def skip_blank(text: str, position: int) -> int:
         position = match.end()
         if not text.startswith("#", position):
             return position
-        newline = text.find("\n", position)
-        position = len(text) if newline < 0 else newline
+        position = _line_end(text, position)
 
 
 def measure(text: str, limit: int) -> tuple[int | None, int]:
@@ -144,8 +143,7 @@ def measure(text: str, limit: int) -> tuple[int | None, int]:
             except ScanError:
                 return None, cost
         elif mark == "#":
-            newline = text.find("\n", position)
-            position = len(text) if newline < 0 else newline
+            position = _line_end(text, position)
         elif mark == ".":
             dots += 1
         elif len(mark) > 1:
@@ -197,6 +195,11 @@ def _skip_space(text: str, position: int) -> int:
     return match.end()
 
 
+def _line_end(text: str, position: int) -> int:
+    newline = text.find("\n", position)
+    return len(text) if newline < 0 else newline
+
+
 def _value_end(text: str, position: int) -> int:
     """The offset after the value that begins at ``position``."""
     if position >= len(text):
@@ -215,8 +218,7 @@ def _value_end(text: str, position: int) -> int:
         if mark in "\"'":
             position = string_end(text, match.start())
         elif mark == "#":
-            newline = text.find("\n", position)
-            position = len(text) if newline < 0 else newline
+            position = _line_end(text, position)
         else:
             depth += 1 if mark in "[{" else -1
             if not depth:

@@ -14,7 +14,7 @@ from dataflow.errors import DataflowError, GraphError
 from dataflow.files.plain_checks import MAX_TITLE
 from dataflow.files.toml.blocks import Blocks
 from dataflow.files.toml.building import Builder, Result, Site
-from dataflow.files.toml.declarations import Names, add_input, read_declaration, read_dtype
+from dataflow.files.toml.declarations import Names, add_input, read_declarations, read_dtype
 from dataflow.files.toml.document import Document, parse_toml, read_toml
 from dataflow.files.toml.known_keys import KEYS, Fields, check_version
 from dataflow.files.toml.nodes import Level
@@ -94,9 +94,6 @@ def _declare(fields: Fields, graph: Graph, names: Names) -> dict[str, Result]:
             raise inputs.placed(GraphError(message), key)
         name = names.claim(key, "input", (*inputs.path, key))
         scope[name] = add_input(inputs.table(key, f"input '{name}'"), graph, name)
-    for section, kind in ("parameters", "parameter"), ("constants", "constant"):
-        table = fields.table(section, f"[{section}]")
-        for key in table.data:
-            name = names.claim(key, kind, (*table.path, key))
-            scope[name] = read_declaration(table.table(key, f"{kind} '{name}'"), kind, graph.dtype).add(graph, name)
+    for name, declaration in read_declarations(fields, names, graph.dtype):
+        scope[name] = declaration.add(graph, name)
     return scope

@@ -10,7 +10,7 @@ import numpy as np
 
 from dataflow.errors import DataflowError, GraphError, nearest
 from dataflow.expressions.tokens import INTEGER_LIMIT
-from dataflow.files.toml.declarations import Declaration, Names, read_declaration
+from dataflow.files.toml.declarations import Declaration, Names, read_declarations
 from dataflow.files.toml.known_keys import KEYS, Fields, shown
 from dataflow.files.toml.nodes import CALL_KEYWORDS, Level
 from dataflow.graph.node_names import normal_name
@@ -77,13 +77,7 @@ def read_block(heading: Heading, values: Mapping[str, Any], blocks: Collection[s
         names.claim(item, "block input", (*fields.path, "inputs", i))
     for key in fields.data.get("attributes", ()):
         names.claim(key, "block attribute", (*fields.path, "attributes", key))
-    declarations = {}
-    for section, kind in ("parameters", "parameter"), ("constants", "constant"):
-        table = fields.table(section, f"{section} of block '{name}'")
-        for declared in table.data:
-            inner = names.claim(declared, kind, (*table.path, declared))
-            declaration = table.table(declared, f"{kind} '{inner}'")
-            declarations[inner] = read_declaration(declaration, kind, default, values)
+    declarations = dict(read_declarations(fields, names, default, values))
     level = Level(fields.table("nodes", f"nodes of block '{name}'"), names, blocks, values)
     output, outputs = _read_outputs(fields, names, level, name)
     changed = {key: value for key, value in values.items() if repr(value) != repr(heading.attributes[key].default)}

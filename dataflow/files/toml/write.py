@@ -23,7 +23,7 @@ from dataflow.files.toml.known_keys import KEYS
 from dataflow.files.toml.read import loads_toml
 from dataflow.files.toml.registered_blocks import declaration
 from dataflow.files.toml.toml_values import key, number, paragraph, string, table, value
-from dataflow.files.toml.write_bodies import body_sections, name_bodies
+from dataflow.files.toml.write_bodies import Pairs, body_sections, constant, dtype_pairs, name_bodies
 from dataflow.files.versions import DATA_KEYS, version_of
 from dataflow.graph.node import CONSTANT, INPUT, PARAMETER, Node
 from dataflow.limits import current
@@ -174,13 +174,12 @@ class _Writer:
     def constants(self) -> Iterable[tuple[str, str]]:
         for old, name, node in self.declared(CONSTANT):
             try:
-                is_bool = node.dtype == np.bool_
-                yield name, table([("value", value(node.value)), *([] if is_bool else self.dtype(node))])
+                yield name, constant(node, self.graph.dtype)
             except DataflowError as error:
                 raise error.at(node=old) from None
 
-    def dtype(self, node: Node) -> list[tuple[str, str]]:
-        return [] if node.dtype == self.graph.dtype else [("dtype", string(node.dtype.name))]
+    def dtype(self, node: Node) -> Pairs:
+        return dtype_pairs(node, self.graph.dtype)
 
     def blocks(self) -> Iterable[str]:
         for name, block in self.graph.blocks.items():
@@ -192,21 +191,26 @@ class _Writer:
                 if isinstance(content, Mapping):
                     yield _section(f"{header}.{key(part)}", ((k, value(v)) for k, v in content.items()))
 
+    def renamed(self, items: Mapping[str, Any]) -> dict[str, Any]:
+        """The same by the names of the file."""
+        return {self.name_of(name): item for name, item in items.items()}
+
+    def name_of(self, name: str) -> str:
+        return self.folded.names.get(name, name)
+
     def outputs(self) -> Iterable[tuple[str, str]]:
-        names = self.folded.names
-        yield "outputs", value([names.get(name, name) for name in self.model.outputs])
+        yield "outputs", value(list(map(self.name_of, self.model.outputs)))
         if self.model.loss is not None:
-            yield "loss", string(names.get(self.model.loss, self.model.loss))
+            yield "loss", string(self.name_of(self.model.loss))
         if targets := self.model.targets:
-            yield "targets", value({names.get(name, name): names.get(to, to) for name, to in targets.items()})
+            yield "targets", value({name: self.name_of(target) for name, target in self.renamed(targets).items()})
         if classes := self.graph.classes:
-            yield "classes", value({names.get(name, name): texts for name, texts in classes.items()})
+            yield "classes", value(self.renamed(classes))
 
     def data(self) -> Iterable[tuple[str, str]]:
         source: DataSource | None = self.model.data
         if source is None:
             return
-        names = self.folded.names
         if self.file is not None:
             yield "file", string(self.file)
             if self.root is not None:
@@ -217,31 +221,29 @@ class _Writer:
         if source.percent:
             yield "percent", value(True)
         for what in ("columns", "one_hot", "scale"):
-            chosen: Mapping[str, Any] = getattr(source, what)
-            if chosen:
-                yield what, value({names.get(name, name): item for name, item in chosen.items()})
+            if chosen := getattr(source, what):
+                yield what, value(self.renamed(chosen))
         for what in ("missing", "categories"):
             if rules := getattr(source, what):
                 yield what, value(dict(rules))
         if source.standardize:
-            yield "standardize", value([names.get(name, name) for name in source.standardize])
+            yield "standardize", value(list(map(self.name_of, source.standardize)))
         if source.weights is not None:
             yield "weights", string(source.weights)
         for name, array in (source.arrays or {}).items():
             found = numbers(name, array)
             try:
                 # As float64, because the input may be wider than the array.
-                yield names.get(name, name), value(found.astype(np.float64) if found.dtype.kind == "f" else found)
+                yield self.name_of(name), value(found.astype(np.float64) if found.dtype.kind == "f" else found)
             except DataflowError as error:
                 raise error.at(node=name) from None
 
     def learned(self) -> Iterable[tuple[str, list[tuple[str, str]]]]:
         """What the training rows taught, by column and by input."""
         if self.model.data is not None and self.model.data.learned is not None:
-            names = self.folded.names
             for part, items in self.model.data.learned.plain().items():
-                renamed = names if part == "inputs" else {}
-                yield part, [(renamed.get(name, name), value(item)) for name, item in items.items()]
+                named = self.renamed(items) if part == "inputs" else items
+                yield part, [(name, value(item)) for name, item in named.items()]
 
 
 def _declared(line: Line) -> str:

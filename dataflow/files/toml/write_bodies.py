@@ -13,7 +13,7 @@ from dataflow.expressions.render import piece_of_name
 from dataflow.files.toml.folding import Line, fold
 from dataflow.files.toml.toml_values import string, table, value
 from dataflow.graph.graph import Graph
-from dataflow.graph.node import CONSTANT, OP
+from dataflow.graph.node import CONSTANT, OP, Node
 from dataflow.graph.subgraph import Subgraph, subgraphs_of
 from dataflow.registry import registry
 
@@ -52,6 +52,16 @@ def _renamed(graph: Graph, names: dict[Subgraph, Subgraph], taken: set[str], dec
     return result
 
 
+def constant(node: Node, default: np.dtype) -> str:
+    """A constant as it is declared; ``default`` is the dtype of what says nothing else, and booleans say it."""
+    return table([("value", value(node.value)), *([] if node.dtype == np.bool_ else dtype_pairs(node, default))])
+
+
+def dtype_pairs(node: Node, default: np.dtype) -> Pairs:
+    """The dtype of a declaration, where it is not the ``default``."""
+    return [] if node.dtype == default else [("dtype", string(node.dtype.name))]
+
+
 def body_sections(body: Subgraph, default: np.dtype, declare: Callable[[Line], str]) -> Iterable[tuple[str, Pairs]]:
     """The tables of a block, each with its header and its lines; ``declare`` writes a node."""
     graph = body.graph
@@ -66,7 +76,6 @@ def body_sections(body: Subgraph, default: np.dtype, declare: Callable[[Line], s
     for name in graph.names(CONSTANT):
         node = graph.node_of(name)
         if name not in folded.folded:
-            dtype = [] if node.dtype in (default, np.bool_) else [("dtype", string(node.dtype.name))]
-            constants.append((names.get(name, name), table([("value", value(node.value)), *dtype])))
+            constants.append((names.get(name, name), constant(node, default)))
     yield f"{header}.constants", constants
     yield f"{header}.nodes", [(line.name, declare(line)) for line in folded.lines]

@@ -125,7 +125,6 @@ def test_locate_maps_columns_of_expressions() -> None:
     assert str(document.locate(ExpressionError("no", column=4), "inputs", "x")) == "example.toml:9:1: no"
     # what is located stays
     assert document.locate(ExpressionError("x", file="other", line=1, column=1), "nodes").line == 1
-    assert str(document.error("bad", "inputs", "x", "shape")) == "example.toml:9:7: bad"
 
 
 # ------------------------------------------------------------------------------------------ agreement with tomllib
@@ -440,11 +439,11 @@ def test_files(tmp_path: Any) -> None:
     assert str(caught.value).startswith(str(tmp_path / "xr.toml") + ": ")
     with pytest.raises(FileFormatError, match="no such file; check the name$"):
         read_toml(tmp_path / "folder" / "xor.toml")
-    with pytest.raises(FileFormatError, match="folder, not a file"):
+    with pytest.raises(FileFormatError, match="expected a file, found a folder"):
         read_toml(tmp_path)
     with pytest.raises(FileFormatError, match="cannot be read"):
         read_toml(str(good) + "/x.toml")
-    with pytest.raises(FileFormatError, match="cannot be read"):
+    with pytest.raises(FileFormatError, match="cannot be a file's name"):
         read_toml("a\0b")
 
 
@@ -477,11 +476,11 @@ def test_no_permission(tmp_path: Any) -> None:
 def test_no_permission_is_an_error(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.toml").touch()
 
-    def refuse(*_: Any) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("builtins.open", refuse)
-    with pytest.raises(FileFormatError, match="no permission"):
+    with pytest.raises(FileFormatError, match="permission denied"):
         read_toml(tmp_path / "a.toml")
 
 
