@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from dataflow.errors import DataflowError, ExpressionError, OpError, nearest
-from dataflow.expressions.parser import MAX_LENGTH, Actions, parse
-from dataflow.expressions.tokens import INTEGER_LIMIT, KEYWORDS, MAX_DEPTH
+from dataflow.expressions.parser import Silent, parse
+from dataflow.expressions.tokens import INTEGER_LIMIT, KEYWORDS
 from dataflow.graph.graph import Graph
 from dataflow.graph.value import Value
 from dataflow.operations import engine_ops
@@ -20,8 +20,6 @@ from dataflow.operations.op import Op
 from dataflow.operations.outputs import Outputs, several_outputs
 from dataflow.registry import registry
 from dataflow.support.texts import shorten
-
-__all__ = ["MAX_DEPTH", "MAX_LENGTH", "NUMBERS", "Actions", "build", "called_names", "fold", "free_names", "parse"]
 
 Number: TypeAlias = int | float
 Result: TypeAlias = Value | Outputs | int | float | None
@@ -51,24 +49,10 @@ def build(
     where that was seen to already. Every ``DataflowError`` from here has its ``column``.
     """
     if not parses:
-        parse(text, _Names(), constants)
+        parse(text, Silent(), constants)
     result = parse(text, _Nodes(graph, scope, calls or {}, graphs), constants)
     assert result is not None
     return result
-
-
-def free_names(text: str) -> list[tuple[str, int]]:
-    """Every name used as a value, with its column, once for each use; ``pi`` and ``e`` included."""
-    collector = _Names()
-    parse(text, collector)
-    return collector.free
-
-
-def called_names(text: str) -> list[tuple[str, int]]:
-    """Every name that is called, with its column, once for each call, the inner ones first."""
-    collector = _Names()
-    parse(text, collector)
-    return collector.called
 
 
 def fold(op: Op, left: Number, right: Number) -> Number:
@@ -229,36 +213,6 @@ class _Nodes:
             hint = registry.registry().where_it_is(name) or nearest(name, known)
             message = f"unknown op '{shorten(name)}'{hint}"
         return OpError(message, column=column)
-
-
-class _Names:
-    """The actions that collect names."""
-
-    def __init__(self) -> None:
-        self.free: list[tuple[str, int]] = []
-        self.called: list[tuple[str, int]] = []
-
-    def name(self, text: str, column: int) -> None:
-        self.free.append((text, column))
-
-    def number(self, value: Number, column: int) -> None: ...
-
-    def literal(self, value: bool | None, column: int) -> None: ...
-
-    def negative(self, operand: None, column: int) -> None: ...
-
-    def binary(self, op: Op, left: None, right: None, column: int) -> None: ...
-
-    def transpose(self, operand: None, column: int) -> None: ...
-
-    def index(self, operand: None, key: Key, column: int) -> None: ...
-
-    def output(self, operand: None, name: str, column: int) -> None: ...
-
-    def stack(self, items: Sequence[None], column: int) -> None: ...
-
-    def call(self, name: str, arguments: Sequence[None], keywords: Mapping[str, Any], column: int) -> None:
-        self.called.append((name, column))
 
 
 def _place(error: DataflowError, column: int) -> None:

@@ -82,7 +82,7 @@ def tokenize(text: str) -> list[Token]:
 class Cursor:
     """A place among the tokens of a text."""
 
-    def __init__(self, text: str, constants: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, text: str, constants: Mapping[str, Any] | None) -> None:
         self.tokens = tokenize(text)
         self.position = 0
         self.token = self.tokens[0]

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 import dataflow
 from dataflow.errors import DataflowError, ExpressionError, GraphError, OpError, ShapeError
-from dataflow.expressions.build_nodes import MAX_DEPTH, MAX_LENGTH, build, called_names, fold, free_names, parse
-from dataflow.expressions.parser import BINARY
+from dataflow.expressions.build_nodes import build, fold
+from dataflow.expressions.parser import BINARY, MAX_LENGTH, Silent, parse
 from dataflow.expressions.render import ARGUMENT, Piece, piece_of_name, piece_of_number, piece_of_op
-from dataflow.expressions.tokens import quote, tokenize, unquote
+from dataflow.expressions.tokens import MAX_DEPTH, quote, tokenize, unquote
 from dataflow.graph.value import Value
 from dataflow.operations.indexing import Key, format_key, parse_key
 from dataflow.operations.op import Op
@@ -282,36 +282,51 @@ def test_actions_come_in_the_order_of_evaluation_with_their_columns() -> None:
     ]  # fmt: skip
 
 
+class Names(Silent):
+    """Every name with its column: those that are used as values, and those that are called."""
+
+    def __init__(self, text: str) -> None:
+        self.free: list[tuple[str, int]] = []
+        self.called: list[tuple[str, int]] = []
+        parse(text, self)
+
+    def name(self, text: str, column: int) -> None:
+        self.free.append((text, column))
+
+    def call(self, name: str, arguments: Any, keywords: Any, column: int) -> None:
+        self.called.append((name, column))
+
+
 def test_names_are_normalised_as_python_does() -> None:
-    assert free_names("ﬁ + ℌ + e\u0301 + x") == [("fi", 1), ("H", 5), ("é", 9), ("x", 14)]
-    assert called_names("ﬁ(g(x)) + g(y)") == [("g", 3), ("fi", 1), ("g", 11)]
-    assert free_names("2 * pi * x + x") == [("pi", 5), ("x", 10), ("x", 14)]
-    assert free_names("relu(x, axis=0)[1]") == [("x", 6)]
+    assert Names("ﬁ + ℌ + e\u0301 + x").free == [("fi", 1), ("H", 5), ("é", 9), ("x", 14)]
+    assert Names("ﬁ(g(x)) + g(y)").called == [("g", 3), ("fi", 1), ("g", 11)]
+    assert Names("2 * pi * x + x").free == [("pi", 5), ("x", 10), ("x", 14)]
+    assert Names("relu(x, axis=0)[1]").free == [("x", 6)]
 
 
 @given(st.text(st.characters(categories=["L", "Nd", "Nl", "Mn", "Mc", "Pc"]), min_size=1, max_size=6))
 def test_every_identifier_is_a_name(text: str) -> None:
     assume(text.isidentifier() and text not in ("True", "False", "None"))
     assert parse(text, Tree()) == ("name", unicodedata.normalize("NFKC", text))
-    assert free_names(f"({text})[0]+1") == [(unicodedata.normalize("NFKC", text), 2)]
+    assert Names(f"({text})[0]+1").free == [(unicodedata.normalize("NFKC", text), 2)]
 
 
 @given(st.characters(min_codepoint=128))
 def test_no_other_character_is_part_of_a_name(character: str) -> None:
     if not character.isidentifier():
         with pytest.raises(ExpressionError) as caught:
-            free_names(f"2 + {character}")
+            parse(f"2 + {character}", Silent())
         assert caught.value.column == 5
     if not f"x{character}".isidentifier():
         with pytest.raises(ExpressionError) as caught:
-            free_names(f"2 + x{character}")
+            parse(f"2 + x{character}", Silent())
         assert caught.value.column == 6
 
 
 @pytest.mark.parametrize("word", ["lambda", "in", "is", "and", "not", "if"])
 def test_words_of_python_may_be_names(word: str) -> None:
     assert parse(f"{word} * x + {word}", Tree()) is not None
-    assert free_names(f"{word}") == [(word, 1)]
+    assert Names(f"{word}").free == [(word, 1)]
 
 
 @pytest.mark.parametrize(
@@ -483,7 +498,7 @@ REFUSED = [
 @pytest.mark.parametrize(("text", "column", "words"), [case for case in REFUSED if case[2] is not None])
 def test_refused(text: str, column: int, words: str) -> None:
     with pytest.raises(ExpressionError) as caught:
-        free_names(text)
+        parse(text, Silent())
     assert words in caught.value.message
     assert caught.value.column == column
     assert len(caught.value.message) < 250
@@ -493,7 +508,7 @@ def test_refused(text: str, column: int, words: str) -> None:
 def test_first_fault_is_reported() -> None:
     """Also where a later one is of a kind that is found earlier."""
     with pytest.raises(ExpressionError) as caught:
-        free_names("x y $ 'open")
+        parse("x y $ 'open", Silent())
     assert caught.value.column == 3
 
 
@@ -504,7 +519,7 @@ def test_a_long_chain_takes_time_that_grows_with_its_length() -> None:
     def seconds(count: int) -> float:
         text = " + ".join(["x"] * count)
         start = time.process_time()
-        assert len(free_names(text)) == count
+        assert len(Names(text).free) == count
         return time.process_time() - start
 
     seconds(100)
@@ -526,14 +541,14 @@ def test_left_associative_chains_of_ten_thousand(operator: str) -> None:
     "text", ["x" + ".T" * 20_000, "x" + "[0]" * 15_000, "+" * 40_000 + "x", "f(" + "x," * 20_000 + ")"]
 )
 def test_long_and_flat_is_fine(text: str) -> None:
-    assert free_names(text)[0][0] == "x"
+    assert Names(text).free[0][0] == "x"
 
 
 def test_length_limit() -> None:
-    assert free_names("x" * MAX_LENGTH) == [("x" * MAX_LENGTH, 1)]
+    assert Names("x" * MAX_LENGTH).free == [("x" * MAX_LENGTH, 1)]
     for text in ("x" * (MAX_LENGTH + 1), "x+" * 500_000, " " * 1_000_000, "(" * 1_000_000):
         with pytest.raises(ExpressionError, match="at most 100000 characters"):
-            free_names(text)
+            parse(text, Silent())
 
 
 @pytest.mark.parametrize(
@@ -565,7 +580,7 @@ def test_depth_limit(opening: str, inner: str, closing: str) -> None:
 def test_hostile_depth_is_refused_quickly(text: str) -> None:
     start = time.process_time()
     with pytest.raises(ExpressionError, match="nested more than 64 deep") as caught:
-        free_names(text)
+        parse(text, Silent())
     assert caught.value.column is not None
     assert time.process_time() - start < 2
 
@@ -577,7 +592,7 @@ def test_hostile_depth_is_refused_quickly(text: str) -> None:
 def test_hostile_tokens_are_refused_quickly(text: str) -> None:
     start = time.process_time()
     with pytest.raises(ExpressionError):
-        free_names(text)
+        parse(text, Silent())
     assert time.process_time() - start < 2
 
 
@@ -856,10 +871,10 @@ def test_depth_of_pieces_is_the_parsers(kind: str, depth: int) -> None:
             piece = piece_of_op(kind, [piece])
     assert piece.depth == depth
     if depth <= MAX_DEPTH:
-        assert free_names(piece.text) is not None
+        assert Names(piece.text).free is not None
     else:
         with pytest.raises(ExpressionError, match="64 deep"):
-            free_names(piece.text)
+            parse(piece.text, Silent())
 
 
 def test_rendering() -> None:

@@ -22,7 +22,7 @@ from click.testing import CliRunner
 import dataflow
 from dataflow.cli.group import main
 from dataflow.errors import ExpressionError, FileFormatError, NonFiniteError
-from dataflow.expressions.build_nodes import called_names
+from dataflow.expressions.parser import Silent, parse
 from dataflow.files.toml.known_keys import KEYS
 from dataflow.files.toml.read import loads_toml
 from dataflow.metrics.compared import Compared
@@ -279,7 +279,7 @@ def test_what_the_grammar_lets_in(text: str) -> None:
 @pytest.mark.parametrize("text", UNGRAMMATICAL)
 def test_what_the_grammar_keeps_out(text: str) -> None:
     with pytest.raises(ExpressionError):
-        called_names(text)
+        parse(text, Silent())
 
 
 # ------------------------------------------------------------------------------------------------ plugins

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from dataflow.errors import DataflowError, ExpressionError, GraphError, OpError, nearest
-from dataflow.expressions.build_nodes import NUMBERS, parse
+from dataflow.expressions.build_nodes import NUMBERS
 from dataflow.expressions.literals import fill_sizes
+from dataflow.expressions.parser import Silent, parse
 from dataflow.files.toml.declarations import Names
 from dataflow.files.toml.known_keys import KEYS, Fields, shown
 from dataflow.graph.node_names import normal_name
@@ -244,7 +245,7 @@ def check_ops(level: Level) -> None:
                 raise node.placed(error, "op") from None
 
 
-class _Uses:
+class _Uses(Silent):
     """The actions that collect what an expression uses. The result is the position of the outermost call, else None."""
 
     def __init__(self) -> None:
@@ -257,10 +258,6 @@ class _Uses:
     def name(self, text: str, column: int) -> None:
         self.names.append((text, column))
 
-    def number(self, value: float, column: int) -> None: ...
-
-    def literal(self, value: bool | None, column: int) -> None: ...
-
     def negative(self, operand: int | None, column: int) -> None:
         self.size += 1
 
@@ -272,8 +269,6 @@ class _Uses:
 
     def index(self, operand: int | None, key: Index, column: int) -> None:
         self.size += 1
-
-    def output(self, operand: int | None, name: str, column: int) -> None: ...
 
     def stack(self, items: Sequence[int | None], column: int) -> None:
         self.size += 1
