@@ -62,6 +62,12 @@ def batch_symbol(graph: Graph, of: str | None = None) -> str | None:
     return None
 
 
+def is_by_example(graph: Graph, name: str, batch: str | None) -> bool:
+    """Whether the first axis of a node's value is the batch's."""
+    shape = graph.node_of(name).shape
+    return batch is not None and bool(shape) and isinstance(shape[0], Size) and shape[0].as_symbol == batch
+
+
 def batch_axis(graph: Graph, name: str, batch: str) -> int | None:
     """Along which axis a node's value is split into examples, if it is; a ``DataError`` where examples are mixed."""
     shape = graph.node_of(name).shape

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from dataflow.execution.inputs import batch_symbol
+from dataflow.execution.inputs import batch_symbol, is_by_example
 from dataflow.explain.local import Call, local_jacobian, through
 from dataflow.graph.graph import Graph
 from dataflow.graph.node import OP, concrete_attributes
@@ -20,7 +20,7 @@ from dataflow.graph.node_graph import reachable
 from dataflow.limits import spend
 from dataflow.notation.names import is_inner
 from dataflow.operations.jacobians import Jacobian
-from dataflow.shapes import Size, substitute
+from dataflow.shapes import substitute
 
 Edge: TypeAlias = tuple[str, str, int | None]
 """A factor's ``of`` and ``wrt``, and by which argument where the one is applied to the other several times: x · x
@@ -87,7 +87,6 @@ class Chain:
         """For each node on a path, the nodes on a path that it is computed from, in order of its arguments; the
         same one several times, with the arguments' positions, where the node's own op is applied to it several
         times."""
-        nodes = set(self.order)
         sources = {}
         for name in self.order:
             inside = self._carrying(name)
@@ -96,7 +95,7 @@ class Chain:
             direct: dict[tuple[str, int | None], None] = {}
             for inner in reversed(inside):
                 for position, argument in enumerate(self.graph.arguments(inner)):
-                    if isinstance(argument, str) and argument in nodes:
+                    if isinstance(argument, str) and argument in self._nodes:
                         several = inner == name and own.count(argument) > 1 and argument not in indirect
                         direct[argument, position if several else None] = None
             sources[name] = list(direct)
@@ -107,18 +106,8 @@ class Chain:
         key = (of, wrt, argument)
         if key not in self._factors:
             spend(FACTOR, of)
-            op = self.graph.node_of(of).op
-            if argument is not None:
-                self._factors[key] = Factor(of, wrt, op, self._local(of, argument), argument)
-                return self._factors[key]
-            after = {wrt}
-            for name in self.inside(of):
-                if self.graph.spec(name).is_float and not after.isdisjoint(self.graph.pred[name]):
-                    after.add(name)
-            way = [name for name in self.inside(of) if name in after]
-            jacobian = through(way, self.graph.arguments, of, wrt, self.values[of].size, self._local)
-            assert jacobian is not None, "neighbours are connected"
-            self._factors[key] = Factor(of, wrt, op, jacobian)
+            jacobian = self._through(of, wrt) if argument is None else self._local(of, argument)
+            self._factors[key] = Factor(of, wrt, self.graph.node_of(of).op, jacobian, argument)
         return self._factors[key]
 
     def path_count(self, wrt: str) -> int:
@@ -185,10 +174,7 @@ class Chain:
 
     def is_by_example(self, name: str) -> bool:
         """Whether the first axis of a node is the batch's."""
-        shape = self.graph.node_of(name).shape
-        return (
-            bool(shape) and isinstance(shape[0], Size) and self.batch is not None and shape[0].as_symbol == self.batch
-        )
+        return is_by_example(self.graph, name, self.batch)
 
     # -------------------------------------------------------------------------------------------- internals
 
@@ -237,6 +223,16 @@ class Chain:
             if node in carrying:
                 carrying.update(a for a in self.graph.arguments(node) if a in inside and self.graph.spec(a).is_float)
         return [node for node in inside if node in carrying]
+
+    def _through(self, of: str, wrt: str) -> Jacobian:
+        inside, after = self.inside(of), {wrt}
+        for name in inside:
+            if self.graph.spec(name).is_float and not after.isdisjoint(self.graph.pred[name]):
+                after.add(name)
+        way = [name for name in inside if name in after]
+        jacobian = through(way, self.graph.arguments, of, wrt, self.values[of].size, self._local)
+        assert jacobian is not None, "neighbours are connected"
+        return jacobian
 
     def _local(self, name: str, position: int) -> Jacobian:
         op, node = self.graph.op_of(name), self.graph.node_of(name)

@@ -76,7 +76,7 @@ def _equations(derivation: Derivation, sympy: Any, line: float) -> Iterator[Equa
     room = line - max(set_width(whole), set_width(gradient_left)) - RELATION
     product = _has_product(derivation)
     if product:
-        factors = {(factor.of, factor.wrt): factor for path in derivation.paths for factor in path}
+        factors = derivation.factors
         large = {key for key, factor in factors.items() if set_width(_matrix(sympy, factor.matrix)) > room}
         yield Equation(whole, list(_sum(derivation, lambda factor: partial(factor.of, factor.wrt))))
         for key in large:
@@ -145,7 +145,7 @@ def _texts(derivation: Derivation, sympy: Any) -> Iterator[str]:
     names, named = derivation.names, _unicode_symbols(derivation, sympy)
 
     def equation(left: str, right: Any) -> str:
-        shown = sympy.pretty(right.xreplace(named), use_unicode=True, wrap_line=False).split("\n")
+        shown = _pretty(right.xreplace(named)).split("\n")
         middle = (len(shown) - 1) // 2
         lead = f"{left} = "
         return "\n".join((lead if i == middle else " " * len(lead)) + text for i, text in enumerate(shown))
@@ -158,14 +158,29 @@ def _texts(derivation: Derivation, sympy: Any) -> Iterator[str]:
     if _has_product(derivation):
         products = [" · ".join(names.partial(factor.of, factor.wrt) for factor in path) for path in derivation.paths]
         yield f"{whole} = {' + '.join(products)}"
-        factors = {(factor.of, factor.wrt): factor for path in derivation.paths for factor in path}
-        for (of, wrt), factor in factors.items():
+        for (of, wrt), factor in derivation.factors.items():
             yield equation(names.partial(of, wrt), _unpacked(factor.matrix))
     gradient = derivation.gradient
     if gradient is None or gradient.shape == derivation.result.shape:
         yield equation(whole, _unpacked(derivation.result))
     else:
         yield equation(f"∇{names.text(derivation.wrt)} {names.text(derivation.of)}", gradient)
+
+
+def _pretty(expression: Any) -> str:
+    """As sympy prints it, but each symbol as it is named: sympy would make b₁ of b1."""
+    from sympy.printing.pretty import pretty_symbology
+    from sympy.printing.pretty.pretty import PrettyPrinter
+
+    class Printer(PrettyPrinter):
+        def _print_Symbol(self, symbol: Any, bold_name: bool = False) -> Any:
+            return self._print_basestring(symbol.name)
+
+    before = pretty_symbology.pretty_use_unicode(True)
+    try:
+        return str(Printer({"use_unicode": True, "wrap_line": False}).doprint(expression))
+    finally:
+        pretty_symbology.pretty_use_unicode(before)
 
 
 def _unpacked(matrix: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -12,14 +12,12 @@ from dataflow.explain.chain import Factor
 from dataflow.explain.explanation import Explanation, PathExplanation, WrtExplanation
 from dataflow.explain.factor_texts import formula_of, structure_of
 from dataflow.explain.latex_lines import LINE, Equation, Written, aligned_lines, set_width
-from dataflow.explain.text import at_place, shortened
-from dataflow.support.number_texts import NOTE, number_text, watched_numbers, without_negligible
+from dataflow.explain.text import MOST_ENTRIES, at_place, chosen_cost, notes, shortened
+from dataflow.support.number_texts import number_text, watched_numbers, without_negligible
 
 MOST_ROWS = 12
 MOST_COLUMNS = 10
 """A matrix with more is shortened in its middle; so is one with more columns than fit in a line."""
-MOST_ENTRIES = 64 * 64
-"""A factor of more entries is named by its shape: it need not be built."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +71,7 @@ def blocks(explanation: Explanation, line: float = LINE) -> list[Block]:
     """The whole explanation; no line of an equation is wider than ``line`` points where its pieces let it."""
     with watched_numbers() as numbers:
         written = list(_blocks(explanation, line))
-    notes = [*explanation.warnings, *([NOTE] if numbers.hides else [])]
-    return written + [Paragraph((f"Note: {note}",)) for note in notes]
+    return written + [Paragraph((f"Note: {note}",)) for note in notes(explanation, numbers)]
 
 
 def matrix(array: np.ndarray, room: float = LINE) -> str:
@@ -120,9 +117,8 @@ def _blocks(explanation: Explanation, line: float) -> Iterator[Block]:
     if len(explanation.wrt) > 1:
         yield from _shared(explanation)
     if explanation.chosen is not None:
-        order, difference = explanation.chosen.elimination, explanation.chosen.largest_difference
-        costs = f"{order.multiplications:,} multiplications; the result differs by at most {difference:.1e}"
-        yield Paragraph(("In the order ", *_listed(explanation, order.order), f": {costs}."))
+        order = _listed(explanation, explanation.chosen.elimination.order)
+        yield Paragraph(("In the order ", *order, f": {chosen_cost(explanation.chosen)}."))
 
 
 def _of_one(explanation: Explanation, explained: WrtExplanation, line: float) -> Iterator[Block]:
@@ -211,7 +207,9 @@ def _shared(explanation: Explanation) -> Iterator[Block]:
 
 
 def _listed(explanation: Explanation, names: Sequence[str]) -> tuple[Piece, ...]:
-    symbols: list[Piece] = []
-    for name in names:
-        symbols += [*([", "] if symbols else []), Math(explanation.names.latex(name))]
-    return tuple(symbols)
+    return with_commas(map(explanation.names.latex, names))
+
+
+def with_commas(latex: Iterable[str]) -> tuple[Piece, ...]:
+    """Pieces of mathematics with commas between them."""
+    return tuple(piece for one in latex for piece in (", ", Math(one)))[1:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 from weakref import WeakKeyDictionary
 
@@ -18,7 +19,7 @@ def expression_of(factor: Factor, names: Names) -> Formula:
     """What the factor's node is: ``ŷ = hW⁽²⁾ᵀ + b⁽²⁾``; between nodes inside an expression, the op."""
     if not all(is_named(names.graph, name) for name in (factor.of, factor.wrt)):
         return Formula(f"op {factor.op}", rf"\text{{op {factor.op}}}".replace("_", r"\_"))
-    right = _forward(names, factor.of)
+    right = cast(Formula, _kept(names, forward_formula, factor.of))
     return Formula(f"{names.text(factor.of)} = {right.text}", f"{names.latex(factor.of)} = {right.latex}")
 
 
@@ -31,7 +32,7 @@ def formula_of(factor: Factor, explanation: Explanation) -> Formula | None:
         return None
     if several and names.graph.node_of(factor.of).shape:
         return None
-    return _local(names, factor.of, factor.wrt)
+    return _kept(names, local_formula, factor.of, factor.wrt)
 
 
 def structure_of(factor: Factor, formula: Formula | None) -> str:
@@ -43,15 +44,8 @@ _FORMULAS: WeakKeyDictionary[Names, dict[tuple[str, ...], Formula | None]] = Wea
 """What was written of a graph's nodes and of pairs of them, as long as its names are in use."""
 
 
-def _forward(names: Names, node: str) -> Formula:
+def _kept(names: Names, write: Callable[..., Formula | None], *nodes: str) -> Formula | None:
     formulas = _FORMULAS.setdefault(names, {})
-    if (node,) not in formulas:
-        formulas[node,] = forward_formula(names.graph, node, names)
-    return cast("Formula", formulas[node,])
-
-
-def _local(names: Names, of: str, wrt: str) -> Formula | None:
-    formulas = _FORMULAS.setdefault(names, {})
-    if (of, wrt) not in formulas:
-        formulas[of, wrt] = local_formula(names.graph, of, wrt, names)
-    return formulas[of, wrt]
+    if nodes not in formulas:
+        formulas[nodes] = write(names.graph, *nodes, names)
+    return formulas[nodes]

@@ -9,8 +9,8 @@ import numpy as np
 from dataflow.explain.chain import Factor
 from dataflow.explain.explanation import Explanation, PathExplanation, WrtExplanation
 from dataflow.explain.factor_texts import expression_of, formula_of, structure_of
-from dataflow.explain.text import cells, place
-from dataflow.support.number_texts import NOTE, watched_numbers
+from dataflow.explain.text import MOST_ENTRIES, cells, chosen_cost, notes, place
+from dataflow.support.number_texts import watched_numbers
 
 STYLE = """
 .dataflow-explanation{--line:rgba(128,128,128,.45);--tint:rgba(128,128,128,.09);--mark:#2f7fd6;line-height:1.5;
@@ -53,8 +53,7 @@ def body(explanation: Explanation, *, level: int = 1) -> str:
     """Return the content of the page, for a notebook or another page; headings begin at ``level``."""
     with watched_numbers() as numbers:
         parts = _parts(explanation, level)
-    notes = [*explanation.warnings, *([NOTE] if numbers.hides else [])]
-    parts += [f"<p><strong>Note:</strong> {escape(note)}</p>" for note in notes]
+    parts += [f"<p><strong>Note:</strong> {escape(note)}</p>" for note in notes(explanation, numbers)]
     joined = "\n".join(parts)
     return f'<div class="dataflow-explanation">\n<style>{STYLE}</style>\n{joined}\n</div>\n'
 
@@ -70,9 +69,8 @@ def _parts(explanation: Explanation, level: int) -> list[str]:
     if len(explanation.wrt) > 1:
         parts.append(_shared(explanation, level + 1))
     if explanation.chosen is not None:
-        order, difference = explanation.chosen.elimination, explanation.chosen.largest_difference
-        costs = f"{order.multiplications:,} multiplications; the result differs by at most {difference:.1e}"
-        parts.append(f"<p>In the order {escape(explanation.names.listed(order.order))}: {costs}.</p>")
+        order = explanation.names.listed(explanation.chosen.elimination.order)
+        parts.append(f"<p>In the order {escape(order)}: {chosen_cost(explanation.chosen)}.</p>")
     return parts
 
 
@@ -124,7 +122,7 @@ def _factors(explanation: Explanation, explained: WrtExplanation, path: PathExpl
         others = explanation.sharing(factor, explained.wrt)
         shared = f'<div class="soft">shared with {escape(explanation.names.listed(others))}</div>' if others else ""
         rows, columns = factor.shape
-        value = matrix(factor.jacobian.dense()) if rows * columns <= 64 * 64 else "<p>not listed</p>"
+        value = matrix(factor.jacobian.dense()) if rows * columns <= MOST_ENTRIES else "<p>not listed</p>"
         product = (
             f"<div>{escape(explanation.partial(factor.wrt))}, the product so far:</div>{matrix(partial)}" if i else ""
         )

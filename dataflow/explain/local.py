@@ -10,6 +10,7 @@ import numpy as np
 
 from dataflow.autodiff.reverse import pullback
 from dataflow.graph.graph import Trace, trace_op
+from dataflow.graph.node import OP
 from dataflow.operations.jacobians import (
     DENSE_LIMIT,
     BlockByExample,
@@ -93,8 +94,7 @@ def _is_elementwise(call: Call) -> bool:
         return False
     trace = _trace(call)
     return (
-        all(trace.graph.op_of(name).elementwise for name in trace.graph.names("op"))
-        and trace.output not in trace.inputs
+        all(trace.graph.op_of(name).elementwise for name in trace.graph.names(OP)) and trace.output not in trace.inputs
     )
 
 
@@ -193,11 +193,8 @@ def _blocks(examples: int, rows: int, columns: int, row: Callable[[np.ndarray], 
         blocks[:, i] = row(cotangent.reshape(-1)).reshape(examples, width)
     probe = np.random.default_rng(0).uniform(0.5, 1.5, rows)
     expected = BlockByExample(blocks).left(probe[None])[0]
-    return (
-        blocks
-        if np.allclose(row(probe), expected, rtol=1e-6, atol=1e-9 * (1 + np.abs(expected).max(initial=0)))
-        else None
-    )
+    apart = np.allclose(row(probe), expected, rtol=1e-6, atol=1e-9 * (1 + np.abs(expected).max(initial=0)))
+    return blocks if apart else None
 
 
 def _checked(call: Call, position: int, jacobian: Jacobian) -> Jacobian:

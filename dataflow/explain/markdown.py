@@ -5,17 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from dataflow.explain.equations import Block, Equations, Heading, Math, Piece, Table, blocks, inline
+from dataflow.explain.equations import Block, Equations, Heading, Table, blocks, inline, with_commas
 from dataflow.explain.explanation import Explanation
 from dataflow.explain.latex_lines import LINE
 
 
 def markdown(explanation: Explanation, line: float = LINE) -> str:
     """Return the whole explanation."""
-    names = explanation.names
-    partials: list[Piece] = []
-    for wrt in explanation.wrt:
-        partials += [*([", "] if partials else []), Math(names.partial(explanation.of, wrt, latex=True, inline=True))]
+    names, of = explanation.names, explanation.of
+    partials = with_commas(names.partial(of, wrt, latex=True, inline=True) for wrt in explanation.wrt)
     return "\n".join([f"## {inline(partials, escaped)}\n", *map(_written, blocks(explanation, line))])
 
 

@@ -62,7 +62,13 @@ class Derivation:
 
     def to_latex(self) -> str:
         """An ``align*`` block that compiles with amsmath."""
-        return str(self._write("latex"))
+        # the writers know this class, so it finds them when it is asked
+        return str(import_module("dataflow.explain.derivation_forms").derivation_latex(self))
+
+    @property
+    def factors(self) -> dict[tuple[str, str], SymbolicFactor]:
+        """The factors of all paths, each once, by ``of`` and ``wrt``."""
+        return {(factor.of, factor.wrt): factor for path in self.paths for factor in path}
 
     @property
     def gradient(self) -> Any:
@@ -73,10 +79,6 @@ class Derivation:
         shape = self.shapes[self.wrt]
         columns = shape[-1] if shape else 1
         return self.result.reshape(self.result.shape[1] // max(1, columns), columns)
-
-    def _write(self, form: str) -> Any:
-        # the writers know this class, so it finds them when it is asked
-        return getattr(import_module("dataflow.explain.derivation_forms"), f"derivation_{form}")(self)
 
     def __str__(self) -> str:
         return self.to_latex()
@@ -95,11 +97,13 @@ def derive(
     of: str | None = None,
     wrt: str,
     example: int | None = None,
+    notation: str = "math",
     data: Mapping[str, Any] | None = None,
     **inputs: Any,
 ) -> Derivation:
     """Derive ∂of/∂wrt (``of`` is by default the loss) in symbols, for one example (the first unless given), and check
-    it against the numbers there.
+    it against the numbers there. ``notation`` is "math", which sets names as symbols, or "plain", which leaves them as
+    the file has them.
 
     The limit ``work`` bounds it: at most half of that goes into simplifying the result, and a derivation that needs
     more than all of it is a ``WorkLimitError``."""
@@ -113,7 +117,7 @@ def derive(
     chain = chain_of(model, target, [wrt], known)
     expected = model.jacobian(of=target, wrt=[wrt], data=known)
     with allowance(f"the derivation of '{target}' with respect to '{wrt}' in symbols"), counted_calls():
-        derivation = _derived(sympy, chain, target, wrt)
+        derivation = _derived(sympy, chain, target, wrt, Names(model.graph, notation))
         derivation = replace(derivation, result=_simplified(sympy, derivation.result))
         numbers = {
             symbol: sympy.Float(float(value), 30)
@@ -136,9 +140,8 @@ def _simplified(sympy: Any, matrix: Any) -> Any:
         return matrix
 
 
-def _derived(sympy: Any, chain: Chain, target: str, wrt: str) -> Derivation:
+def _derived(sympy: Any, chain: Chain, target: str, wrt: str, names: Names) -> Derivation:
     """Multiply the factors; the result is neither simplified nor compared yet."""
-    names = Names(chain.graph)
     shapes = {name: _shape(chain, name) for name in _neighbours(chain)}
     symbols = {name: _symbols(sympy, name, shape, names) for name, shape in shapes.items()}
     definitions = {

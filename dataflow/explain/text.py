@@ -10,12 +10,21 @@ from dataflow.explain.chain import Factor
 from dataflow.explain.explanation import ChosenOrder, Explanation, NodeExplanation, PathExplanation, WrtExplanation
 from dataflow.explain.factor_texts import expression_of, formula_of, structure_of
 from dataflow.notation.names import Names
-from dataflow.support.number_texts import NOTE, number_text, number_texts, watched_numbers, without_negligible
+from dataflow.support.number_texts import (
+    NOTE,
+    NumberFormat,
+    number_text,
+    number_texts,
+    watched_numbers,
+    without_negligible,
+)
 from dataflow.support.text_tables import align, line_width, pad, widths
 
 WIDEST = 8
 """Matrices with more columns, or with more than twice as many rows, are shortened."""
 
+MOST_ENTRIES = 64 * 64
+"""A factor of more entries is named by its shape: it need not be built."""
 INDENT = 4
 """The blanks before a matrix, at most."""
 
@@ -94,6 +103,17 @@ def at_place(explanation: Explanation) -> str:
     return "for the given inputs"
 
 
+def chosen_cost(chosen: ChosenOrder) -> str:
+    """What the order that the user chose costs, and whether its result is the same."""
+    multiplications = f"{chosen.elimination.multiplications:,} multiplications"
+    return f"{multiplications}; the result differs by at most {chosen.largest_difference:.1e}"
+
+
+def notes(explanation: Explanation, numbers: NumberFormat) -> list[str]:
+    """What the reader is told in the end; ``numbers`` is how the numbers of the explanation were written."""
+    return [*explanation.warnings, *([NOTE] if numbers.hides else [])]
+
+
 def _heading(explanation: Explanation) -> str:
     names = ", ".join(map(explanation.partial, explanation.wrt))
     return f"{names}\n{place(explanation)}\nRows are outputs, columns inputs; a matrix is read row by row."
@@ -169,7 +189,7 @@ def _describe(factor: Factor, explanation: Explanation) -> str:
 
 def _factor_lines(factor: Factor) -> list[str]:
     rows, columns = factor.shape
-    if rows * columns > 64 * 64:
+    if rows * columns > MOST_ENTRIES:
         return [f"  {rows}×{columns} entries, not listed"]
     return _indented(matrix_lines(factor.jacobian.dense()))
 

@@ -186,7 +186,8 @@ class ExplanationDirective(_ModelDirective):
             wrt = options.get("wrt", [])
             if len(wrt) != 1:
                 raise DataError("a derivation in symbols is with respect to one name; say which with wrt")
-            derivation = derive(model, of=options.get("of"), wrt=wrt[0], example=options.get("example"), data=inputs)
+            asked = settings_of(options, ("of", "example", "notation"))
+            derivation = derive(model, wrt=wrt[0], data=inputs, **asked)
             node = nodes.math_block("", derivation.to_latex(), docname=self.env.docname, number=None, label=None)
             node["nowrap"] = node["no-wrap"] = True
         else:

@@ -10,13 +10,13 @@ from typing import Any
 
 from dataflow.draw.picture.labels import one_line
 from dataflow.draw.picture.picture import Kind, Picture, PictureNode, Role
-from dataflow.execution.inputs import batch_symbol
+from dataflow.execution.inputs import batch_symbol, is_by_example
 from dataflow.graph.node import OP
 from dataflow.graph.node_graph import reachable
 from dataflow.model.model import Model
 from dataflow.notation.formulas import forward_formula, local_formula
 from dataflow.notation.names import Names
-from dataflow.shapes import Size, format_shape
+from dataflow.shapes import format_shape
 from dataflow.viewer.recipes import recipe_of
 
 LONGEST = 160
@@ -42,9 +42,7 @@ class NodeWriter:
             "name": name,
             "text": symbol.as_text,
             "symbol": [symbol.text, symbol.below, symbol.is_raw],
-            "by_example": bool(data.shape)
-            and isinstance(data.shape[0], Size)
-            and data.shape[0].as_symbol == self._batch,
+            "by_example": is_by_example(graph, name, self._batch),
             "kind": data.kind,
             "role": "loss" if name == model.loss else "output" if name in model.outputs else "",
             "shape": format_shape(data.shape),

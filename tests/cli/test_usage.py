@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import re
 from pathlib import Path
+from typing import Any, cast
 
 import click
 import pytest
@@ -130,6 +134,30 @@ def test_too_many_arguments_are_told_what_is_taken(name: str) -> None:
     assert line.startswith(f"unexpected 'one more'; 'dataflow {name}' takes ")
     assert line.endswith(f"; 'dataflow {name} -h' shows how it is called")
     assert all(p.make_metavar(click.Context(command)) in line for p in taken)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_is_used(name: str) -> None:
+    """What a command's function is given, it reads: an option that it ignores looks as if it did something."""
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    (function,) = ast.parse(inspect.getsource(inspect.unwrap(cast(Any, command.callback)))).body
+    assert isinstance(function, ast.FunctionDef)
+    given = function.args.posonlyargs + function.args.args + function.args.kwonlyargs
+    read = {node.id for statement in function.body for node in ast.walk(statement) if isinstance(node, ast.Name)}
+    assert not [argument.arg for argument in given if argument.arg not in read]
+
+
+@pytest.mark.parametrize(
+    "words", ["", "--format markdown", "--format latex", "--format html", "--symbolic", "--symbolic --format text"]
+)
+def test_explain_writes_names_as_the_file_has_them(words: str) -> None:
+    """``ŷ`` and its LaTeX are what ``yhat`` is set as."""
+    call = ["explain", str(MODELS / "xor-scalars.toml"), "--wrt", "w1", *words.split()]
+    math, plain = (CliRunner().invoke(main, [*call, "--notation", notation]).stdout for notation in ("math", "plain"))
+    assert "ŷ" in math or r"\hat{y}" in math
+    assert "yhat" in plain
+    assert not re.search(r"ŷ|\\hat|[₁₂₃]|w_\{?1", plain)
 
 
 def test_initials_stand_for_words() -> None:

@@ -126,11 +126,12 @@ def command(
         if symbolic:
             if wrt is None or len(wrt) != 1:
                 raise DataError("a derivation in symbols is with respect to one name; say which with --wrt")
-            written = _symbolic(derive(model, of=of, wrt=wrt[0], example=given.example, data=inputs), form, line)
+            asked: dict[str, Any] = {"of": of, "wrt": wrt[0], "example": given.example, "notation": notation}
+            written = _symbolic(derive(model, data=inputs, **asked), form, line)
             _give(session, latex.document(written) if standalone else written, form, output)
             return
         options: dict[str, Any] = {"example": given.example, "inner": inner, "order": order, "dense": dense}
-        explanation = explain(model, of=of, wrt=wrt, data=inputs, **options)
+        explanation = explain(model, of=of, wrt=wrt, data=inputs, notation=notation, **options)
         if form == "json":
             written = dump(document(explanation, dense=dense)) + "\n"
         elif form == "latex":
