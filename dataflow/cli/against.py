@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +89,7 @@ def _comment(comparison: Compared) -> str:
         return f"shape {list(comparison.given.shape)}, expected {list(comparison.right.shape)}: transposed"
     if comparison.factor is not None:
         return f"{number_text(comparison.factor)} times the right ones"
-    size = comparison.wrong.size
-    return f"{int(comparison.wrong.sum())} of {size:,} {'entry' if size == 1 else 'entries'}"
+    return f"{int(comparison.wrong.sum())} of {counted(comparison.wrong.size, 'entry')}"
 
 
 def _explanation(explained: Explained) -> str:
@@ -155,16 +155,7 @@ def document(diagnosis: Diagnosis) -> dict[str, Any]:
             }
             for comparison in diagnosis.compared
         },
-        "explained": [
-            {
-                "fault": explained.fault,
-                "mistake": explained.mistake,
-                "remedy": explained.remedy,
-                "parameters": list(explained.parameters),
-                "also": list(explained.also),
-            }
-            for explained in diagnosis.explained
-        ],
+        "explained": list(map(asdict, diagnosis.explained)),
         "unexplained": list(diagnosis.unexplained),
         "closest": {
             name: {

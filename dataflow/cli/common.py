@@ -128,32 +128,31 @@ def settings_option(flag: str, name: str, text: str) -> Callable[[F], F]:
     return click.option(flag, name, multiple=True, metavar="NAME=JSON", callback=_parse_settings, help=text)
 
 
-def number_options(function: F) -> F:
-    """Add ``--digits`` and ``--exact``, which hold while the command runs: for what it prints, draws and sets, not for
-    JSON and files of results. Where they hide numbers, a note says so in the end."""
+def _choose_format(ctx: click.Context, option: click.Parameter, value: Any) -> None:
+    if FORMAT not in ctx.meta:
+        ctx.meta[FORMAT] = ctx.with_resource(_noted_format(ctx.find_object(Session)))
+    setattr(ctx.meta[FORMAT], str(option.name), value)
 
-    def choose(ctx: click.Context, option: click.Parameter, value: Any) -> None:
-        if FORMAT not in ctx.meta:
-            ctx.meta[FORMAT] = ctx.with_resource(_noted_format(ctx.find_object(Session)))
-        setattr(ctx.meta[FORMAT], str(option.name), value)
 
-    function = click.option(
-        "--exact",
-        is_flag=True,
-        expose_value=False,
-        callback=choose,
-        help="Write numbers with all their digits, and those near 0, too.",
-    )(function)
-    return click.option(
+number_options = together(
+    click.option(
         "--digits",
         type=click.IntRange(1, MOST_DIGITS),
         metavar="N",
         expose_value=False,
-        callback=choose,
+        callback=_choose_format,
         help="Write numbers with N significant digits; JSON and files of results are exact.",
-    )(function)
-
-
+    ),
+    click.option(
+        "--exact",
+        is_flag=True,
+        expose_value=False,
+        callback=_choose_format,
+        help="Write numbers with all their digits, and those near 0, too.",
+    ),
+)
+"""They hold while the command runs: for what it prints, draws and sets, not for JSON and files of results. Where they
+hide numbers, a note says so in the end."""
 FORMAT = "dataflow.number_format"
 
 
@@ -166,7 +165,7 @@ def _noted_format(session: Session | None) -> Iterator[NumberFormat]:
 
 
 def split_names(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> list[str] | None:
-    """Split the values of ``--wrt`` at their commas."""
+    """Split the values of an option of names at their commas."""
     if not values:
         return None
     names = [name.strip() for text in values for name in text.split(",")]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from dataflow.cli.group import ARGUMENTS
 from dataflow.cli.rescue import Rescue
 from dataflow.errors import counted
 from dataflow.model.model import Model
@@ -71,7 +72,7 @@ def _without(words: list[str], option: str) -> list[str]:
 
 def arguments_of_call() -> list[str]:
     """Return the words of this call after ``dataflow``."""
-    words: list[str] = click.get_current_context().find_root().meta["dataflow.arguments"]
+    words: list[str] = click.get_current_context().find_root().meta[ARGUMENTS]
     return words
 
 

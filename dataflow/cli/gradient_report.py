@@ -8,7 +8,7 @@ from typing import Any
 
 from dataflow.analysis.gradient_check import Fault, GradientCheck, GradientReport
 from dataflow.cli.terminal_text import table
-from dataflow.data.write_results import plain_numbers
+from dataflow.data.write_results import plain_document
 from dataflow.errors import listed
 from dataflow.support.number_texts import number_text
 
@@ -89,18 +89,7 @@ def _size(fault: Fault) -> float:
 
 def check_document(check: GradientCheck) -> dict[str, Any]:
     """The check of one gradient for JSON."""
-    document = asdict(check)
+    document: dict[str, Any] = plain_document({**asdict(check), "faults": list(map(asdict, check.faults))})
     document.pop("wrt")
     document["digits"] = None if math.isinf(check.digits) else check.digits
-    document["precise_digits"] = plain_numbers(check.precise_digits)
-    document["error"] = plain_numbers(check.error)
-    document["faults"] = [
-        {
-            "place": None if fault.place is None else list(fault.place),
-            "expected": plain_numbers(fault.expected),
-            "uncertainty": plain_numbers(fault.uncertainty),
-            "found": plain_numbers(fault.found),
-        }
-        for fault in check.faults
-    ]
     return document

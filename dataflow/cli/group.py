@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from click.shell_completion import CompletionItem
@@ -28,6 +28,8 @@ from dataflow.registry import registry
 from dataflow.support.text_tables import fit_lines, lines_within
 
 INTERRUPTED = 130
+ARGUMENTS = "dataflow.arguments"
+"""Where the context has the words of the call after ``dataflow``."""
 
 COMMANDS = {
     "new": "Write a model file to begin with, for a table of your own.",
@@ -101,6 +103,11 @@ class Session:
         """Print the one document of ``--json`` on standard output."""
         click.echo(dump(document))
 
+    def end(self, message: str, status: int = 1) -> NoReturn:
+        """Print an error, and end the command with this exit status."""
+        self.fail(message)
+        raise click.exceptions.Exit(status)
+
     def fail(self, message: str, error: BaseException | None = None) -> None:
         """Print an error on one line, after its traceback if the user asked for it."""
         if self.debug and error is not None:
@@ -148,7 +155,7 @@ class LazyGroup(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.obj = Session(debug="--debug" in args, quiet="--quiet" in args)
-        ctx.meta["dataflow.arguments"] = list(args)
+        ctx.meta[ARGUMENTS] = list(args)
         with _guarded(ctx):
             return super().parse_args(ctx, args)
 
@@ -165,7 +172,7 @@ class LazyGroup(click.Group):
 def _limited(ctx: click.Context) -> AbstractContextManager[None]:
     """Limit the work of a command, so that it ends in time for every file. Training is not limited, nor is
     ``ops``, which reads no file and whose checks try numbers that are too large."""
-    name = next((word for word in ctx.meta["dataflow.arguments"] if not word.startswith("-")), "")
+    name = next((word for word in ctx.meta[ARGUMENTS] if not word.startswith("-")), "")
     return allowance(name) if name in COMMANDS and name not in ("train", "ops") else nullcontext()
 
 
@@ -257,12 +264,12 @@ def _show_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 
     document = version_document()
     ctx.obj.take()  # what is broken is said
-    click.echo(dump(document) if "--json" in ctx.meta["dataflow.arguments"] else version_text(document))
+    click.echo(dump(document) if "--json" in ctx.meta[ARGUMENTS] else version_text(document))
     ctx.exit()
 
 
 def _refuse_json(ctx: click.Context, _: click.Parameter, value: bool) -> None:
-    if value and "--version" not in ctx.meta["dataflow.arguments"] and not ctx.resilient_parsing:
+    if value and "--version" not in ctx.meta[ARGUMENTS] and not ctx.resilient_parsing:
         raise click.UsageError("--json stands after the command: dataflow COMMAND --json", ctx)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from dataflow.cli.terminal_text import table
+from dataflow.cli.terminal_text import left_out, table
 from dataflow.data.preparation.learned import Preparation
 from dataflow.support.number_texts import number_text
 from dataflow.support.texts import shorten
@@ -33,9 +33,8 @@ def learned_text(learned: Preparation, labels: Mapping[str, Sequence[str]]) -> s
                 if (mean, deviation) != (0.0, 1.0):  # else it is left alone
                     numbers = f"mean {number_text(mean)}, deviation {number_text(deviation)}"
                     rows.append((f"input {name}", label or str(i), numbers))
-    more = len(rows) - ROWS
     headers = ("learned from", "", "the training rows")
-    return table(headers, rows[:ROWS]) + (f"\n... and {more} more" if more > 0 else "")
+    return table(headers, rows[:ROWS]) + left_out(len(rows) - ROWS, "row")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -84,7 +84,7 @@ def mark(
         session.say(f"\nWrote {counted(len(marked), 'row')} to {clean(report)}.")
     if not all(each.ok for each in marked):
         if session.quiet or session.as_json:  # else it is printed above
-            session.fail(failure)
+            session.end(failure)
         raise click.exceptions.Exit(1)
 
 

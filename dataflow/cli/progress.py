@@ -1,4 +1,4 @@
-"""What is told while training runs: who computes, and a progress bar on the terminal."""
+"""What is told during long work: who computes, and a progress bar on the terminal."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Silent:
         """After each epoch."""
 
     def chunk(self, what: str, done: int, count: int | None) -> None:
-        """After each piece of a stream."""
+        """After each piece, of so many if that is known."""
 
 
 class Shown(Silent):
@@ -65,7 +65,7 @@ class Shown(Silent):
 
 @contextmanager
 def show_chunks(session: Session, what: str) -> Iterator[OnChunk]:
-    """A bar over the pieces of a stream, where somebody looks at it."""
+    """A bar over the pieces of a stream, or over whatever is counted, where somebody looks at it."""
     with show_progress(session) as shown:
         yield lambda done, count: shown.chunk(what, done, count)
 

@@ -21,7 +21,7 @@ from dataflow.cli.going_on import arguments_of_call, command_line
 from dataflow.cli.group import Session
 from dataflow.cli.progress import tell_workers
 from dataflow.cli.rescue import Rescue
-from dataflow.cli.terminal_text import clean, table
+from dataflow.cli.terminal_text import clean, left_out, table
 from dataflow.cli.train_options import NONE
 from dataflow.data.source import DataSource
 from dataflow.data.write_results import plain_document, plain_numbers
@@ -140,8 +140,8 @@ def run_sweep(
             done = sweep(rescue.model, data, over=over, on_change=on_change, **options)
     except KeyboardInterrupt:
         left = f"; what was saved is in {checkpoint}" if checkpoint is not None else "; nothing was saved"
-        session.fail(f"interrupted twice, before the runs could end in order{left}")
-        raise click.exceptions.Exit(128 + (interrupt.signal or signal.SIGINT)) from None
+        status = 128 + (interrupt.signal or signal.SIGINT)
+        session.end(f"interrupted twice, before the runs could end in order{left}", status)
     session.live = False
     whole = not done.interrupted and not done.counted("lost")
     if whole and output is not None and done.model is not None:
@@ -187,8 +187,7 @@ def _tell_how_to_go_on(
         click.echo(clean(f"Interrupted after {ended}; {advice}"), err=True)
         raise click.exceptions.Exit(128 + (number or signal.SIGINT))
     lost = next(run for run in done.runs if run.state == "lost")
-    session.fail(f"{counted(done.counted('lost'), 'run')} could not end; {lost.name}: {lost.error}; {advice}")
-    raise click.exceptions.Exit(1)
+    session.end(f"{counted(done.counted('lost'), 'run')} could not end; {lost.name}: {lost.error}; {advice}")
 
 
 # ------------------------------------------------------------------------------------------------ while it runs
@@ -261,8 +260,7 @@ def _text(done: Sweep) -> str:
         remark = remark if run.error is None else f"{run.state}: {run.error}"
         rows.append((*(_cell(run.values[key]) for key in keys), str(run.history.epochs), *numbers, clean(remark)))
     text = table((*map(clean, keys), "epochs", *(name.replace("_", " ") for name in names), ""), rows)
-    if len(done.runs) > ROWS:
-        text += f"\n... and {counted(len(done.runs) - ROWS, 'more run')}; --json has all"
+    text += left_out(len(done.runs) - ROWS, "run")
     if done.best is not None:
         number = f"{done.metric.replace('_', ' ')} {number_text(done.best.measured[done.metric], 12)}"
         text += f"\n\nbest: {clean(done.best.name)}, {number}"

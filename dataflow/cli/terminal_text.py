@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from dataflow.errors import printable
-from dataflow.execution import forward as evaluate
+from dataflow.errors import counted, printable
+from dataflow.execution import forward
 from dataflow.support.number_texts import current_format, number_text, without_negligible
 from dataflow.support.text_tables import align, columns_text, fit_lines, line_width, pad, widths
 from dataflow.support.texts import shorten
@@ -22,13 +22,17 @@ NARROWEST = 24
 
 def width() -> int:
     """Return the columns of the terminal, or those that ``COLUMNS`` asks for, at least 60; else 80."""
-    return max(60, shutil.get_terminal_size().columns) if _has_width() else 80
+    return _columns() if _has_width() else 80
 
 
 def command_width() -> int:
     """Return how wide the lines of a command may be: as the terminal, or as ``COLUMNS`` says; where there is neither,
     as wide as they are, for programs and files."""
     return width() if _has_width() else sys.maxsize
+
+
+def _columns() -> int:
+    return max(60, shutil.get_terminal_size().columns)
 
 
 def _has_width() -> bool:
@@ -47,7 +51,7 @@ def clean_lines(text: str) -> str:
 
 def message_text(text: str) -> str:
     """Break a message on a terminal between words; elsewhere it is one line, for programs."""
-    return fit_lines(text, max(60, shutil.get_terminal_size().columns)) if sys.stderr.isatty() else text
+    return fit_lines(text, _columns()) if sys.stderr.isatty() else text
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -65,6 +69,11 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         else:
             lines += [(pad(left, start) + last[0]).rstrip(), *(" " * start + line for line in last[1:])]
     return "\n".join(lines)
+
+
+def left_out(count: int, what: str, advice: str = "--json has all") -> str:
+    """The line below a table that says how many more there are; nothing where all are in the table."""
+    return f"\n... and {counted(count, f'more {what}')}; {advice}" if count > 0 else ""
 
 
 def room(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
@@ -113,7 +122,7 @@ def matrix_text(matrix: np.ndarray, rows: Sequence[str], columns: Sequence[str])
 
 def missing_text(missing: Sequence[str]) -> str:
     """Say why a node was not computed."""
-    return f"not computed: needs {evaluate.missing_text(missing)}"
+    return f"not computed: needs {forward.missing_text(missing)}"
 
 
 def settings_text(settings: Mapping[str, object]) -> str:

@@ -17,7 +17,7 @@ from typing import Any, cast
 import click
 from click.core import ParameterSource
 
-from dataflow.cli.command import Command, F
+from dataflow.cli.command import Command, F, together
 from dataflow.errors import DataflowError
 from dataflow.model.option_kinds import Flag, Names, Number, OneOf, OptionKind, Share, Text, Whole
 from dataflow.model.table_kinds import Changes, Choice, Table, TableKind, ValueOrTable
@@ -78,10 +78,7 @@ def train_options(function: F) -> F:
         left_out = {name for name in options_of() if source(name) is ParameterSource.DEFAULT}
         return function(*arguments, **{name: value for name, value in options.items() if name not in left_out})
 
-    decorated: Any = with_given
-    for option in reversed(options_of().values()):
-        decorated = click_option(option)(decorated)
-    return cast(F, decorated)
+    return together(*map(click_option, options_of().values()))(cast(F, with_given))
 
 
 def declared_option(name: str, help: str | None = None) -> Callable[[F], F]:  # noqa: A002

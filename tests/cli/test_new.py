@@ -54,7 +54,7 @@ def test_an_existing_file_is_kept_unless_forced(folder: Path) -> None:
     words = ["new", "wine.toml", "--data", "wine.csv", "--target", "alcohol"]
     done = invoke(*words)
     assert done.exit_code == 1
-    assert done.stderr == "Error: wine.toml: there is such a file already, and it is kept; --force replaces it\n"
+    assert done.stderr == "Error: wine.toml: exists already, and is kept; --force replaces it\n"
     assert (folder / "wine.toml").read_text(encoding="utf-8") == "mine"
     assert invoke(*words, "--force", "--quiet").stdout == ""
     assert (folder / "wine.toml").read_text(encoding="utf-8").startswith("dataflow = 2\n")

@@ -28,7 +28,7 @@ from dataflow.cli.marking import check_report, mark
 from dataflow.cli.parameters_option import parameters_option
 from dataflow.cli.provenance_text import provenance, provenance_lines
 from dataflow.cli.stream_options import check_stream_options, checked_stream, first_inputs, stream_options
-from dataflow.cli.terminal_text import clean, missing_text, table
+from dataflow.cli.terminal_text import clean, left_out, missing_text, table
 from dataflow.data.preparation.learned import Preparation
 from dataflow.errors import DataError, DataflowError, counted
 from dataflow.execution.forward import missing_inputs
@@ -99,12 +99,11 @@ def command(
     """Check MODEL: that the file is sound, that shapes are what they should be, and that gradients are right.
 
     Checksums are verified if the format has them, and the run that made a trained file is printed, as is what the
-    training rows teach of the data. The gradients of
-    the loss (of each output, without a loss) with respect to every parameter (every input, without parameters) are
-    compared with central finite differences in float64 and, with the extra [symbolic], with an evaluation of 50
-    digits that uses no derivative rule. Where ops have another body in training, such as dropout, the gradient of a
-    minibatch in training is checked too. Entries at a kink are left out, because the derivative there is a
-    convention. The exit status is 1 if a gradient is wrong.
+    training rows teach of the data. The gradients of the loss (of each output, without a loss) with respect to every
+    parameter (every input, without parameters) are compared with central finite differences in float64 and, with the
+    extra [symbolic], with an evaluation of 50 digits that uses no derivative rule. Where ops have another body in
+    training, such as dropout, the gradient of a minibatch in training is checked too. Entries at a kink are left out,
+    because the derivative there is a convention. The exit status is 1 if a gradient is wrong.
 
     Faults of the data are all said in one error, and the model is checked all the same, on numbers that are drawn.
     With --stream the data, or a folder of it, is read piece by piece and need not fit into memory: the faults of all
@@ -176,8 +175,7 @@ def command(
         session.say(f"\n{_identity(model, container)}")
     for report in reports:
         if not report.ok:
-            session.fail(f"{model_file}: {fault_text(report)}")
-            raise click.exceptions.Exit(1)
+            session.end(f"{model_file}: {fault_text(report)}")
     if fault is not None:
         raise fault
 
@@ -236,10 +234,8 @@ def _identity(model: Model, container: Report | None) -> str:
     lines = []
     if container is not None:
         tensors = counted(len(container.tensors), "tensor")
-        lines.append(
-            f"container   version {container.version}, {counted(container.size, 'byte')}, {tensors}: "
-            f"checksums are right"
-        )
+        size = counted(container.size, "byte")
+        lines.append(f"container   version {container.version}, {size}, {tensors}: checksums are right")
     if (manifest := provenance(model)) is not None:
         lines += provenance_lines(manifest)
     lines.append(f"graph       {graph_digest(model)}")
@@ -250,10 +246,7 @@ def _identity(model: Model, container: Report | None) -> str:
 def _shape_table(model: Model, shapes: Mapping[str, Any]) -> str:
     nodes = list(model.graph.node_items())
     rows = [(name, node.op or node.kind, format_shape(shapes[name]), node.dtype.name) for name, node in nodes[:ROWS]]
-    more = len(nodes) - len(rows)
-    return table(("node", "op", "shape", "dtype"), rows) + (
-        f"\n... and {counted(more, 'more node')}" if more > 0 else ""
-    )
+    return table(("node", "op", "shape", "dtype"), rows) + left_out(len(nodes) - ROWS, "node")
 
 
 def _document(

@@ -118,6 +118,4 @@ def _check_replaceable(target: Path, scratch: Path) -> None:
             save(model, scratch)
             what = "" if target.read_bytes() == scratch.read_bytes() else "was not written by convert"
     if what:
-        raise FileFormatError(
-            f"there is such a file already, which {what}, and it is kept; --force replaces it", file=target
-        )
+        raise FileFormatError(f"exists already, {what}, and is kept; --force replaces it", file=target)

@@ -14,7 +14,7 @@ from dataflow.cli import common
 from dataflow.cli.command import Command, example_text
 from dataflow.cli.common import FILE, Given, about
 from dataflow.cli.group import Session
-from dataflow.cli.terminal_text import clean
+from dataflow.cli.terminal_text import clean, left_out
 from dataflow.data.readers.opening import STANDARD_INPUT, Origin
 from dataflow.data.write_results import plain_document, plain_numbers
 from dataflow.errors import DataflowError, counted
@@ -98,8 +98,7 @@ def command(
     else:
         session.say(_text([clean(path) for path in files], models, comparison, results))
     if exit_code and not comparison.same:
-        session.fail(f"{files[0]} and {files[1]} differ")
-        raise click.exceptions.Exit(1)
+        session.end(f"{files[0]} and {files[1]} differ")
 
 
 def _load(path: Path) -> Model:
@@ -212,11 +211,8 @@ def _cells_of(x: ArrayDifference) -> tuple[str, ...]:
 
 
 def _cut_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    more = len(rows) - ROWS
     cells = [headers, *(tuple(map(clean, row)) for row in rows[:ROWS])]
-    return columns_text(cells, len(headers)) + (
-        f"\n... and {counted(more, 'more row')}; --json has all" if more > 0 else ""
-    )
+    return columns_text(cells, len(headers)) + left_out(len(rows) - ROWS, "row")
 
 
 def _formula(graph: Graph, name: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from dataflow.cli import common
-from dataflow.cli.command import Command, example_text
+from dataflow.cli.command import Command, example_text, refuse
 from dataflow.cli.common import FILE, Given, about, gather
 from dataflow.cli.group import Session
 from dataflow.cli.parameters_option import parameters_option
@@ -158,16 +158,20 @@ def _form(
     """The format; a ``UsageError`` where an option does not go with it. ``numeric`` are the options that were given for
     an explanation in numbers."""
     form = "json" if as_json else form or ("latex" if symbolic or standalone else "text")
-    if standalone and form != "latex":
-        raise click.UsageError(f"--standalone makes a LaTeX document; it goes with --format latex, not with {form}")
-    if width is not None and (form not in ("latex", "markdown") or standalone):
-        raise click.UsageError("--width is for lines of --format latex (without --standalone) and --format markdown")
-    if "--step" in numeric and form != "text":
-        raise click.UsageError(f"--step goes with --format text, not with {form}")
-    if symbolic and form == "html":
-        raise click.UsageError("--symbolic writes latex, markdown, text or json, not html")
-    if symbolic and numeric:
-        raise click.UsageError(f"{numeric[0]} is for an explanation in numbers; leave it out with --symbolic")
+    has_lines = form in ("latex", "markdown") and not standalone
+    refuse(
+        (
+            standalone and form != "latex",
+            f"--standalone makes a LaTeX document; it goes with --format latex, not with {form}",
+        ),
+        (
+            width is not None and not has_lines,
+            "--width is for lines of --format latex (without --standalone) and --format markdown",
+        ),
+        ("--step" in numeric and form != "text", f"--step goes with --format text, not with {form}"),
+        (symbolic and form == "html", "--symbolic writes latex, markdown, text or json, not html"),
+        *((symbolic, f"{name} is for an explanation in numbers; leave it out with --symbolic") for name in numeric),
+    )
     return form
 
 

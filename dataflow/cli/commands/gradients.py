@@ -19,7 +19,14 @@ from dataflow.data.write_results import labels, plain_numbers
 from dataflow.errors import DataError
 from dataflow.shapes import format_shape
 
-MODES = ("vjp", "jvp", "hvp", "hessian", "per-example")
+TITLES = {
+    "vjp": "Vector-Jacobian product",
+    "jvp": "Jacobian-vector product",
+    "hvp": "Hessian-vector product",
+    "hessian": "Hessian",
+    "per-example": "Gradient by example",
+}
+"""What each mode gives."""
 DIRECTIONS = {"vjp": "cotangent", "jvp": "tangent", "hvp": "tangent"}
 """What a mode multiplies with."""
 
@@ -35,7 +42,7 @@ DIRECTIONS = {"vjp": "cotangent", "jvp": "tangent", "hvp": "tangent"}
     ),
 )
 @common.model_argument
-@click.option("--mode", type=click.Choice(MODES), default="vjp", help="The mode; vjp unless given.")
+@click.option("--mode", type=click.Choice(list(TITLES)), default="vjp", help="The mode; vjp unless given.")
 @common.of_any_option
 @common.wrt_option("With respect to these inputs, parameters or nodes; every parameter unless given")
 @common.settings_option(
@@ -113,7 +120,7 @@ def command(
             document["gradients"] = {name: plain_numbers(array) for name, array in derivatives.items()}
         session.print_json({**document, "warnings": session.take()})
         return
-    title = _title(mode) if order == 1 else f"Derivative of order {order} along the tangent"
+    title = TITLES[mode] if order == 1 else f"Derivative of order {order} along the tangent"
     assumed = "" if tangents or mode not in DIRECTIONS else f", with {_ones(DIRECTIONS[mode], list(ones.values()))}"
     session.say(f"{title} of {target} with respect to {', '.join(names)}{assumed}\n")
     if mode == "hessian":
@@ -135,13 +142,3 @@ def _ones(what: str, directions: list[np.ndarray]) -> str:
     if len(directions) > 1:
         return f"{what}s of ones"
     return f"a {what} of ones" if directions[0].ndim else f"the {what} 1"
-
-
-def _title(mode: str) -> str:
-    return {
-        "vjp": "Vector-Jacobian product",
-        "jvp": "Jacobian-vector product",
-        "hvp": "Hessian-vector product",
-        "hessian": "Hessian",
-        "per-example": "Gradient by example",
-    }[mode]

@@ -79,18 +79,16 @@ def command(
         session.warn(*model.evaluate(of=of, wrt=wrt, data=inputs, kinks=True).warnings)
         matrix = model.jacobian(of=of, wrt=wrt, data=inputs)
     document = {"of": of, "wrt": wrt, "shape": [rows, columns]}
+    down, across = labels(of, shapes[of]), [label for name in wrt for label in labels(name, shapes[name])]
     if output is not None:
-        across = [label for name in wrt for label in labels(name, shapes[name])]
-        write_matrix(output, matrix, labels(of, shapes[of]), across, document)
+        write_matrix(output, matrix, down, across, document)
     if session.as_json:
         session.print_json({**document, "jacobian": plain_numbers(matrix)})
         return
     session.say(f"Jacobian of {of} with respect to {', '.join(wrt)}: {rows} x {columns}")
-    if matrix.size <= PRINTED:
-        across = [label for name in wrt for label in labels(name, shapes[name])]
-        if matrix.size:
-            session.say("\n" + matrix_text(matrix, labels(of, shapes[of]), across))
-    elif output is None:
+    if 0 < matrix.size <= PRINTED:
+        session.say("\n" + matrix_text(matrix, down, across))
+    elif matrix.size and output is None:
         session.say("That is too large to print; --output FILE.csv, .json or .npz saves it, and --json prints it.")
     if output is not None:
         session.say(f"\nWrote it to {clean(output)}.")

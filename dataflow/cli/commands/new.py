@@ -44,7 +44,7 @@ def command(session: Session, model_file: Path, data_file: Path, target: str | N
     if model_file.suffix != ".toml":
         raise FileFormatError("the file to begin with is TOML; give it a name that ends in .toml", file=model_file)
     if model_file.exists() and not force:
-        raise FileFormatError("there is such a file already, and it is kept; --force replaces it", file=model_file)
+        raise FileFormatError("exists already, and is kept; --force replaces it", file=model_file)
     common.check_outputs(model_file)
 
     def columns(names: Sequence[str]) -> Sequence[str]:

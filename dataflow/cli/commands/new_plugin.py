@@ -31,7 +31,7 @@ def command(session: Session, name: str, output_dir: Path) -> None:
     plugin = new_plugin(name)
     folder = output_dir / plugin.distribution
     if folder.exists() or folder.is_symlink():
-        raise FileFormatError("there is such a file or folder already, and it is kept; take another name", file=folder)
+        raise FileFormatError("exists already, and is kept; take another name", file=folder)
     for path, text in plugin.files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         replace_file(folder / path, [text.encode()])

@@ -15,6 +15,7 @@ from dataflow.cli.block_texts import all_about_block, block_document, blocks_lis
 from dataflow.cli.command import Command, example_text
 from dataflow.cli.completing import complete_ops
 from dataflow.cli.group import Session
+from dataflow.cli.progress import show_chunks
 from dataflow.cli.terminal_text import room, table, width
 from dataflow.errors import OpError, counted, listed
 from dataflow.graph.cost import says_its_cost
@@ -60,7 +61,7 @@ def command(session: Session, name: str | None, checked: bool) -> None:
             session.say(all_about_block(block))
         return
     ops = {name: registry.lookup(name)} if name is not None else registry.all_ops()
-    findings = _findings(ops, session.as_json or session.quiet) if checked else {}
+    findings = _findings(session, ops) if checked else {}
     parts = _part_faults() if checked and name is None else {}
     if session.as_json:
         documents = [
@@ -84,17 +85,10 @@ def command(session: Session, name: str | None, checked: bool) -> None:
     if faulty:
         first = findings[faulty[0]][0]
         more = f"; {len(faulty) - 1} more are not right either" if len(faulty) > 1 else ""
-        session.fail(f"op '{first.op}' ({owner(first.op)}) is not right: {_describe(first)}{more}")
-        raise click.exceptions.Exit(1)
+        session.end(f"op '{first.op}' ({_owner_of('op', first.op)}) is not right: {_describe(first)}{more}")
     for (kind, part), faults in parts.items():
         if faults:
-            session.fail(f"{kind} '{part}' ({_owner_of(kind, part)}) is not right: {faults[0]}")
-            raise click.exceptions.Exit(1)
-
-
-def owner(name: str) -> str:
-    """Name the plugin that registered the op, or the one of which it is an output."""
-    return str(registry.registry().owners["op", name.partition(":")[0]])
+            session.end(f"{kind} '{part}' ({_owner_of(kind, part)}) is not right: {faults[0]}")
 
 
 def rules(op: Op) -> dict[str, str]:
@@ -136,7 +130,8 @@ def _cost(op: Op) -> str:
 
 def _list(ops: list[Op]) -> str:
     parts = []
-    for plugin, group in groupby(sorted(ops, key=lambda op: (owner(op.name), op.name)), lambda op: owner(op.name)):
+    owners = {op.name: _owner_of("op", op.name) for op in ops}
+    for plugin, group in groupby(sorted(ops, key=lambda op: (owners[op.name], op.name)), lambda op: owners[op.name]):
         lines = [plugin]
         for op in group:
             head = f"  {op.signature}"
@@ -156,7 +151,7 @@ def _all_about(op: Op) -> str:
     required = op.inputs[: op.required_inputs]
     inputs = [f"*{op.inputs[0]}"] if op.variadic else [x if x in required else f"{x} (optional)" for x in op.inputs]
     outputs = [("outputs", op.outputs_text)] if op.has_outputs else []
-    facts = [("inputs", ", ".join(inputs)), *outputs, *rules(op).items(), ("from", owner(op.name))]
+    facts = [("inputs", ", ".join(inputs)), *outputs, *rules(op).items(), ("from", _owner_of("op", op.name))]
     text = f"{op.signature}\n\n" + "\n\n".join(paragraphs) + "\n"
     if op.attributes:
         rows = [
@@ -183,19 +178,18 @@ def _document(op: Op) -> dict[str, Any]:
             for x in op.attributes.values()
         },
         "rules": rules(op),
-        "plugin": owner(op.name),
+        "plugin": _owner_of("op", op.name),
     }
 
 
-def _findings(ops: dict[str, Op], silent: bool) -> dict[str, list[Finding]]:
+def _findings(session: Session, ops: dict[str, Op]) -> dict[str, list[Finding]]:
     """Check each op, with a progress bar on a terminal."""
-    from rich.console import Console
-    from rich.progress import track
-
-    console = Console(stderr=True)
-    disable = silent or len(ops) == 1 or not console.is_terminal
-    told = track(ops.items(), "checking ops", console=console, transient=True, disable=disable)
-    return {name: check_op(op) for name, op in told}
+    findings = {}
+    with show_chunks(session, "checking ops") as on_checked:
+        for name, op in ops.items():
+            findings[name] = check_op(op)
+            on_checked(len(findings), len(ops))
+    return findings
 
 
 def _results(findings: dict[str, list[Finding]]) -> str:
@@ -203,7 +197,7 @@ def _results(findings: dict[str, list[Finding]]) -> str:
     columns = min(room(headers, [(name, "") for name in findings]), width())
     rows = []
     for name, faults in findings.items():
-        lines = [*map(_describe, faults), f"(from {owner(name)})"] if faults else ["ok"]
+        lines = [*map(_describe, faults), f"(from {_owner_of('op', name)})"] if faults else ["ok"]
         rows.append((name, "\n".join(part for line in lines for part in textwrap.wrap(line, columns))))
     wrong = sum(bool(faults) for faults in findings.values())
     verdict = f"{wrong} not right" if wrong else "all right"
@@ -221,7 +215,8 @@ def _part_faults() -> dict[tuple[str, str], list[str]]:
 
 
 def _owner_of(kind: str, name: str) -> str:
-    return str(registry.registry().owners[kind, name])
+    """Name the plugin that registered it, or the op of which it is an output."""
+    return str(registry.registry().owners[kind, name.partition(":")[0]])
 
 
 def _part_results(parts: Mapping[tuple[str, str], list[str]]) -> str:

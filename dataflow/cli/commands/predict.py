@@ -16,7 +16,7 @@ from dataflow.cli.group import Session
 from dataflow.cli.parameters_option import parameters_option
 from dataflow.cli.progress import show_chunks
 from dataflow.cli.stream_options import check_stream_options, stream_options
-from dataflow.cli.terminal_text import clean, table
+from dataflow.cli.terminal_text import clean, left_out, table
 from dataflow.data.write_results import check_stream_ending, check_table_ending, table_rows, write_pieces, write_table
 from dataflow.errors import counted
 from dataflow.model.model import Model
@@ -25,11 +25,6 @@ from dataflow.support.texts import shorten
 
 ROWS = 20
 """So many rows are printed."""
-
-
-def _split_columns(ctx: click.Context, option: click.Parameter, values: tuple[str, ...]) -> list[str]:
-    """Split the values of ``--columns`` at their commas."""
-    return list(dict.fromkeys(name.strip() for text in values for name in text.split(",") if name.strip()))
 
 
 @click.command(
@@ -53,7 +48,7 @@ def _split_columns(ctx: click.Context, option: click.Parameter, values: tuple[st
     "--columns",
     multiple=True,
     metavar="COLUMN,...",
-    callback=_split_columns,
+    callback=common.split_names,
     help="Columns of the table that are carried over.",
 )
 @common.backend_option
@@ -68,7 +63,7 @@ def command(
     chunk_rows: int | None,
     on_error: str | None,
     output: Path | None,
-    columns: list[str],
+    columns: list[str] | None,
     backend: str | None,
 ) -> None:
     """Predict with MODEL: its outputs for each row of the table, in the table's units.
@@ -84,13 +79,14 @@ def command(
     if output is not None:
         (check_stream_ending if stream else check_table_ending)(output)
         common.check_outputs(output)
+    carried = list(dict.fromkeys(columns or ()))
     with about(model_file):
         model = common.load_model(model_file)
         if stream:
             how = {"chunk_rows": chunk_rows, "on_error": on_error, "backend": backend or "numpy", **given.settings}
-            _predict_stream(session, model, given.file, output, columns, how)
+            _predict_stream(session, model, given.file, output, carried, how)
             return
-        predictions = model.predict(given.file, columns=columns, backend=backend or "numpy", **given.settings)
+        predictions = model.predict(given.file, columns=carried, backend=backend or "numpy", **given.settings)
         cells, arrays = predictions.columns(), predictions.arrays()
     if output is not None:
         write_table(output, cells, arrays)
@@ -138,9 +134,8 @@ def _say(session: Session, cells: Mapping[str, np.ndarray], count: int, output: 
     """Print the first rows, or what was written."""
     if output is None:
         columns_of_text = [_texts(column) for column in cells.values()]
-        session.say(table(tuple(cells), list(zip(*columns_of_text, strict=True))))
-        if count > ROWS:
-            session.say(f"... and {counted(count - ROWS, 'more row')}; {advice}")
+        rows = list(zip(*columns_of_text, strict=True))
+        session.say(table(tuple(cells), rows) + left_out(count - ROWS, "row", advice))
     else:
         session.say(f"Wrote {counted(count, 'row')} of {', '.join(map(clean, cells))} to {clean(output)}.")
 

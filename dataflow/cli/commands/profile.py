@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -12,6 +10,7 @@ from dataflow.cli import common
 from dataflow.cli.command import Command, example_text
 from dataflow.cli.common import FILE, Given, about, gather
 from dataflow.cli.group import Session
+from dataflow.cli.progress import show_chunks
 from dataflow.cli.terminal_text import clean
 from dataflow.cli.train_options import declared_option
 from dataflow.profiling import profile
@@ -92,7 +91,7 @@ def command(
     with about(model_file):
         model = common.load_model(model_file)
         inputs = gather(session, model, given)
-        with _bar(no_run or not session.shows_progress) as progress:
+        with show_chunks(session, "measuring") as progress:
             costs = profile(
                 model,
                 data=inputs if inputs or model.data is not None else None,
@@ -119,17 +118,3 @@ def command(
         session.say(f"\n{passes_text(costs)}")
     if plot is not None:
         session.say(f"\nWrote {clean(plot)}.")
-
-
-@contextmanager
-def _bar(silent: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """Show a bar on standard error over the rounds."""
-    if silent:
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("measuring", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -15,7 +15,7 @@ from dataflow.cli.command import Command, example_text
 from dataflow.cli.common import FILE, Given, about, gather, targets
 from dataflow.cli.group import Session
 from dataflow.cli.parameters_option import parameters_option
-from dataflow.cli.terminal_text import array_text, clean, missing_text, named_text, room, table
+from dataflow.cli.terminal_text import array_text, clean, left_out, missing_text, named_text, room, table
 from dataflow.data.write_results import check_ending, plain_numbers, write_outputs
 from dataflow.errors import DataError, counted, listed
 from dataflow.execution.forward import missing_inputs, non_finite_warnings
@@ -180,8 +180,7 @@ def _node_table(model: Model, result: Evaluation) -> str:
         else:
             text = "not given"
         rows.append((*cell[:4], text))
-    more = len(names) - len(cells)
-    return table(headers, rows) + (f"\n... and {counted(more, 'more node')}; --json has all" if more > 0 else "")
+    return table(headers, rows) + left_out(len(names) - ROWS, "node")
 
 
 def _gradient_table(model: Model, result: Evaluation) -> str:
@@ -190,8 +189,7 @@ def _gradient_table(model: Model, result: Evaluation) -> str:
     cells = [(name, format_shape(result.gradients[name].shape), "") for name in names[:ROWS]]
     columns = room(headers, cells)
     rows = [(name, shape, _gradient_text(result, name, columns)) for name, shape, _ in cells]
-    more = len(names) - len(cells)
-    return table(headers, rows) + (f"\n... and {counted(more, 'more gradient')}; --json has all" if more > 0 else "")
+    return table(headers, rows) + left_out(len(names) - ROWS, "gradient")
 
 
 def _gradient_text(result: Evaluation, name: str, columns: int) -> str:

@@ -95,14 +95,15 @@ def command(
         check_target(output)
         common.check_outputs(output)
 
-    def build() -> tuple[View, list[Path]]:
-        return _build(session, model_file, given, options)
+    def content_and_files() -> tuple[dict[str, Any], list[Path]]:
+        page, files = _build(session, model_file, given, options)
+        return page.content, files
 
     if output is None:
         here = copy_context()  # a server's threads have contexts of their own, without the options of this command
-        _serve(session, Live(lambda: here.copy().run(lambda: _content_and_files(*build()))), port)
+        _serve(session, Live(lambda: here.copy().run(content_and_files)), port)
     else:
-        _write(session, build()[0], output)
+        _write(session, _build(session, model_file, given, options)[0], output)
 
 
 def _write(session: Session, page: View, output: Path) -> None:
@@ -114,10 +115,6 @@ def _write(session: Session, page: View, output: Path) -> None:
         session.print_json({"file": str(output), **sizes, "warnings": session.take()})
     else:
         session.say(f"Wrote a page of {counted(steps, 'step')} through '{content['title']}' to {clean(output)}.")
-
-
-def _content_and_files(page: View, files: list[Path]) -> tuple[dict[str, Any], list[Path]]:
-    return page.content, files
 
 
 def _build(session: Session, model_file: Path, given: Given, options: Mapping[str, Any]) -> tuple[View, list[Path]]:
