@@ -107,8 +107,7 @@ class NodeGraph(nx.MultiDiGraph):
 
     def node_items(self) -> Iterator[tuple[str, Node]]:
         """All nodes with their names, in the order in which they were added."""
-        for name, data in self._node.items():
-            yield name, data["node"] if "node" in data else self.node_of(name)
+        return ((name, data["node"] if "node" in data else self.node_of(name)) for name, data in self._node.items())
 
     def set_node(self, name: str, node: Node) -> None:
         """Add a node, or put another in its place; its edges stay."""

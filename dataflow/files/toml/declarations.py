@@ -98,18 +98,14 @@ def read_shape(fields: Fields) -> Shape | None:
         raise fields.placed_at_value(error, "shape", *_wrong_size(given)) from None
 
 
-def read_sizes(fields: Fields) -> tuple[int, ...] | None:
+def read_sizes(fields: Fields) -> Shape | None:
     """The shape, if one is given, which must be of numbers."""
     shape = read_shape(fields)
-    if shape is None:
-        return None
-    sizes: list[int] = []
-    for i, size in enumerate(shape):
+    for i, size in enumerate(shape or ()):
         if not isinstance(size, int):
             message = f"{fields.what} takes numbers as sizes, not '{size}'; only inputs have symbolic ones"
             raise fields.placed_at_value(ShapeError(message), "shape", i)
-        sizes.append(size)
-    return tuple(sizes)
+    return shape
 
 
 def _wrong_size(given: Any) -> tuple[int, ...]:
