@@ -35,7 +35,6 @@ REASONS = {
     "dataflow/data/source.py": "what [data] declares, and each step from a table to the inputs",
     "dataflow/draw/writers/dot.py": "one writer: nodes, edges, and a legend with samples",
     "dataflow/expressions/parser.py": "the grammar, read from top to bottom",
-    "dataflow/files/msgpack/container.py": "one layout: its description, its writer and its reader",
     "dataflow/files/toml/places.py": "one scan of TOML's grammar",
     "dataflow/graph/graph.py": "the public class Graph; its methods are the way to build one",
     "dataflow/model/comparison.py": "one comparison: the structure, the parameters, then the results",
