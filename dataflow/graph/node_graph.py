@@ -200,7 +200,7 @@ class NodeGraph(nx.MultiDiGraph):
         if order is None:
             return reachable(starts, self._succ.__getitem__)
         found, starts = set[str](), set(starts)
-        for name in order:
+        for name in self._there(order):
             if name in starts or not found.isdisjoint(self._pred[name]):
                 found.add(name)
         return found
