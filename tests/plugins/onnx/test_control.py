@@ -123,6 +123,7 @@ def test_graphs_in_graphs_are_written(reverse):
 
 def test_a_graph_of_a_hostile_file_is_refused():
     from dataflow.files.msgpack.unpack_subgraph import SubgraphReader
+    from dataflow.files.node_limits import NodeLimits
     from dataflow.registry import registry
 
     scan = registry.lookup("scan").output("h")
@@ -131,13 +132,13 @@ def test_a_graph_of_a_hostile_file_is_refused():
         inner = {"body": body, "states": 0, "sequences": 1, "reverse": False}
         body = {**body, "inputs": [["x", "float64", [2]]], "nodes": [["y", "scan:h", ["x"], inner]]}
     with pytest.raises(DataflowError, match="nested more than 8 deep"):
-        SubgraphReader(registry.lookup, 0).with_graphs(scan, {"body": body})
+        SubgraphReader(registry.lookup, NodeLimits()).with_graphs(scan, {"body": body})
     many = {**body, "nodes": [["y", "identity", ["x"], {}]] * 200_000}
     with pytest.raises(DataflowError, match="a file has at most"):
-        SubgraphReader(registry.lookup, 0).with_graphs(scan, {"body": many})
+        SubgraphReader(registry.lookup, NodeLimits()).with_graphs(scan, {"body": many})
     for wrong in ({**body, "nodes": [["y", "no_op", ["x"], {}]]}, {**body, "outputs": [["h", "z"]]}, {"name": "b"}, 3):
         with pytest.raises(DataflowError) as caught:
-            SubgraphReader(registry.lookup, 0).with_graphs(scan, {"body": wrong})
+            SubgraphReader(registry.lookup, NodeLimits()).with_graphs(scan, {"body": wrong})
         assert "\n" not in str(caught.value)
 
 
