@@ -8,20 +8,18 @@ from typing import Any
 import numpy as np
 
 from dataflow.autodiff.reverse import pull_at, sweep
-from dataflow.execution.forward import forward
 from dataflow.faults.learner import Arrays, Learner
 from dataflow.graph.node import PARAMETER
 
 
 class EagerPass:
-    """One such pass. ``weights`` are the parameters and what is computed of them alone, such as a transpose: these
-    values are renewed on the way, while those of the data stay as the forward pass left them."""
+    """One such pass. The values of the weights are renewed on the way, while those of the data stay as the forward pass
+    left them."""
 
     def __init__(self, learner: Learner, batch: Mapping[str, np.ndarray]) -> None:
         self.learner, self.graph = learner, learner.graph
         self.values, self.sizes = learner.values(batch)
-        of_data = self.graph.depending_on([name for name in batch if name not in learner.parameters])
-        self.weights = self.graph.depending_on(learner.parameters) - of_data
+        self.weights = learner.weights
         self.waiting = {name: len({*self.graph.successors(name)} & {*learner.order}) for name in self.weights}
         """For each weight, how many nodes that use it the pass has not visited yet."""
         self.cotangents: Arrays = {}
@@ -45,7 +43,7 @@ class EagerPass:
         self._add(node, g, [want and weight for want, weight in zip(wanted, is_weight, strict=True)])
         self._settle(node)
         if len(self.updated) > before:
-            self._renew()
+            self.values = self.values | self.learner.renewed(self.values, self.sizes, self.updated)
         return self._pull(node, g, [want and not weight for want, weight in zip(wanted, is_weight, strict=True)])
 
     def _settle(self, node: str) -> None:
@@ -65,12 +63,6 @@ class EagerPass:
                     ]
                     self._add(source, self.cotangents[source], wanted)
                     done.append(source)
-
-    def _renew(self) -> None:
-        known = {name: value for name, value in self.values.items() if name not in self.weights}
-        order = [name for name in self.learner.order if name in self.weights]
-        parameters = {**self.learner.parameters, **self.updated}
-        self.values = self.values | forward(self.graph, order, {**known, **parameters}, self.sizes)
 
     def _add(self, node: str, g: np.ndarray, wanted: Sequence[bool]) -> None:
         """Add to the cotangents of weights among a node's arguments."""

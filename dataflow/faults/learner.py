@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from dataflow.backends.optimizer import Optimizer
 from dataflow.errors import DataError
 from dataflow.execution.forward import forward
 from dataflow.execution.inputs import batch_axis, batch_symbol
+from dataflow.graph.graph import Graph
 from dataflow.graph.node import INPUT
 from dataflow.model.model import Model
 
@@ -44,6 +46,11 @@ class Learner:
             name: {key: np.zeros(value.size, value.dtype) for key in self.optimizer.state_names}
             for name, value in parameters.items()
         }
+
+    @cached_property
+    def weights(self) -> set[str]:
+        """The parameters and what is computed of them alone, such as a transpose."""
+        return weights_of(self.graph, self.parameters)
 
     @property
     def mistake(self) -> str:
@@ -103,6 +110,14 @@ class Learner:
         known, sizes = self.model.feed({**batch, **self.parameters, **(changed or {})})
         return forward(self.graph, self.order, known, sizes), sizes
 
+    def renewed(
+        self, values: Mapping[str, np.ndarray], sizes: Mapping[str, int], changed: Mapping[str, np.ndarray]
+    ) -> Arrays:
+        """Return the values of the weights with some parameters replaced; those of the data stay as they are."""
+        known = {name: value for name, value in values.items() if name not in self.weights}
+        order = [name for name in self.order if name in self.weights]
+        return forward(self.graph, order, {**known, **self.parameters, **changed}, sizes)
+
     def sweep(self, values: Mapping[str, np.ndarray], sizes: Mapping[str, int]) -> Arrays:
         """Run the backward pass: return the cotangent of every node between the parameters and the loss."""
         seeds = {self.loss: np.ones_like(values[self.loss])}
@@ -120,6 +135,11 @@ class Learner:
             return 0, {}
         sizes = {batch[name].shape[axis] for name, axis in axes.items()}
         return (sizes.pop() if len(sizes) == 1 else 0), axes
+
+
+def weights_of(graph: Graph, parameters: Iterable[str]) -> set[str]:
+    """The parameters of a graph and what is computed of them alone."""
+    return graph.depending_on(parameters) - graph.depending_on(graph.names(INPUT))
 
 
 class Mistaken(Learner):

@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 
 from dataflow.autodiff.reverse import Applied
-from dataflow.execution.forward import forward
 from dataflow.faults.eager import EagerPass
-from dataflow.faults.learner import Arrays, Mistaken, Task
-from dataflow.graph.node import INPUT
+from dataflow.faults.learner import Arrays, Mistaken, Task, weights_of
 from dataflow.model.model import Model
 
 MOST_VARIANTS = 30
@@ -39,7 +37,6 @@ class OtherWeights(Mistaken):
     def __init__(self, task: Task, place: str, taken: str, transposed: bool) -> None:
         super().__init__(task)
         self.place, self.taken, self.transposed = place, taken, transposed
-        self.weights = self.graph.depending_on(self.parameters) - self.graph.depending_on(self.graph.names(INPUT))
         self.values_taken: Arrays = {}
 
     @classmethod
@@ -70,10 +67,7 @@ class OtherWeights(Mistaken):
     def gradient(self, batch: Mapping[str, np.ndarray]) -> Arrays:
         values, sizes = self.values(batch)
         other = self.parameters[self.taken]
-        parameters = {**self.parameters, self.place: other.T if self.transposed else other}
-        known = {name: value for name, value in values.items() if name not in self.weights}
-        order = [name for name in self.order if name in self.weights]
-        self.values_taken = forward(self.graph, order, {**known, **parameters}, sizes)
+        self.values_taken = self.renewed(values, sizes, {self.place: other.T if self.transposed else other})
         return self.swept(values, sizes)
 
     def pull_back(self, g: np.ndarray, at: Applied) -> list[Any]:
@@ -111,7 +105,7 @@ def _weights_on_the_way(model: Model) -> Iterator[str]:
     """The matrices that a cotangent passes on its way to other parameters."""
     graph = model.graph
     of_parameters = graph.depending_on(model.parameters)
-    weights = of_parameters - graph.depending_on(graph.names(INPUT))
+    weights = weights_of(graph, model.parameters)
     for name in model.parameters:
         if len(graph.node_of(name).shape) != 2:
             continue

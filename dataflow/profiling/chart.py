@@ -95,7 +95,7 @@ def _draw_flames(axes: Any, profile: StepCosts) -> None:
             text = cut(box.label, letters, mark="…")
             axes.text(box.start + box.width / 2, box.level, text, ha="center", va="center", fontsize=8, clip_on=True)
     axes.set_xlim(0, whole)
-    axes.set_yticks(range(4), ["step", "pass", "node", "op"])
+    axes.set_yticks(range(LEVELS), ["step", "pass", "node", "op"])
     axes.set_xlabel(unit(profile))
     axes.spines[["top", "right"]].set_visible(False)
     batch = "" if profile.batch is None else f", batch of {profile.batch}"

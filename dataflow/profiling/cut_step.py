@@ -30,7 +30,7 @@ def cut_step(base: Graph, step: Step, rows: Sequence[Row], sizes: Mapping[str, i
         for source in dict.fromkeys(x for x in base.arguments(name) if x in users):
             users[source].append(place)
     nbytes = {name: byte_count(substitute(base.spec(name).shape, sizes), base.spec(name).dtype) for name in order}
-    costs = _costs(base, step, rows, places, users, nbytes)
+    costs = _costs(step, rows, places, users, nbytes)
     returned = base.depending_on(step.wrt) if step.wrt else set[str]()
     forward, backward, held = ([0] * len(places) for _ in range(3))
     for name in order:
@@ -66,7 +66,6 @@ def cut_step(base: Graph, step: Step, rows: Sequence[Row], sizes: Mapping[str, i
 
 
 def _costs(
-    base: Graph,
     step: Step,
     rows: Sequence[Row],
     places: Mapping[str, int],

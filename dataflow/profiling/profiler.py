@@ -86,11 +86,10 @@ def profile(
     if run:
         vectors = _vectors([inputs[name] for name in step.trained])
         change = _updater(settings.rule, vectors)
-        spend(2 * steps_of(plan) * whole("rounds", rounds, 1), step.outputs[0] if step.outputs else "")
+        count = whole("rounds", rounds, 1)
+        spend(2 * steps_of(plan) * count, step.outputs[0] if step.outputs else "")
         runner = settings.runs_on.prepare(plan, settings.threads)
-        times = _time(
-            settings.runs_on, runner, plan, list(inputs.values()), change, whole("rounds", rounds, 1), progress
-        )
+        times = _time(settings.runs_on, runner, plan, list(inputs.values()), change, count, progress)
     base = model.graph if step.training is None else step.training.graph
     phases = _phases(base, passes)
     rows = list(_rows(done, phases, times))

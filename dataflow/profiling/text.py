@@ -8,7 +8,7 @@ from dataflow.operations.operation_cost import Cost
 from dataflow.profiling.cut import Cut
 from dataflow.profiling.plan_listing import listing
 from dataflow.profiling.roofline import Peaks
-from dataflow.profiling.step_costs import Row, StepCosts
+from dataflow.profiling.step_costs import BACKWARD, FORWARD, UPDATE, Row, StepCosts
 from dataflow.support.text_tables import column_parts, columns_text
 
 MOST_ROWS = 40
@@ -16,9 +16,9 @@ NODE = 20
 """The widest name of a node."""
 
 
-def profile_text(profile: StepCosts, by: str = "instruction", most: int = MOST_ROWS) -> str:
+def profile_text(profile: StepCosts, by: str = "instruction") -> str:
     """Format the whole profile: what each row and each pass costs, memory, time."""
-    parts = [_heading(profile), rows_text(profile, by, most), phases_text(profile), memory_text(profile)]
+    parts = [_heading(profile), rows_text(profile, by), phases_text(profile), memory_text(profile)]
     if profile.seconds is not None:
         parts.append(_time_text(profile))
     if profile.peaks is not None:
@@ -28,11 +28,11 @@ def profile_text(profile: StepCosts, by: str = "instruction", most: int = MOST_R
     return "\n\n".join(parts)
 
 
-def rows_text(profile: StepCosts, by: str, most: int) -> str:
+def rows_text(profile: StepCosts, by: str) -> str:
     """A table, the rows of each pass together. Of very many rows, those that take the most are shown."""
     rows = profile.by(by)
     timed = any(row.seconds is not None for row in rows)
-    shown = set(map(id, sorted(rows, key=lambda row: _weight(row, timed), reverse=True)[:most]))
+    shown = set(map(id, sorted(rows, key=lambda row: _weight(row, timed), reverse=True)[:MOST_ROWS]))
     names = {"instruction": ["node", "op", "shape"], "node": ["node"], "op": ["op"]}[by]
     width = NODE
     if profile.peaks is not None and by == "instruction":
@@ -144,11 +144,11 @@ def count_text(count: int) -> str:
 def _heading(profile: StepCosts) -> str:
     batch = "" if profile.batch is None else f", batch of {profile.batch}"
     phases = {row.phase for row in profile.rows}
-    update = next((row.op for row in profile.rows if row.phase == "update"), None)
+    update = next((row.op for row in profile.rows if row.phase == UPDATE), None)
     if update is not None:
         what = f"one step: forward, backward, update by {update}"
     else:
-        what = " and ".join(f"the {phase} pass" for phase in ("forward", "backward") if phase in phases)
+        what = " and ".join(f"the {phase} pass" for phase in (FORWARD, BACKWARD) if phase in phases)
     return f"'{profile.model}'{batch}, backend {profile.backend}: {what}"
 
 

@@ -31,7 +31,7 @@ class Sources:
             raise DataError("name a model's file, or write the model in the directive; not both")
         if not directive.arguments and not directive.content:
             raise DataError("name a model's file, such as models/xor.toml, or write the model in the directive")
-        model = self._load(self.path(directive.arguments[0])) if directive.arguments else self._read_content()
+        model = load(self.path(directive.arguments[0])) if directive.arguments else self._read_content()
         data = model.data.path() if model.data is not None else None
         if data is not None:
             self._note(data)
@@ -67,12 +67,6 @@ class Sources:
         return str(error).replace(source + os.sep, "")
 
     # -------------------------------------------------------------------------------------------- internals
-
-    def _load(self, path: Path) -> Model:
-        try:
-            return load(path)
-        except DataflowError as error:
-            raise error.at(file=path) from None
 
     def _read_content(self) -> Model:
         """Read the model inside the directive; lines of its errors count within the document."""

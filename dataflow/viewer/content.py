@@ -3,43 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from dataflow.draw.picture.calls import Calls
 from dataflow.draw.picture.picture import Kind, Picture
-from dataflow.errors import DataError
 from dataflow.execution.inputs import batch_symbol
 from dataflow.graph.node import INPUT
 from dataflow.model.model import Model
 from dataflow.notation.names import Names
 from dataflow.viewer.fitting import cut_to_fit, left_out
-from dataflow.viewer.graphs import MOST_NODES, OPEN_AT_FIRST, Layout, find_folding, lay_out, title_of, widest_picture
+from dataflow.viewer.graphs import OPEN_AT_FIRST, Layout, find_folding, lay_out, title_of, widest_picture
 from dataflow.viewer.numbers import matrix, short
 from dataflow.viewer.page_texts import NodeWriter
-from dataflow.viewer.pass_numbers import EXAMPLES_LIMIT, Pass, find_passes
+from dataflow.viewer.pass_numbers import Pass, find_passes
 from dataflow.viewer.replay import Observer
+from dataflow.viewer.settings import Settings
 from dataflow.viewer.steps import Walk, find_walk
 from dataflow.viewer.trained import training_data
 
 LONGEST_DOC = 4000
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The user's choices."""
-
-    of: str | None = None
-    wrt: tuple[str, ...] | None = None
-    example: int | None = None
-    examples: int | None = None
-    frames: int | None = None
-    down: bool = True
-    max_nodes: int = MOST_NODES
-    engine: str | None = None
-    time_limit: float = 60.0
-    notation: str = "math"
-    quiz: bool = False
 
 
 def page_content(
@@ -59,18 +41,7 @@ def page_content(
     moving = model.graph.depending_on(model.graph.names(INPUT))
     fixed, changing = ([name for name in names if (name in moving) == changes] for changes in (False, True))
     lengths = _lengths(passes, names)
-    layouts = list(
-        lay_out(
-            model,
-            folding,
-            lengths,
-            down=settings.down,
-            max_nodes=settings.max_nodes,
-            engine=settings.engine,
-            time_limit=settings.time_limit,
-            notation=settings.notation,
-        )
-    )
+    layouts = list(lay_out(model, folding, lengths, settings))
     calls = list(folding.calls.calls)
     known = model.feed(inputs)[0]
     return {
@@ -225,15 +196,3 @@ def _first(layouts: Sequence[Layout]) -> int:
     """Choose the first layout: all unfolded, unless that is a large graph."""
     last = len(layouts) - 1
     return last if len(layouts[last].picture.nodes) <= OPEN_AT_FIRST else 0
-
-
-def check_settings(settings: Settings) -> None:
-    """Raise a ``DataError`` for settings that make no sense."""
-    if settings.examples is not None and not 1 <= settings.examples <= EXAMPLES_LIMIT:
-        raise DataError(f"a page has 1 to {EXAMPLES_LIMIT} examples, not examples={settings.examples}")
-    if settings.frames is not None and settings.frames < 0:
-        raise DataError(f"the number of frames is 0 or more, not {settings.frames}")
-    if settings.max_nodes < 1:
-        raise DataError(f"a graph has at least one node, not max_nodes={settings.max_nodes}")
-    if not settings.time_limit > 0:
-        raise DataError(f"the time limit is a number of seconds over 0, not {settings.time_limit}")

@@ -14,9 +14,8 @@ from dataflow.limits import is_limited, spend, work_left
 from dataflow.model.model import Model
 from dataflow.notation.letters import plain
 from dataflow.notation.names import Names
+from dataflow.viewer.settings import Settings
 
-MOST_NODES = 300
-"""A graph of more nodes than this is folded, by blocks and then by layers."""
 OPEN_AT_FIRST = 30
 """With more nodes than this the page opens with all blocks folded."""
 MOST_LAYOUTS = 24
@@ -75,25 +74,17 @@ def widest_picture(model: Model, folding: Folding, max_nodes: int) -> Picture:
 
 
 def lay_out(
-    model: Model,
-    folding: Folding,
-    lengths: Mapping[str, tuple[int, int]],
-    *,
-    down: bool = True,
-    max_nodes: int = MOST_NODES,
-    engine: str | None = None,
-    time_limit: float = 60.0,
-    notation: str = "math",
+    model: Model, folding: Folding, lengths: Mapping[str, tuple[int, int]], settings: Settings
 ) -> Iterator[Layout]:
     """Each state's picture. ``lengths`` has the characters that each node needs room for, for its value and for its
     cotangent; 0 where it has none."""
     for state in folding.states:
-        picture = _picture(model, folding.calls, state, max_nodes, down, notation)
+        picture = _picture(model, folding.calls, state, settings.max_nodes, settings.down, settings.notation)
         nodes = tuple(_with_room(node, *lengths.get(node.key, (0, 0))) for node in picture.nodes)
         picture = replace(picture, title="", nodes=nodes)
         spend(LAYING_OUT)
-        svg = Drawing(picture, engine=engine, time_limit=time_limit).render("svg").decode()
-        yield Layout(state, picture, svg)
+        drawing = Drawing(picture, engine=settings.engine, time_limit=settings.time_limit)
+        yield Layout(state, picture, drawing.render("svg").decode())
 
 
 def _affordable(model: Model) -> int:

@@ -20,15 +20,15 @@ LONGEST = 34
 """Characters in a box."""
 
 
-def matrix(source: np.ndarray | Jacobian, side: int, *, shape: Sequence[int] | None = None) -> dict[str, Any]:
+def matrix(source: np.ndarray | Jacobian, side: int) -> dict[str, Any]:
     """Plain data of an array: ``shape``, the indices of the ``rows`` and ``columns`` that are kept (at most ``side`` of
     each: the first, and the last), and their ``cells`` row by row. Of more than two axes, all but the last are rows; a
     vector is one row. Where something is left out, ``range`` has the least and the greatest of what is finite.
     """
-    rows, columns = _sides(source.shape if shape is None else shape)
+    rows, columns = _sides(source.shape)
     down, across = _kept(rows, side), _kept(columns, side)
     left_out = len(down) < rows or len(across) < columns
-    result: dict[str, Any] = {"shape": list(source.shape if shape is None else shape)}
+    result: dict[str, Any] = {"shape": list(source.shape)}
     if isinstance(source, Jacobian):
         picked = without_negligible(_rows(source, down))
     else:

@@ -55,7 +55,7 @@ def replay(
     """The frames of the run that ``model.training`` records; the last one alone, which is the model as it is, where the
     run cannot be repeated, with the reason."""
     record = model.training
-    last = Frame(_epochs(record), {name: array.copy() for name, array in model.parameters.items()})
+    last = _frame(_epochs(record), model)
     reason = _why_not(model, record, frames)
     if reason:
         return Replay([last], reason)
@@ -83,6 +83,10 @@ def chosen_epochs(epochs: int, frames: int) -> list[int]:
     spread = np.geomspace(1, epochs + 1, frames) - 1
     epochs_shown = np.maximum(np.round(spread).astype(int), np.arange(frames))
     return sorted({int(epoch) for epoch in np.minimum(epochs_shown, epochs)})
+
+
+def _frame(epoch: int, model: Model) -> Frame:
+    return Frame(epoch, {name: array.copy() for name, array in model.parameters.items()})
 
 
 def _epochs(record: Mapping[str, Any]) -> int:
@@ -131,11 +135,11 @@ def _repeated(
     wanted = set(chosen_epochs(epochs, frames or FRAMES))
     bounded = frames is None
     began = time.process_time()
-    frames_kept = [Frame(0, {name: array.copy() for name, array in copy.parameters.items()})]
+    frames_kept = [_frame(0, copy)]
 
     def after(history: History) -> None:
         if history.epochs in wanted:
-            frames_kept.append(Frame(history.epochs, {name: array.copy() for name, array in copy.parameters.items()}))
+            frames_kept.append(_frame(history.epochs, copy))
         if observer.epoch is not None:
             observer.epoch(history)
 
@@ -160,7 +164,7 @@ def _repeated(
         del frames_kept[1:]
         copy.parameters = record["start"]
         run("numpy")
-    return frames_kept, {name: array.copy() for name, array in copy.parameters.items()}
+    return frames_kept, _frame(epochs, copy).parameters
 
 
 def _settings(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,10 +16,10 @@ from dataflow.model.model import Model
 from dataflow.support.arguments import checked
 from dataflow.support.atomic import replace_file
 from dataflow.support.mimebundle import bundle
-from dataflow.viewer.content import Settings, check_settings, page_content
-from dataflow.viewer.graphs import MOST_NODES
+from dataflow.viewer.content import page_content
 from dataflow.viewer.page import page
 from dataflow.viewer.replay import Observer
+from dataflow.viewer.settings import MOST_NODES, Settings, check_settings
 
 ENDINGS = (".html", ".htm")
 FRAME_HEIGHT = 720
@@ -115,8 +115,6 @@ def view(
 
 
 def check_target(path: Path) -> None:
-    """Raise a ``FileFormatError`` unless a page can be written to this file."""
+    """Raise a ``FileFormatError`` unless the file has the name of a page."""
     if path.suffix.lower() not in ENDINGS:
         raise FileFormatError("a page is written to a file that ends in .html", file=path)
-    if not path.parent.is_dir():
-        raise FileFormatError(f"there is no folder '{path.parent}'; create it first", file=path)

@@ -442,13 +442,14 @@ def test_numbers_are_written_with_their_units(text, expected) -> None:
     assert text == expected
 
 
-def test_of_many_rows_those_that_do_most_are_shown() -> None:
+def test_of_many_rows_those_that_do_most_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dataflow.profiling.text.MOST_ROWS", 10)
     graph = Graph("chain")
     h = graph.input("x", ("n",))
     for i in range(100):
         h = graph.node(f"h{i}", ops.exp(h * 0.5))
     found = profile(Model(graph, ["h99"]), data={"x": np.zeros(4)}, run=False)
-    text = profile_text(found, most=10)
+    text = profile_text(found)
     assert "the 10 of 200 rows that do most" in text
     assert len(text.splitlines()) < 40
     assert len(profile_text(found, by="op").splitlines()) < 25

@@ -19,10 +19,10 @@ from dataflow.cli.progress import show_progress
 from dataflow.cli.terminal_text import clean
 from dataflow.errors import DataflowError, counted
 from dataflow.limits import allowance
-from dataflow.viewer.graphs import MOST_NODES
 from dataflow.viewer.pass_numbers import EXAMPLES_LIMIT, MOST_EXAMPLES
 from dataflow.viewer.replay import FRAMES, Observer
 from dataflow.viewer.server import Live, Server
+from dataflow.viewer.settings import MOST_NODES
 from dataflow.viewer.viewer import View, check_target, view
 
 
