@@ -178,12 +178,14 @@ class _Perform:
 
     def _product(self) -> None:
         """dtype, how the right factor is read, whether something is added to the product, how threads share, batch,
-        the batch strides of left, right, result and addend, rows, columns, length, left, its strides, right, its
-        stride, result, its stride, addend, its stride. The panel is the beginning of the scratch memory."""
-        operands = self._operands(25)
-        dtype, how, adds, sharing, batch, left_batch, right_batch, result_batch, addend_batch = operands[:9]
-        rows, columns, length, a, a_offset, by_row, along, b, b_offset, step = operands[9:19]
-        c, c_offset, result_step, d, d_offset, addend_step = operands[19:]
+        the batch strides of left, right, result, addend and source, rows, columns, length, left, its strides, right,
+        its stride, result, its stride, addend, its stride, source, its stride, how the product is finished. The panel
+        is the beginning of the scratch memory."""
+        operands = self._operands(30)
+        dtype, how, adds, sharing, batch = operands[:5]
+        left_batch, right_batch, result_batch, addend_batch, source_batch = operands[5:10]
+        rows, columns, length, a, a_offset, by_row, along, b, b_offset, step = operands[10:20]
+        c, c_offset, result_step, d, d_offset, addend_step, e, e_offset, source_step, finish = operands[20:]
         builder = self.builder
         with_float = [(i64(number), FLOATS[name]) for number, name in enumerate(FLOAT_NAMES)]
         for number, kind in with_float:
@@ -200,8 +202,9 @@ class _Perform:
                         (right_batch, b, b_offset, builder.mul(first_column, across)),
                         (result_batch, c, c_offset, builder.add(builder.mul(first_row, result_step), first_column)),
                         (addend_batch, d, d_offset, builder.add(builder.mul(first_row, addend_step), first_column)),
+                        (source_batch, e, e_offset, builder.add(builder.mul(first_row, source_step), first_column)),
                     ]
-                    left, right, result, addend = (
+                    left, right, result, addend, source = (
                         element(
                             builder,
                             self._address(base, offset),
@@ -213,7 +216,7 @@ class _Perform:
                     made = function(self.module, f"product_{dtype_name}", VOID, PRODUCT_ARGUMENTS)
                     sizes = [builder.sub(last_row, first_row), builder.sub(last_column, first_column), length]
                     ends = [left, by_row, along, right, step, result, result_step, addend, addend_step]
-                    builder.call(made, [*sizes, *ends, self.scratch, how, adds])
+                    builder.call(made, [*sizes, *ends, self.scratch, how, adds, source, source_step, finish])
 
     def _dots(self) -> None:
         """dtype, rows, length, left, its stride by row, right, result, its stride, whether it is added to."""

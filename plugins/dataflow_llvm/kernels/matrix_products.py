@@ -26,34 +26,40 @@ from dataflow_llvm.kernels.assembly import (
     minimum,
     store,
 )
+from dataflow_llvm.kernels.formulas import FORMULAS
 
 DIRECT, PACKED, TURNED = range(3)
+AS_IT_IS, FINISHES = 0, {"maximum_number": 1, "masked_greater": 2}
+"""How a product is finished before it is written: relu, or the derivative of relu at ``source``, which lies as the
+result does. The formulas' number is 0."""
 COLUMNS = ((2, False), (1, False), (1, True))
 """How many vectors of columns a block has, and whether they are not whole."""
 DEPTH = 512
 """Products that are added up before the next block's: a panel of so many rows, of 64 KiB at most, stays in the second
 cache, whose lines come ahead of their use, and what was added up is stored and read again the more seldom."""
-BLOCK = [I64, POINTER, I64, I64, POINTER, I64, POINTER, I64, POINTER, I64, I64]
+BLOCK = [I64, POINTER, I64, I64, POINTER, I64, POINTER, I64, POINTER, I64, POINTER, I64, I64, I64]
 """Of a block's kernel: length of the sum, left, its two strides, right, its stride from row to row, result, its
-stride, what is added and its stride, how many columns count."""
-PRODUCT_ARGUMENTS = [I64, I64, I64, POINTER, I64, I64, POINTER, I64, POINTER, I64, POINTER, I64, POINTER, I64, I64]
+stride, what is added and its stride, the source and its stride, how the product is finished, how many columns count."""
+PRODUCT_ARGUMENTS = [
+    *(I64, I64, I64, POINTER, I64, I64, POINTER, I64, POINTER, I64, POINTER, I64, POINTER, I64, I64, POINTER, I64, I64)
+]
 """Of a product's kernel."""
 
 
 def write_product(module: ir.Module, dtype: str, machine: Machine) -> None:
     """``product_T`` (rows, columns, length, left, its strides by row and along, right, its stride, result, its stride,
-    addend, its stride, panel, how, adding): strides in elements; where ``adding`` is 1, onto the addend, which may be
-    what the result holds. ``how`` the right factor is read: ``DIRECT``; ``PACKED``, each panel of columns copied first,
-    for rows so far apart that they would crowd each other out of the cache; ``TURNED``, the same for a right factor
-    that lies transposed, whose stride is then that from column to column. A panel is two vectors
-    times ``length``, or ``DEPTH`` if that is less."""
+    addend, its stride, panel, how, adding, source, its stride, finish): strides in elements; where ``adding`` is 1,
+    onto the addend, which may be what the result holds; ``finish`` is ``AS_IT_IS`` or one of ``FINISHES``. ``how`` the
+    right factor is read: ``DIRECT``; ``PACKED``, each panel of columns copied first, for rows so far apart that they
+    would crowd each other out of the cache; ``TURNED``, the same for a right factor that lies transposed, whose stride
+    is then that from column to column. A panel is two vectors times ``length``, or ``DEPTH`` if that is less."""
     width = machine.vector_bytes // SIZES[dtype]
     heights = (machine.product_rows, *(h for h in (4, 2, 1) if h < machine.product_rows))
     for height, (vectors, masked), adds in product(heights, COLUMNS, (False, True)):
         _write_block(module, dtype, width, height, vectors, masked, adds)
     builder, parameters = begin(module, f"product_{dtype}", VOID, PRODUCT_ARGUMENTS)
     rows, columns, length, left, by_row, along, right, step, result, result_step = parameters[:10]
-    addend, addend_step, panel, how, adding = parameters[10:]
+    addend, addend_step, panel, how, adding, source, source_step, finish = parameters[10:]
     anew = builder.icmp_signed("==", adding, i64(0))
     kind = Lanes(builder, dtype, 1).kind
     direct = builder.icmp_signed("==", how, i64(DIRECT))
@@ -68,12 +74,14 @@ def write_product(module: ir.Module, dtype: str, machine: Machine) -> None:
         with loop(builder, first_column, stop, i64(wide)) as j, loop(builder, i64(0), length, i64(DEPTH)) as k:
             depth = minimum(builder, i64(DEPTH), builder.sub(length, k))
             valid = builder.sub(columns, j)
+            ends_here = builder.icmp_signed("==", builder.add(k, depth), length)
+            finish_now = builder.select(ends_here, finish, i64(AS_IT_IS))
             count = valid if masked else i64(wide)
             there = element(builder, right, builder.add(builder.mul(k, step), j), kind)
             with builder.if_else(turned) as (then, otherwise):
                 with then:
-                    source = element(builder, right, builder.add(builder.mul(j, step), k), kind)
-                    builder.call(turn, [count, depth, source, step, panel, i64(2 * width)])
+                    turned_there = element(builder, right, builder.add(builder.mul(j, step), k), kind)
+                    builder.call(turn, [count, depth, turned_there, step, panel, i64(2 * width)])
                 with otherwise, builder.if_then(builder.not_(direct)):
                     builder.call(pack, [depth, count, there, step, panel])
             base = builder.select(direct, there, panel)
@@ -87,6 +95,8 @@ def write_product(module: ir.Module, dtype: str, machine: Machine) -> None:
                     begins = builder.icmp_signed("==", k, i64(0))
                     added = element(builder, addend, builder.add(builder.mul(i, addend_step), j), kind)
                     ends += [builder.select(begins, added, place), builder.select(begins, addend_step, result_step)]
+                    by = element(builder, source, builder.add(builder.mul(i, source_step), j), kind)
+                    ends += [by, source_step, finish_now]
                     with builder.if_else(builder.and_(anew, begins)) as (then, otherwise):
                         for branch, adds in ((then, False), (otherwise, True)):
                             with branch:
@@ -184,18 +194,19 @@ def _write_block(
     """A block of the result; one that ``adds`` goes on with the sums that stand in what is added."""
     builder, parameters = begin(module, _block(dtype, height, vectors, masked, adds), VOID, BLOCK)
     builder.function.linkage = "internal"
-    length, left, by_row, along, right, step, result, result_step, addend, addend_step, valid = parameters
+    length, left, by_row, along, right, step, result, result_step, addend, addend_step = parameters[:10]
+    source, source_step, finish, valid = parameters[10:]
     lanes, single = Lanes(builder, dtype, width), Lanes(builder, dtype, 1)
     move = Masked(lanes, valid) if masked else lanes
     rows = [element(builder, left, builder.mul(by_row, i64(i)), single.kind) for i in range(height)]
-    lines = [element(builder, result, builder.mul(result_step, i64(i)), single.kind) for i in range(height)]
-    places = [element(builder, line, i64(v * width), single.kind) for line in lines for v in range(vectors)]
-    sums: list[Operand] = [lanes.number(0.0) for _ in places]
+
+    def vectors_of(matrix: Operand, stride: Operand) -> list[Operand]:
+        lines = [element(builder, matrix, builder.mul(stride, i64(i)), single.kind) for i in range(height)]
+        return [element(builder, line, i64(v * width), single.kind) for line in lines for v in range(vectors)]
+
+    sums: list[Operand] = [lanes.number(0.0)] * (height * vectors)
     if adds:
-        lines = [element(builder, addend, builder.mul(addend_step, i64(i)), single.kind) for i in range(height)]
-        sums = [
-            move.load(element(builder, line, i64(v * width), single.kind)) for line in lines for v in range(vectors)
-        ]
+        sums = [move.load(place) for place in vectors_of(addend, addend_step)]
     with accumulating(builder, i64(0), length, i64(1), sums) as (k, values):
         line = element(builder, right, builder.mul(k, step), single.kind)
         loaded = [move.load(element(builder, line, i64(v * width), single.kind)) for v in range(vectors)]
@@ -204,7 +215,20 @@ def _write_block(
             factor = lanes.splat(load(builder, row, at, single.kind))
             for v in range(vectors):
                 values[i * vectors + v] = lanes.fma(factor, loaded[v], values[i * vectors + v])
-    for place, value in zip(places, sums, strict=True):
+    zero = lanes.number(0.0)
+    branches = {number: builder.append_basic_block("finish") for number in (AS_IT_IS, *FINISHES.values())}
+    switch = builder.switch(finish, branches[AS_IT_IS])
+    for name, number in FINISHES.items():
+        switch.add_case(i64(number), branches[number])
+        builder.position_at_end(branches[number])
+        takes_source = len(FORMULAS[name].takes) > 2
+        ends = [vectors_of(result, result_step), sums, vectors_of(source, source_step)]
+        for place, value, by in zip(*ends, strict=True):
+            sources = [move.load(by)] if takes_source else []
+            move.store(FORMULAS[name].write(lanes, value, *sources, zero), place)
+        builder.ret_void()
+    builder.position_at_end(branches[AS_IT_IS])
+    for place, value in zip(vectors_of(result, result_step), sums, strict=True):
         move.store(value, place)
     builder.ret_void()
 

@@ -40,7 +40,7 @@ def added_products(plan: Plan) -> dict[int, Addition]:
         added = _addition(plan, region)
         if added is None:
             continue
-        made = [slot for slot in added.inputs if uses[slot] == 1 and _is_product(plan, position.get(slot))]
+        made = [slot for slot in added.inputs if uses[slot] == 1 and is_product(plan, position.get(slot))]
         product = max(made, key=lambda slot: position[slot], default=None)
         if product is None:
             continue
@@ -57,7 +57,8 @@ def added_products(plan: Plan) -> dict[int, Addition]:
     return found
 
 
-def _is_product(plan: Plan, position: int | None) -> bool:
+def is_product(plan: Plan, position: int | None) -> bool:
+    """Whether the instruction at a position, if there is one, is a product of matrices or of stacks of them."""
     if position is None:
         return False
     maker = plan.instructions[position]

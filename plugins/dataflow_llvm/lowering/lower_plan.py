@@ -15,6 +15,7 @@ from dataflow_llvm.kernels.reductions import PIECE
 from dataflow_llvm.lowering import lower_moves
 from dataflow_llvm.lowering.added_products import Addition, added_products
 from dataflow_llvm.lowering.emitter import SHARED_WORK, Emitter, at, dtype_number
+from dataflow_llvm.lowering.finished_products import finished_products
 from dataflow_llvm.lowering.fuse_region import MOST_WEIGHT, fused, is_whole_sum, regions_to_fuse, whole_sums
 from dataflow_llvm.lowering.lower_products import Products
 from dataflow_llvm.lowering.lower_reductions import lower_reduction
@@ -53,8 +54,9 @@ class _Lowering(Emitter):
         """The sums of the tiles of slots that a region adds up."""
         self._products = Products(self)
         self._added = added_products(plan)
+        self._finished = finished_products(plan, self._added)
         self._done: set[int] = set()
-        """Where the regions begin whose addition a product has done."""
+        """Where the regions begin that a product has done."""
         self._late: dict[int, Instruction] = {}
         """Products that are computed where these regions begin."""
         self._rest: dict[int, Region] = {}
@@ -89,7 +91,7 @@ class _Lowering(Emitter):
 
     def _region(self, region: Region) -> bool:
         late = self._late.get(region.start)
-        if late is not None and not self._add_product(late):
+        if late is not None and not (self._finish_product(late) or self._add_product(late)):
             self._leave(late)
         if region.size == 0 or region.start in self._done:
             return True
@@ -168,16 +170,31 @@ class _Lowering(Emitter):
     def _matmul(self, instruction: Instruction, result: Place) -> bool:
         addition = self._added.get(instruction.output)
         if addition is None or not self._can_stand(addition):
-            return self._products.lower(instruction, result)
+            return (addition is None and self._finish_product(instruction)) or self._products.lower(instruction, result)
         if addition.late:
             self._late[addition.region.start] = instruction
             return True
-        return self._add_product(instruction)
+        return self._finish_product(instruction) or self._add_product(instruction)
 
     def _can_stand(self, addition: Addition) -> bool:
         """Whether the sum, where it is a part of another array, has a place there that a product can write."""
         part = self.places.parts.get(addition.target)
         return part is None or (addition.rest is None and part.strides[-1] == 1)
+
+    def _finish_product(self, instruction: Instruction) -> bool:
+        """Compute a product with all that a region makes of it, if it can be."""
+        finish = self._finished.get(instruction.output)
+        if finish is None or finish.target in self.places.parts:
+            return False
+        target, addition = self.places.of(finish.target), self._added.get(instruction.output)
+        summand = None if addition is None else self.places.of(addition.summand).broadcast(target.shape)
+        source = None if finish.source is None else self.places.of(finish.source)
+        if source is not None and source.strides[-1] != 1:
+            return False
+        done = self._products.lower(instruction, target, summand, finish.number, source)
+        if done:
+            self._done.add(finish.region.start)
+        return done
 
     def _add_product(self, instruction: Instruction) -> bool:
         addition = self._added[instruction.output]

@@ -8,7 +8,7 @@ import numpy as np
 
 from dataflow.plan import Instruction
 from dataflow_llvm.kernels.interpreter import BY_BATCH, BY_COLUMNS, BY_ROWS, DOTS, FLOAT_NAMES, PRODUCT
-from dataflow_llvm.kernels.matrix_products import DEPTH, DIRECT, PACKED, TURNED
+from dataflow_llvm.kernels.matrix_products import AS_IT_IS, DEPTH, DIRECT, PACKED, TURNED
 from dataflow_llvm.lowering.emitter import SHARED_WORK, Emitter, at, dtype_number
 from dataflow_llvm.lowering.layouts import batches, matrix_strides
 from dataflow_llvm.lowering.places import Place
@@ -36,9 +36,16 @@ class Products:
         self._turned: dict[tuple[int, Place], Place] = {}
         """Transposed right factors of several products, in row-major order."""
 
-    def lower(self, instruction: Instruction, result: Place, addend: Place | None = None) -> bool:
-        """Emit a product's code, added to ``addend``, of the result's shape; false where it is left to numpy. The
-        addend may be where the result is."""
+    def lower(
+        self,
+        instruction: Instruction,
+        result: Place,
+        addend: Place | None = None,
+        finish: int = AS_IT_IS,
+        source: Place | None = None,
+    ) -> bool:
+        """Emit a product's code, added to ``addend`` and finished, of the result's shape; false where it is left to
+        numpy. The addend or the source may be where the result is."""
         left, right = (self.emitter.places.of(slot) for slot in instruction.inputs)
         dtype = result.dtype
         if dtype.name not in FLOAT_NAMES or left.dtype != dtype or right.dtype != dtype:
@@ -56,11 +63,13 @@ class Products:
             self.emitter.clear(result)
             return True
         adds = addend is not None
-        stacks = batches(left, right, result, result if addend is None else addend)
+        stacks = batches(left, right, result, addend or result, source or result)
         if len(stacks) > MOST_STACKS:
             return False
         slot = instruction.inputs[1]
-        return all(self._stack_of_products(slot, *places, count, steps, adds) for places, count, steps in stacks)
+        return all(
+            self._stack_of_products(slot, *places, count, steps, adds, finish) for places, count, steps in stacks
+        )
 
     def _stack_of_products(
         self,
@@ -69,22 +78,24 @@ class Products:
         right: Place,
         result: Place,
         addend: Place,
+        source: Place,
         count: int,
         batch_steps: tuple[int, ...],
         adds: bool,
+        finish: int,
     ) -> bool:
         dtype = result.dtype
         (rows, length), columns = left.shape[-2:], right.shape[-1]
-        a, b, c, d = map(matrix_strides, (left, right, result, addend))
-        if count > 1 and batch_steps == (rows * a[0], 0, rows * c[0], rows * d[0]):
+        a, b, c, d, e = map(matrix_strides, (left, right, result, addend, source))
+        if count > 1 and batch_steps == (rows * a[0], 0, rows * c[0], rows * d[0], rows * e[0]):
             rows, count = count * rows, 1  # one product of all rows
         if count == 1:
-            batch_steps = (0, 0, 0, 0)
+            batch_steps = (0, 0, 0, 0, 0)
         if adds and addend != result and (d[1] != 1 or count * min(rows, columns) == 1):
             stands = result.window(0, (count, rows, columns), (batch_steps[2], *c))
             if not self.emitter.copy(addend.window(0, stands.shape, (batch_steps[3], *d)), stands):
                 return False
-            addend, d, batch_steps = result, c, (*batch_steps[:3], batch_steps[2])
+            addend, d, batch_steps = result, c, (*batch_steps[:3], batch_steps[2], batch_steps[4])
         if count == rows == 1 and a[1] == b[0] == 1:  # a row times a matrix that lies transposed
             self._dots((right, b[1]), left, (result, c[1]), columns, length, adds)
             return True
@@ -97,9 +108,9 @@ class Products:
         if columns == 1 and count == 1 and c[0] == 1:  # the transposed product, whose columns are many
             left, right, a, b = right, left, (b[1], b[0]), (a[1], a[0])
             rows, columns = columns, rows
-            c = d = (columns, 1)
-        factors, results = ((left, a), (right, b)), ((result, c), (addend, d))
-        return self._product(dtype, *factors, *results, (rows, columns, length), count, batch_steps, adds)
+            c = d = e = (columns, 1)
+        factors, results = ((left, a), (right, b)), ((result, c), (addend, d), (source, e))
+        return self._product(dtype, *factors, *results, (rows, columns, length), count, batch_steps, adds, finish)
 
     def _product(
         self,
@@ -108,10 +119,12 @@ class Products:
         right: tuple[Place, tuple[int, int]],
         result: tuple[Place, tuple[int, int]],
         addend: tuple[Place, tuple[int, int]],
+        source: tuple[Place, tuple[int, int]],
         sizes: tuple[int, int, int],
         count: int,
         batch_steps: tuple[int, ...],
         adds: bool,
+        finish: int,
     ) -> bool:
         rows, columns, length = sizes
         panel = min(length, DEPTH) * 2 * VECTOR_BYTES
@@ -134,6 +147,7 @@ class Products:
             *(dtype_number(dtype), how, int(adds), sharing, count, *batch_steps, rows, columns, length),
             *(*at(left[0]), a_row, a_along, *at(right[0]), step),
             *(*at(result[0]), result[1][0], *at(addend[0]), addend[1][0]),
+            *(*at(source[0]), source[1][0], finish),
         )
         return True
 

@@ -99,6 +99,18 @@ def lower_region(
     """The region's operations; ``None`` where the kernel has no formula for an instruction, or the dtypes are mixed.
     ``outputs`` are the slots whose values are needed afterwards. A register is used again after its value's last use,
     unless a function is ``generated``, which can also read and write rows."""
+    known = region_formulas(plan, region, set(outputs), joined=not generated)
+    if known is None:
+        return None
+    dtype, formulas = known
+    return _Lowering(plan, region, places, walks, dtype, set(outputs), generated).run(formulas)
+
+
+def region_formulas(
+    plan: Plan, region: Region, outputs: set[int], joined: bool
+) -> tuple[str, dict[int, tuple[str, list[Any]]]] | None:
+    """The region's dtype, and by their slots the names of its formulas with their operands; ``None`` where there is no
+    formula for an instruction, or the dtypes are mixed. Those that can be are ``joined``."""
     members = plan.instructions[region.start : region.stop]
     dtypes = {spec.dtype.name for spec in _specs(plan, members) if spec.dtype != bool}
     if len(dtypes) > 1 or not dtypes <= {"float32", "float64"}:
@@ -108,9 +120,9 @@ def lower_region(
     if any(formula is None for formula in formulas):
         return None
     known = dict(zip((member.output for member in members), filter(None, formulas), strict=True))
-    if not generated:
-        _join(known, set(outputs))
-    return _Lowering(plan, region, places, walks, dtype, set(outputs), generated).run(known)
+    if joined:
+        _join(known, outputs)
+    return dtype, known
 
 
 def _join(formulas: dict[int, tuple[str, list[Any]]], outputs: set[int]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -12,8 +14,10 @@ from llvmlite import ir
 from dataflow_llvm.compiling import machine_code
 from dataflow_llvm.kernels.assembly import Machine
 from dataflow_llvm.kernels.matrix_products import (
+    AS_IT_IS,
     DEPTH,
     DIRECT,
+    FINISHES,
     PACKED,
     PRODUCT_ARGUMENTS,
     TURNED,
@@ -61,16 +65,22 @@ def test_every_shape_of_blocks_gives_the_same_bits(dtype: str) -> None:
         for (rows, columns, length), (a, b, before) in factors.items():
             for how in (DIRECT, PACKED, TURNED):
                 right = np.ascontiguousarray(b.T) if how == TURNED else b
-                for adding in (0, 1):
+                for adding, finish in itertools.product((0, 1), (AS_IT_IS, *FINISHES.values())):
                     result = np.full((rows + 1, columns + 3), 7, dtype)
                     sides = (a.ctypes.data, length, 1, right.ctypes.data, right.shape[1])
                     others = (before.ctypes.data, columns, panel.ctypes.data, how, adding)
-                    product(rows, columns, length, *sides, result.ctypes.data, columns + 3, *others)
+                    ends = (before[::-1].ctypes.data, -columns, finish)
+                    product(rows, columns, length, *sides, result.ctypes.data, columns + 3, *others, *ends)
                     assert (result[rows:] == 7).all()
                     assert (result[:, columns:] == 7).all(), "it writes beside its result"
-                    same = found.setdefault((rows, columns, length, adding), result)
+                    same = found.setdefault((rows, columns, length, adding, finish), result)
                     np.testing.assert_array_equal(result, same, err_msg=f"{machine}, {how}")
-    for (rows, columns, length, adding), result in found.items():
+    for (rows, columns, length, adding, finish), result in found.items():
+        if finish != AS_IT_IS:
+            plain = found[rows, columns, length, adding, AS_IT_IS][:rows, :columns]
+            source = plain if finish == FINISHES["maximum_number"] else factors[rows, columns, length][2][::-1]
+            np.testing.assert_array_equal(result[:rows, :columns], np.where(source > 0, plain, 0))
+            continue
         a, b, before = factors[rows, columns, length]
         expected = a.astype(np.longdouble) @ b.astype(np.longdouble) + adding * before
         scale = np.abs(a) @ np.abs(b) + 1

@@ -1,5 +1,5 @@
-"""Parts are computed where they belong and products begin with what is added to them: what instructions the program
-has, and that its results are numpy's."""
+"""Parts are computed where they belong, products begin with what is added to them and end with relu or its derivative:
+what instructions the program has, and that its results are numpy's."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from dataflow import Graph, Value, ops
+from dataflow.operations.engine_ops import masked
 from dataflow.plan import Plan, make_plan
 from dataflow.shapes import TensorSpec
 
 pytest.importorskip("llvmlite")
 from dataflow_llvm.kernels import interpreter
+from dataflow_llvm.kernels.matrix_products import DEPTH
 from dataflow_llvm.lowering import fuse_region, unroll_small_plan
 from dataflow_llvm.running.runner import LlvmRunner
 
@@ -238,3 +240,106 @@ def test_a_bias_costs_no_instruction() -> None:
     arrays = {name: np.ones(shape, "float32") for name, shape in (("x", (8, 4)), ("w", (4, 40)), ("b", (40,)))}
     counts = instructions(program(graph, ["y"], arrays)[0])
     assert counts == {interpreter.REGION: 1, interpreter.PRODUCT: 1}
+
+
+def _relu(x: np.ndarray) -> np.ndarray:
+    return np.where(x <= 0, 0, x)
+
+
+def _kept(x: np.ndarray, source: np.ndarray) -> np.ndarray:
+    return np.where(np.isnan(source), source, np.where(source > 0, x, 0))
+
+
+def _derivative(x: Value, source: Value) -> Value:
+    return masked(x, source > 0, source)
+
+
+FINISHED: dict[str, tuple[Formula, Formula, int]] = {
+    "relu": (lambda x, w: [ops.relu(x @ w)], lambda x, w: [_relu(x @ w)], 0),
+    "relu with a bias, of a net": (
+        lambda x, w: [ops.relu(ops.relu(x @ w + w[0]) @ w + w[1]) @ w],
+        lambda x, w: [_relu(_relu(x @ w + w[0]) @ w + w[1]) @ w],
+        0,
+    ),
+    "relu of a sum with what is there too late": (
+        lambda x, w: [ops.relu(x @ w + ops.sin(w @ x)) @ w],
+        lambda x, w: [_relu(x @ w + np.sin(w @ x)) @ w],
+        1,
+    ),
+    "the derivative, with a source that the caller gives": (
+        lambda x, w: [_derivative(x @ w, x) @ w],
+        lambda x, w: [_kept(x @ w, x) @ w],
+        0,
+    ),
+    "the derivative, where its source lies": (
+        lambda x, w: [_derivative(w @ x, h) @ w for h in [ops.relu(x @ w)]],
+        lambda x, w: [_kept(w @ x, h) @ w for h in [_relu(x @ w)]],
+        0,
+    ),
+    "the derivative, where its source lies, which is a factor": (
+        lambda x, w: [_derivative(h @ w, h) @ w for h in [ops.relu(x @ w)]],
+        lambda x, w: [_kept(h @ w, h) @ w for h in [_relu(x @ w)]],
+        1,
+    ),
+    "the derivative, beside a source that is read again": (
+        lambda x, w: [_derivative(w @ x, h) @ h for h in [ops.relu(x @ w)]],
+        lambda x, w: [_kept(w @ x, h) @ h for h in [_relu(x @ w)]],
+        0,
+    ),
+    "the derivative, with a source that lies transposed": (
+        lambda x, w: [_derivative(x @ w, ops.transpose(x))],
+        lambda x, w: [_kept(x @ w, x.T)],
+        1,
+    ),
+    "a factor that is read for the last time": (
+        lambda x, w: [ops.relu(ops.sin(x) @ w) @ w, ops.relu(w @ ops.sin(x)) @ w],
+        lambda x, w: [_relu(np.sin(x) @ w) @ w, _relu(w @ np.sin(x)) @ w],
+        1,
+    ),
+    "a stack": (
+        lambda x, w: [ops.relu(ops.stack(x, w) @ ops.stack(w, x) + x) @ w],
+        lambda x, w: [_relu(np.stack([x, w]) @ np.stack([w, x]) + x) @ w],
+        0,
+    ),
+    "a row, and a column": (
+        lambda x, w: [ops.relu(x[:1] @ w), ops.relu(x @ w[:, :1])],
+        lambda x, w: [_relu(x[:1] @ w), _relu(x @ w[:, :1])],
+        2,
+    ),
+    "a product that is read twice": (
+        lambda x, w: [ops.relu(p) @ p for p in [x @ w]],
+        lambda x, w: [_relu(p) @ p for p in [x @ w]],
+        1,
+    ),
+    "a sum that is read twice": (
+        lambda x, w: [ops.relu(p) @ p for p in [x @ w + w[0]]],
+        lambda x, w: [_relu(p) @ p for p in [x @ w + w[0]]],
+        1,
+    ),
+    "more than relu": (lambda x, w: [ops.relu(x @ w) * w], lambda x, w: [_relu(x @ w) * w], 1),
+    "another bound": (lambda x, w: [ops.maximum(x @ w, 0.5)], lambda x, w: [np.maximum(x @ w, 0.5)], 1),
+    "another sign of zero": (lambda x, w: [ops.maximum(x @ w, -0.0)], lambda x, w: [np.maximum(x @ w, -0.0)], 1),
+}
+"""Of two square matrices, as a graph and in numpy, and how many regions are left to run."""
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", FINISHED)
+@pytest.mark.parametrize("size", [40, DEPTH + 40])
+def test_a_product_ends_with_relu_or_its_derivative(name: str, size: int, dtype: str) -> None:
+    """Against the same in numpy, in float64, with a NaN among the numbers."""
+    formula, in_numpy, regions = FINISHED[name]
+    rng = np.random.default_rng(3)
+    arrays = {key: (rng.normal(size=(size, size)) / size**0.5).astype(dtype) for key in "xw"}
+    arrays["x"][3, 5] = np.nan
+    graph = Graph(dtype=dtype)
+    values = formula(*(graph.input(key, array.shape) for key, array in arrays.items()))
+    outputs = [graph.node(f"y{i}", value).name for i, value in enumerate(values)]
+    runner, plan = program(graph, outputs, arrays)
+    kept_apart = size > DEPTH and name == "the derivative, where its source lies"
+    assert instructions(runner)[interpreter.REGION] == regions + kept_apart
+    expected = in_numpy(*(array.astype("float64") for array in arrays.values()))
+    for _ in range(2):
+        for found, value in zip(runner.run([arrays[key] for key in plan.arguments]), expected, strict=True):
+            tolerance = {"rtol": 2e-4, "atol": 2e-5} if dtype == "float32" else {"rtol": 1e-9, "atol": 1e-12}
+            np.testing.assert_allclose(found, value, **tolerance)
