@@ -47,7 +47,8 @@ class Limits:
     as a call of a function: building a node of a file is twenty, computing one six or more, explaining a factor sixty.
     An explanation in symbols may take as many more, while sympy works.
 
-    A command that reads more than 1 MiB may take ``memory`` and ``work`` for each MiB."""
+    A command that reads more than 1 MiB may take ``memory`` for each MiB, and ``work`` for each quarter of one: some
+    200 steps for a node of a msgpack file, so that what takes time in proportion to the file comes to its end."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -108,25 +109,25 @@ class _Allowance:
 
 
 @contextmanager
-def allowance(what: str, work: int | None = None) -> Iterator[None]:
+def allowance(what: str, work: int | None = None, less: str = "") -> Iterator[None]:
     """All that is done inside, in this thread, shares ``memory`` and ``work`` (so many steps, if given); ``what`` is
-    the command. A ``WorkLimitError`` or ``MemoryLimitError`` where they do not suffice."""
+    the command. A ``WorkLimitError``, which tells how to ask for ``less``, or a ``MemoryLimitError`` where they do not
+    suffice."""
     limits = current()
     left = _Allowance(limits.work if work is None else work, limits.memory, limits)
     token = _allowance.set(left)
     try:
         yield
     except _UsedUp:
-        times = max(1, left.read // 2**20)
         if left.work < 0:
-            needed = f"takes more than {limits.work * times:,} steps of work"
+            most = limits.work * _shares(left.read, 2**18) if work is None else work
             raise WorkLimitError(
-                f"{what} {needed}{left.reached}; raise the limit if you can wait: {VARIABLE}=work={10 * limits.work}"
+                f"{what} takes more than {most:,} steps of work{left.reached}{less}; raise the limit if you can wait: "
+                f"{VARIABLE}=work={10 * limits.work}"
             ) from None
+        most = limits.memory * _shares(left.read, 2**20)
         more = advice("memory", limits.memory - left.memory)
-        raise MemoryLimitError(
-            f"the arrays of {what} take more than {limits.memory * times // 2**20} MiB{left.reached}{more}"
-        ) from None
+        raise MemoryLimitError(f"the arrays of {what} take more than {most // 2**20} MiB{left.reached}{more}") from None
     finally:
         _allowance.reset(token)
 
@@ -164,10 +165,14 @@ def grant(size: int) -> None:
     """A file of so many bytes is read: the more there is to read, the more may be done."""
     left = _allowance.get()
     if left is not None:
-        before, left.read = max(left.read, 2**20), left.read + size
-        more = max(left.read, 2**20) // 2**20 - before // 2**20
-        left.work += more * left.limits.work
-        left.memory += more * left.limits.memory
+        before, left.read = left.read, left.read + size
+        left.work += (_shares(left.read, 2**18) - _shares(before, 2**18)) * left.limits.work
+        left.memory += (_shares(left.read, 2**20) - _shares(before, 2**20)) * left.limits.memory
+
+
+def _shares(read: int, part: int) -> int:
+    """How many times a limit holds where so many bytes were read: once up to 1 MiB, then for each part."""
+    return 1 if read <= 2**20 else read // part
 
 
 def size_of(path: str | os.PathLike[str]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,11 +16,11 @@ from dataflow.errors import DataError, DtypeError, MissingExtraError, RuleError
 from dataflow.execution.forward import Forward, kink_warnings, touched_kinks
 from dataflow.execution.inputs import batch_axis, batch_symbol
 from dataflow.graph.graph import Graph
-from dataflow.graph.node import INPUT, Node
+from dataflow.graph.node import INPUT, OP, Node
 from dataflow.graph.subgraph import Subgraph
 from dataflow.graph.value import Value
 from dataflow.graph.walk import walk
-from dataflow.limits import spend, work_left
+from dataflow.limits import is_limited, spend, work_left
 from dataflow.model.model import Evaluation, Model
 from dataflow.operations.op import Op
 from dataflow.registry import registry
@@ -38,6 +38,8 @@ PRECISE_ENTRIES = 20_000
 """Up to this many entries of inputs and parameters, gradients are compared with an evaluation of 50 digits too."""
 PRECISE_EXAMPLES = 4
 """The most examples compared with those 50 digits, which take a thousand times longer."""
+STEPS_OF_AN_ENTRY = 60
+"""About how many steps of work a finite difference takes for each node that the entry moves: ten or so evaluations."""
 TOLERANCE = 1e-6
 """The relative difference that still counts as agreement, beyond what the finite difference itself may be off by."""
 
@@ -73,6 +75,13 @@ class GradientCheck:
     precise_digits: float | None = None
     """How many digits agree with an evaluation of 50 digits, along one direction that moves all entries; infinite where
     all do, ``None`` where there is none: a kink is touched, an op has no symbolic rule, or mpmath is not installed."""
+    together: tuple[str, ...] = ()
+    """The wrts, where it is of several: they were moved together, along one direction, and ``wrt`` says how many."""
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether anything was."""
+        return self.checked > 0 or (bool(self.together) and not self.kinks and not self.undecided)
 
 
 @dataclass(frozen=True)
@@ -103,7 +112,8 @@ def check_gradients(
     Everything is computed in float64, whatever the model's dtypes: what is checked are the derivative rules. Of arrays
     with more than ``ENTRIES`` entries a fixed choice is compared, and the derivative along one direction that moves
     all entries. Where a plain sum might be blind, as that of a softmax is, which is always 1, the entries of ``of`` are
-    weighted. Raises a ``DataError`` where an input is missing.
+    weighted. Where a command may not do the work for each wrt, those that it takes most for are moved together, along
+    one direction: that grows with the graph, and no faster. Raises a ``DataError`` where an input is missing.
     """
     twin, asked = in_float64(model), of
     twin, of = _weighted(twin, of)
@@ -113,9 +123,11 @@ def check_gradients(
     order = twin.graph.schedule([of])
     sizes = twin.sizes_of(data)
     entries = max(FEWEST_ENTRIES, min(ENTRIES, MOST_NODES // max(1, len(order) * len(wrt))))
-    checks = tuple(
-        _check_one(twin.graph, of, name, gradients[name], result.values, order, sizes, entries) for name in wrt
-    )
+    differences = _Differences(twin.graph, of, gradients, result.values, order, sizes)
+    single, together = _affordable(twin.graph, order, wrt, entries)
+    checks = tuple(differences.check([name], entries) for name in single)
+    if together:
+        checks = (*checks, differences.check(together, 0))
     checks = _with_precise_digits(twin, of, checks, data, backend, result, gradients)
     on_path = [name for name in order if name in result.cotangents]
     kinks = tuple(kink_warnings(twin.graph, on_path, result.values))
@@ -153,7 +165,7 @@ def _with_precise_digits(
     known, sizes = model.feed(few)
     if sum(array.size for array in known.values()) > PRECISE_ENTRIES:
         return tuple(checks)
-    wrt = [check.wrt for check in checks]
+    wrt = [check.wrt for check in checks if not check.together]
     if any(few[name].size < np.size(value) for name, value in data.items()):
         result = model.evaluate(of=of, wrt=wrt, data=few)
         gradients = result.gradients if backend is None else _computed_by(backend, model, of, wrt, few)
@@ -169,6 +181,9 @@ def _with_precise_digits(
         return tuple(checks)
     completed = []
     for check in checks:
+        if check.together:
+            completed.append(check)
+            continue
         gradient = gradients[check.wrt]
         if check.kinks or not check.size or not np.isfinite(gradient).all():
             completed.append(check)
@@ -282,60 +297,111 @@ def _computed_by(
     return model.compile(gradients=wrt, of=of, backend=backend)(data=data)[1]
 
 
-def _check_one(
-    graph: Graph,
-    of: str,
-    wrt: str,
-    gradient: np.ndarray,
-    values: Mapping[str, np.ndarray],
-    order: Sequence[str],
-    sizes: Mapping[str, int],
-    entries: int,
-) -> GradientCheck:
-    spend(2 * len(order), wrt)
-    affected = graph.depending_on([wrt])
-    again = [name for name in order if name in affected and name != wrt]
-    fixed = {name: value for name, value in values.items() if name not in affected}
-    moved = Forward(graph, again, sizes)
-    base = values[wrt]
-    kinks = {name: mask for name, mask in touched_kinks(graph, again, values).items() if mask.any()}
+def _affordable(
+    graph: Graph, order: Sequence[str], wrt: Sequence[str], entries: int
+) -> tuple[Sequence[str], Sequence[str]]:
+    """Which wrts can be checked one by one with half of the work that is left, the cheapest first, and which are moved
+    together: inputs and parameters that are not among the first. What else is asked for is checked by itself."""
+    if not is_limited():
+        return wrt, ()
+    places = {name: i for i, name in enumerate(order)}
+    costs = {}
+    for name in wrt:
+        first = min((places[user] for user in graph.successors(name) if user in places), default=len(order))
+        costs[name] = (entries + 1) * STEPS_OF_AN_ENTRY * (len(order) - first) + len(order)
+    left, single = work_left() // 2, set[str]()
+    for name in sorted(dict.fromkeys(wrt), key=costs.__getitem__):
+        left -= costs[name]
+        if left < 0:
+            break
+        single.add(name)
+    others = [name for name in wrt if name not in single and graph.node_of(name).kind != OP]
+    if len(others) < 2:
+        return wrt, ()
+    return [name for name in wrt if name not in set(others)], others
 
-    def at(point: np.ndarray) -> dict[str, np.ndarray]:
-        return moved({**fixed, wrt: point})
 
-    def along(direction: np.ndarray) -> Callable[[float], np.ndarray]:
+class _Differences:
+    """The gradient of a node at one point, held against finite differences."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        of: str,
+        gradients: Mapping[str, np.ndarray],
+        values: Mapping[str, np.ndarray],
+        order: Sequence[str],
+        sizes: Mapping[str, int],
+    ) -> None:
+        self.graph, self.of, self.gradients, self.values = graph, of, gradients, values
+        self.order, self.sizes = order, sizes
+
+    def check(self, wrt: Sequence[str], entries: int) -> GradientCheck:
+        """Compare so many entries of one wrt, or all of it if it has no more; else, and of several together, one
+        direction that moves all entries."""
+        spend(len(self.order), wrt[0])
+        moved = _Moved(self, wrt)
+        gradient = np.concatenate([self.gradients[name].reshape(-1) for name in wrt])
+        tally = _Tally(float(np.abs(gradient[np.isfinite(gradient)]).max(initial=0)))
+        rng, size = np.random.default_rng(0), gradient.size
+        chosen = range(size) if size <= entries else sorted(rng.choice(size, entries, replace=False).tolist())
+        for entry in chosen:
+            direction = np.zeros(size)
+            direction[entry] = max(abs(float(moved.base[entry])), moved.scale[entry])
+            place = tuple(int(i) for i in np.unravel_index(entry, self.values[wrt[0]].shape))
+            tally.add(place, direction, direction[entry], gradient, moved)
+        if size > entries:
+            tally.add(None, rng.choice([-1.0, 1.0], size) * moved.scale, 1.0, gradient, moved)
+        found = (tally.checked, tally.kinks, tally.undecided, tally.error, tally.digits, tuple(tally.faults))
+        if len(wrt) > 1:
+            return GradientCheck(f"{len(wrt):,} others", size, *found, together=tuple(wrt))
+        return GradientCheck(wrt[0], size, *found)
+
+
+class _Moved:
+    """Inputs, parameters or nodes of a graph moved along a direction, which is one vector for all of them."""
+
+    def __init__(self, at: _Differences, wrt: Sequence[str]) -> None:
+        self.of, self.graph, self.values = at.of, at.graph, at.values
+        self.shapes = {name: at.values[name].shape for name in wrt}
+        self.base = np.concatenate([at.values[name].reshape(-1) for name in wrt])
+        self.scale = np.concatenate([np.full(at.values[name].size, _scale(at.values[name])) for name in wrt])
+        """Of each entry, the size that those of its array typically have."""
+        self.affected = at.graph.depending_on(wrt)
+        again = [name for name in at.order if name in self.affected and name not in self.shapes]
+        used: Collection[str] = at.values  # where values make sizes, any of them may say one
+        if not at.graph.makes_sizes:
+            used = {source for name in again for source in at.graph.predecessors(name)}
+        self.fixed = {name: at.values[name] for name in used if name not in self.affected and name in at.values}
+        self.forward = Forward(at.graph, again, at.sizes)
+        self.kinks = {name: mask for name, mask in touched_kinks(at.graph, again, at.values).items() if mask.any()}
+
+    def at(self, point: np.ndarray) -> dict[str, np.ndarray]:
+        """All values, where the moved ones are these."""
+        parts, start = dict[str, np.ndarray](), 0
+        for name, shape in self.shapes.items():
+            parts[name] = point[start : (start := start + math.prod(shape))].reshape(shape)
+        return self.forward({**self.fixed, **parts})
+
+    def along(self, direction: np.ndarray) -> Callable[[float], np.ndarray]:
+        """What ``of`` is some steps along a direction."""
+
         def moved_by(step: float) -> np.ndarray:
-            if of not in affected:
+            if self.of not in self.affected:
                 return np.zeros(())  # no path leads there, so that nothing of it moves, to the last bit
-            result = at(base + step * direction)[of]
-            if result.shape != values[of].shape:  # the numbers decide it, so that there is no difference
-                return np.full(values[of].shape, np.nan)
+            result = self.at(self.base + step * direction)[self.of]
+            if result.shape != self.values[self.of].shape:  # the numbers decide it, so that there is no difference
+                return np.full(self.values[self.of].shape, np.nan)
             return result
 
         return moved_by
 
-    def leaves_kink(direction: np.ndarray) -> bool:
-        if not kinks:
+    def leaves_kink(self, direction: np.ndarray) -> bool:
+        """Whether a little way along a direction a kink is left that is touched now."""
+        if not self.kinks:
             return False
-        moved = touched_kinks(graph, list(kinks), at(base + _scale(base) * 1e-4 * direction))
-        return any(mask.shape != moved[name].shape or (mask & ~moved[name]).any() for name, mask in kinks.items())
-
-    tally = _Tally(float(np.abs(gradient[np.isfinite(gradient)]).max(initial=0)))
-    rng = np.random.default_rng(0)
-    chosen = (
-        range(base.size) if base.size <= entries else sorted(rng.choice(base.size, entries, replace=False).tolist())
-    )
-    for entry in chosen:
-        direction = np.zeros(base.size)
-        direction[entry] = max(abs(float(base.reshape(-1)[entry])), _scale(base))
-        place = tuple(int(i) for i in np.unravel_index(entry, base.shape))
-        tally.add(place, direction.reshape(base.shape), direction[entry], gradient, along, leaves_kink)
-    if base.size > entries:
-        direction = rng.choice([-1.0, 1.0], base.shape) * _scale(base)
-        tally.add(None, direction, 1.0, gradient, along, leaves_kink)
-    return GradientCheck(
-        wrt, base.size, tally.checked, tally.kinks, tally.undecided, tally.error, tally.digits, tuple(tally.faults)
-    )
+        moved = touched_kinks(self.graph, list(self.kinks), self.at(self.base + self.scale * 1e-4 * direction))
+        return any(mask.shape != moved[name].shape or (mask & ~moved[name]).any() for name, mask in self.kinks.items())
 
 
 class _Tally:
@@ -354,18 +420,17 @@ class _Tally:
         direction: np.ndarray,
         unit: float,
         gradient: np.ndarray,
-        along: Callable[[np.ndarray], Callable[[float], np.ndarray]],
-        leaves_kink: Callable[[np.ndarray], bool],
+        moved: _Moved,
     ) -> None:
         """Compare the derivative along ``direction``, divided by ``unit``, with what the gradient says."""
         # an entry of the gradient that is not finite must not hide behind 0 · inf
         slope = float(np.sum(gradient[direction != 0] * direction[direction != 0])) / unit
-        if leaves_kink(direction):
+        if moved.leaves_kink(direction):
             self.kinks += 1
             return
         largest = self.largest * (1.0 if place is not None else float(np.abs(direction).sum()))
         for start in (1e-2, 1e-5):  # the second for a kink so near that larger steps cross it
-            measured = central_difference(along(direction), start)
+            measured = central_difference(moved.along(direction), start)
             expected, uncertainty = measured.value / unit, measured.uncertainty / unit
             limit = 1e-3 * max(abs(expected), abs(slope), 1e-3 * largest)
             decided = uncertainty <= limit or (not math.isfinite(slope) and math.isfinite(uncertainty))
@@ -377,7 +442,7 @@ class _Tally:
             return
         difference = abs(expected - slope)
         wrong = not difference <= tolerance
-        if wrong and has_kink(along(direction), slope * unit):  # one that no rule of an op tells
+        if wrong and has_kink(moved.along(direction), slope * unit):  # one that no rule of an op tells
             self.kinks += 1
             return
         self.checked += place is not None

@@ -10,6 +10,7 @@ from dataflow.analysis.gradient_check import Fault, GradientCheck, GradientRepor
 from dataflow.cli.terminal_text import table
 from dataflow.data.write_results import plain_document
 from dataflow.errors import listed
+from dataflow.limits import VARIABLE
 from dataflow.support.number_texts import number_text
 
 
@@ -20,11 +21,12 @@ def gradient_table(report: GradientReport) -> str:
         notes = [f"{check.kinks} at a kink"] if check.kinks else []
         notes += [f"{check.undecided} undecided"] if check.undecided else []
         notes += ["WRONG"] if check.faults else []
-        digits = "" if not check.checked else "all" if math.isinf(check.digits) else f"{check.digits:.1f}"
-        error = f"{check.error:.1e}" if check.checked else ""
+        digits = "" if not check.is_compared else "all" if math.isinf(check.digits) else f"{check.digits:.1f}"
+        error = f"{check.error:.1e}" if check.is_compared else ""
         exact = check.precise_digits
         precise = "" if exact is None else "all" if math.isinf(exact) else f"{exact:.1f}"
-        rows.append((check.wrt, f"{check.checked} of {check.size}", digits, error, precise, ", ".join(notes)))
+        count = f"{check.size:,} together" if check.together else f"{check.checked} of {check.size}"
+        rows.append((check.wrt, count, digits, error, precise, ", ".join(notes)))
     when = " in training" if report.in_training else ""
     headers = (f"gradient of {report.of}{when} wrt", "checked", "digits", "largest error", "with 50 digits", "")
     if not any(row[4] for row in rows):  # mpmath is not installed, or there is no such number
@@ -38,7 +40,7 @@ def agreement(reports: list[GradientReport]) -> str:
     checks = [check for report in reports for check in report.checks]
     undecided = sum(check.undecided for check in checks)
     kinks = not_compared(reports)
-    if not any(check.checked for check in checks):
+    if not any(check.is_compared for check in checks):
         if not kinks:
             return ""
         verdict = "No gradient could be compared"
@@ -54,8 +56,20 @@ def agreement(reports: list[GradientReport]) -> str:
 
 def not_compared(reports: list[GradientReport]) -> list[str]:
     """With respect to what no entry of a gradient was compared, as each is at a kink, or else undecided."""
-    checks = [check for report in reports for check in report.checks if check.kinks and not check.checked]
+    checks = [check for report in reports for check in report.checks if check.kinks and not check.is_compared]
     return list(dict.fromkeys(check.wrt for check in checks))
+
+
+def left_out(report: GradientReport) -> str:
+    """That gradients were compared together alone, and how to compare one by itself; nothing where none was."""
+    together = [name for check in report.checks for name in check.together]
+    if not together:
+        return ""
+    return (
+        f"the model is large: the gradients of '{report.of}' with respect to {len(together):,} of "
+        f"{len(together) + len(report.checks) - 1:,} arrays were compared together, along one direction; --wrt NAME "
+        f"compares one by itself, a higher limit {VARIABLE}=work=... more of them"
+    )
 
 
 def fault_text(report: GradientReport) -> str:
@@ -76,8 +90,9 @@ def fault_text(report: GradientReport) -> str:
     when = " in training" if report.in_training else ""
     when += ", its entries weighted," if report.weighted else ""
     expected, found = number_text(fault.expected, 9), number_text(fault.found, 9)
+    who = f"{check.wrt} together" if check.together else f"'{check.wrt}'"
     return (
-        f"the gradient of '{report.of}'{when} with respect to '{check.wrt}' is wrong{place}: {expected} expected "
+        f"the gradient of '{report.of}'{when} with respect to {who} is wrong{place}: {expected} expected "
         f"(finite differences, give or take {fault.uncertainty:.0e}), {found} found{blame}{also}"
     )
 
@@ -91,5 +106,6 @@ def check_document(check: GradientCheck) -> dict[str, Any]:
     """The check of one gradient for JSON."""
     document: dict[str, Any] = plain_document({**asdict(check), "faults": list(map(asdict, check.faults))})
     document.pop("wrt")
+    document.pop("together")
     document["digits"] = None if math.isinf(check.digits) else check.digits
     return document

@@ -173,7 +173,16 @@ def _limited(ctx: click.Context) -> AbstractContextManager[None]:
     """Limit the work of a command, so that it ends in time for every file. Training is not limited, nor is
     ``ops``, which reads no file and whose checks try numbers that are too large."""
     name = next((word for word in ctx.meta[ARGUMENTS] if not word.startswith("-")), "")
-    return allowance(name) if name in COMMANDS and name not in ("train", "ops") else nullcontext()
+    if name not in COMMANDS or name in ("train", "ops"):
+        return nullcontext()
+    command = ctx.command.get_command(ctx, name) if isinstance(ctx.command, click.Group) else None
+    options = {option for parameter in command.params for option in parameter.opts} if command is not None else set()
+    ways = [way for option, way in _LESS.items() if option in options]
+    return allowance(name, less=f"; ask for less: {' or '.join(ways)}" if ways else "")
+
+
+_LESS = {"--wrt": "one array, --wrt NAME", "--of": "an earlier node, --of NAME"}
+"""What options make a command do less."""
 
 
 @contextmanager

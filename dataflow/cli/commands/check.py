@@ -21,7 +21,14 @@ from dataflow.analysis.gradient_check import (
 from dataflow.cli import common
 from dataflow.cli.command import Command, example_text, refuse
 from dataflow.cli.common import FILE, Given, about, gather
-from dataflow.cli.gradient_report import agreement, check_document, fault_text, gradient_table, not_compared
+from dataflow.cli.gradient_report import (
+    agreement,
+    check_document,
+    fault_text,
+    gradient_table,
+    left_out,
+    not_compared,
+)
 from dataflow.cli.group import Session
 from dataflow.cli.learned_text import learned_text
 from dataflow.cli.marking import check_report, mark
@@ -109,6 +116,9 @@ def command(
     With --stream the data, or a folder of it, is read piece by piece and need not fit into memory: the faults of all
     rows are counted, and gradients are checked on the first examples.
 
+    Of a large model, gradients are compared one by one as far as the work allows, and all others together, along
+    one direction that moves all of them; a warning says so.
+
     With --against, your own numbers are checked instead: each parameter's gradient, or each parameter after some
     epochs. Wrong numbers are compared with those that known mistakes of learners give; a mistake that gives exactly
     these numbers is named, and of a folder of answers there is a table.
@@ -151,7 +161,7 @@ def command(
             session.warn(f"gradients are checked on the first {EXAMPLES} examples")
         questions = _questions(session, model, of, wrt, result.values)
         reports = [check_gradients(model, target, names, examples, backend) for target, names in questions]
-        session.warn(*(text for report in reports for text in report.kinks))
+        session.warn(*(text for report in reports for text in report.kinks), *filter(None, map(left_out, reports)))
         in_training = [check_training(model, names, examples) for target, names in questions if target == model.loss]
         reports += [report for report in in_training if report is not None]
         source = model.own_source() if given.file is None else model.data
@@ -249,6 +259,11 @@ def _shape_table(model: Model, shapes: Mapping[str, Any]) -> str:
     return table(("node", "op", "shape", "dtype"), rows) + left_out(len(nodes) - ROWS, "node")
 
 
+def _together(report: GradientReport) -> dict[str, Any]:
+    checks = [check for check in report.checks if check.together]
+    return {"together": {"wrt": list(checks[0].together), **check_document(checks[0])}} if checks else {}
+
+
 def _document(
     session: Session,
     model: Model,
@@ -278,7 +293,8 @@ def _document(
             {
                 "of": report.of,
                 **({"in_training": True} if report.in_training else {}),
-                "wrt": {check.wrt: check_document(check) for check in report.checks},
+                "wrt": {check.wrt: check_document(check) for check in report.checks if not check.together},
+                **_together(report),
             }
             for report in reports
         ],
