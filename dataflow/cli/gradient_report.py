@@ -60,7 +60,7 @@ def not_compared(reports: list[GradientReport]) -> list[str]:
     return list(dict.fromkeys(check.wrt for check in checks))
 
 
-def left_out(report: GradientReport) -> str:
+def compared_together(report: GradientReport) -> str:
     """That gradients were compared together alone, and how to compare one by itself; nothing where none was."""
     together = [name for check in report.checks for name in check.together]
     if not together:

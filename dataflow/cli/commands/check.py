@@ -24,9 +24,9 @@ from dataflow.cli.common import FILE, Given, about, gather
 from dataflow.cli.gradient_report import (
     agreement,
     check_document,
+    compared_together,
     fault_text,
     gradient_table,
-    left_out,
     not_compared,
 )
 from dataflow.cli.group import Session
@@ -161,7 +161,9 @@ def command(
             session.warn(f"gradients are checked on the first {EXAMPLES} examples")
         questions = _questions(session, model, of, wrt, result.values)
         reports = [check_gradients(model, target, names, examples, backend) for target, names in questions]
-        session.warn(*(text for report in reports for text in report.kinks), *filter(None, map(left_out, reports)))
+        session.warn(
+            *(text for report in reports for text in report.kinks), *filter(None, map(compared_together, reports))
+        )
         in_training = [check_training(model, names, examples) for target, names in questions if target == model.loss]
         reports += [report for report in in_training if report is not None]
         source = model.own_source() if given.file is None else model.data
