@@ -315,10 +315,10 @@ def _affordable(
         if left < 0:
             break
         single.add(name)
-    others = [name for name in wrt if name not in single and graph.node_of(name).kind != OP]
+    others = {name: None for name in wrt if name not in single and graph.node_of(name).kind != OP}
     if len(others) < 2:
         return wrt, ()
-    return [name for name in wrt if name not in set(others)], others
+    return [name for name in wrt if name not in others], list(others)
 
 
 class _Differences:

@@ -102,8 +102,17 @@ def _size(fault: Fault) -> float:
     return difference if math.isfinite(difference) else math.inf
 
 
-def check_document(check: GradientCheck) -> dict[str, Any]:
-    """The check of one gradient for JSON."""
+def report_document(report: GradientReport) -> dict[str, Any]:
+    """The checks of the gradients of a node for JSON."""
+    document: dict[str, Any] = {"of": report.of, **({"in_training": True} if report.in_training else {})}
+    document["wrt"] = {check.wrt: _check_document(check) for check in report.checks if not check.together}
+    for check in report.checks:
+        if check.together:
+            document["together"] = {"wrt": list(check.together), **_check_document(check)}
+    return document
+
+
+def _check_document(check: GradientCheck) -> dict[str, Any]:
     document: dict[str, Any] = plain_document({**asdict(check), "faults": list(map(asdict, check.faults))})
     document.pop("wrt")
     document.pop("together")

@@ -20,7 +20,7 @@ from dataflow.cli.command import refuse_repeated
 from dataflow.cli.completing import is_asked
 from dataflow.cli.streams import settle_streams
 from dataflow.cli.terminal_text import clean, clean_lines, command_width, message_text
-from dataflow.cli.usage import usage_text
+from dataflow.cli.usage import asking_less, usage_text
 from dataflow.data.write_results import dump
 from dataflow.errors import DataflowError, DataflowWarning, PluginError, cut, nearest
 from dataflow.limits import allowance
@@ -176,13 +176,7 @@ def _limited(ctx: click.Context) -> AbstractContextManager[None]:
     if name not in COMMANDS or name in ("train", "ops"):
         return nullcontext()
     command = ctx.command.get_command(ctx, name) if isinstance(ctx.command, click.Group) else None
-    options = {option for parameter in command.params for option in parameter.opts} if command is not None else set()
-    ways = [way for option, way in _LESS.items() if option in options]
-    return allowance(name, less=f"; ask for less: {' or '.join(ways)}" if ways else "")
-
-
-_LESS = {"--wrt": "one array, --wrt NAME", "--of": "an earlier node, --of NAME"}
-"""What options make a command do less."""
+    return allowance(name, less=asking_less(command))
 
 
 @contextmanager

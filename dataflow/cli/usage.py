@@ -35,6 +35,16 @@ def _taken(ctx: click.Context) -> str:
     return f"{' '.join(arguments)} and options" if arguments else "options alone"
 
 
+def asking_less(command: click.Command | None) -> str:
+    """What to say where a command took too much work: its options that make it do less."""
+    options = {name for parameter in command.params for name in parameter.opts} if command is not None else set()
+    ways = [f"{what}, {option} NAME" for option, what in _LESS.items() if option in options]
+    return f"; ask for less: {' or '.join(ways)}" if ways else ""
+
+
+_LESS = {"--wrt": "one array", "--of": "an earlier node"}
+
+
 def _meant(option: str, ctx: click.Context, commands: Callable[[], Iterable[click.Command]]) -> str:
     here = {name.lstrip("-"): name for name in reversed(_options(ctx.command, ctx))}
     if close := closest(option.lstrip("-"), list(here)):  # dashes make no two names alike

@@ -23,11 +23,11 @@ from dataflow.cli.command import Command, example_text, refuse
 from dataflow.cli.common import FILE, Given, about, gather
 from dataflow.cli.gradient_report import (
     agreement,
-    check_document,
     compared_together,
     fault_text,
     gradient_table,
     not_compared,
+    report_document,
 )
 from dataflow.cli.group import Session
 from dataflow.cli.learned_text import learned_text
@@ -261,11 +261,6 @@ def _shape_table(model: Model, shapes: Mapping[str, Any]) -> str:
     return table(("node", "op", "shape", "dtype"), rows) + left_out(len(nodes) - ROWS, "node")
 
 
-def _together(report: GradientReport) -> dict[str, Any]:
-    checks = [check for check in report.checks if check.together]
-    return {"together": {"wrt": list(checks[0].together), **check_document(checks[0])}} if checks else {}
-
-
 def _document(
     session: Session,
     model: Model,
@@ -291,15 +286,7 @@ def _document(
             }
             for name, node in model.graph.node_items()
         },
-        "gradients": [
-            {
-                "of": report.of,
-                **({"in_training": True} if report.in_training else {}),
-                "wrt": {check.wrt: check_document(check) for check in report.checks if not check.together},
-                **_together(report),
-            }
-            for report in reports
-        ],
+        "gradients": [report_document(report) for report in reports],
         "not_compared": not_compared(reports),
         "warnings": session.take(),
     }
