@@ -257,6 +257,11 @@ class Op(Rules):
     def complete(self, arguments: Sequence[Any]) -> list[Any]:
         """The arguments with ``None`` for each optional input left out; an ``OpError`` where their number is wrong."""
         count = len(arguments)
+        if count == self.required_inputs == len(self.inputs) and not self.variadic:
+            for argument in arguments:
+                if argument is None:
+                    self._refuse_missing(arguments)
+            return list(arguments)
         if self.variadic:
             if count < 1:
                 raise OpError(f"op '{self.name}' takes at least one input, none given")

@@ -61,7 +61,8 @@ def _shape(plan: Plan, instruction: Instruction) -> tuple[int, ...] | None:
 
 
 def _reads_a_view_of(plan: Plan, instruction: Instruction, made: set[int]) -> bool:
-    return any(slot in plan.views and plan.views[slot].base in made for slot in instruction.inputs)
+    views = plan.views
+    return bool(views) and any(slot in views and views[slot].base in made for slot in instruction.inputs)
 
 
 def _region(

@@ -92,7 +92,7 @@ def rewritten(plan: Plan, visit: Visit) -> Plan:
     state = Rewriting(plan)
     same: dict[int, int] = {}
     for instruction in plan.instructions:
-        if same and any(slot in same for slot in instruction.inputs):
+        if same and not same.keys().isdisjoint(instruction.inputs):
             inputs = tuple([same.get(slot, slot) for slot in instruction.inputs])
             instruction = with_inputs(instruction, inputs)
         replacement = visit(state, instruction)
