@@ -243,6 +243,17 @@ def test_parts_of_a_run_are_one_where_the_machine_is_one(tools: Any) -> None:
         tools.merge.merged([first, part(machine={"processor": "B"})])
 
 
+def test_what_a_part_was_measured_without_is_no_other_machine(tools: Any) -> None:
+    """A part that needs no peer is measured where none is installed."""
+    here = {"processor": "A", "day": "2026-01-01"}
+    whole = tools.merge.merged([part(machine=here | {"torch": "2.0"}), part(machine=here, large=[{"size": 5}])])
+    assert (whole["machine"], whole["large"]) == (here | {"torch": "2.0"}, [{"size": 5}])
+    whole = tools.merge.merged([part(machine=here), part(machine=here | {"torch": "2.0"})])
+    assert whole["machine"] == here | {"torch": "2.0"}
+    with pytest.raises(SystemExit, match=r"torch 2\.0, and torch 3\.0"):
+        tools.merge.merged([part(machine=here | {"torch": "2.0"}), part(machine=here | {"torch": "3.0"})])
+
+
 def test_the_table_of_large_graphs_has_the_ratio_to_the_smaller(tools: Any) -> None:
     steps = dict.fromkeys(tools.large.STEPS, 1.0)
     small = {"form": "chain", "size": 10**5, "seconds": steps, "memory": {"run": 1024.0}}

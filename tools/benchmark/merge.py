@@ -17,10 +17,12 @@ def merged(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     whole = dict(parts[0])
     for part in parts[1:]:
         for name in SAME:
-            if part["machine"].get(name) != whole["machine"].get(name):
-                was, now = whole["machine"].get(name, "none"), part["machine"].get(name, "none")
+            was, now = (of.get(name) for of in (whole["machine"], part["machine"]))
+            if was != now and None not in (was, now):  # what is not installed was not measured
                 sys.exit(f"error: the parts are of different machines or versions: {name} {was}, and {name} {now}")
-        whole["machine"] = whole["machine"] | {"day": max(whole["machine"]["day"], part["machine"]["day"])}
+        day = max(whole["machine"]["day"], part["machine"]["day"])
+        more = {name: version for name, version in part["machine"].items() if name not in whole["machine"]}
+        whole["machine"] = whole["machine"] | more | {"day": day}
         whole["steps"] = {
             workload: whole["steps"].get(workload, {}) | part["steps"].get(workload, {})
             for workload in WORKLOADS

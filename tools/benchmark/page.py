@@ -107,11 +107,12 @@ _PICTURES = {
     "growth": "How time and memory grow with nodes, width, depth and batch",
 }
 _LARGE = """
-Microseconds for each node of a graph with so many, those of its gradient included: to build it, to differentiate it, to
-make the plan of both, to run that on the numpy backend, the first time with its preparation, to save the model as
-msgpack, to load it, and to draw it, which folds or refuses so much. In brackets over the next smaller graph: 1 is
-linear. Then the seconds from building to the second run, and the most memory that the process held. A chain of
-elementwise ops; layers with a matrix and a bias each; a node that all others read; ops that join 5,000 others each.
+Microseconds of one processor for each node of a graph with so many, those of its gradient included: to build it, to
+differentiate it, to make the plan of both, to run that on the numpy backend, the first time with its preparation, to
+save the model as msgpack, to load it, and to draw it, which folds or refuses so much. In brackets over the next
+smaller graph: 1 is linear. Then the seconds from building to the second run, and the most memory that the process
+held. A chain of elementwise ops; layers with a matrix and a bias each; a node that all others read; ops that join
+5,000 others each.
 """
 _INTRODUCTION = """
 How long one step of training takes in dataflow, and in hand-written numpy, PyTorch and JAX: forward, backward and an
