@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any
 
@@ -55,6 +56,33 @@ def _is_fixed(array: np.ndarray) -> bool:
         return memoryview(owner).readonly  # type: ignore[arg-type]
     except TypeError:  # nobody knows who may write there
         return False
+
+
+class ReusedMemory:
+    """Memory for arrays of about one size that come and go, which the system would clear for each anew: what one had,
+    another gets once nobody holds the first, nor a view of it. One piece is kept."""
+
+    def __init__(self) -> None:
+        self._free: list[np.ndarray] = []
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """An array with anything in it."""
+        size = math.prod(shape) * dtype.itemsize
+        kept = self._free.pop() if self._free else None
+        memory = kept if kept is not None and size <= kept.size <= 2 * size else np.empty(size, np.uint8)
+        return np.asarray(_Held(memory, shape, dtype, self._free))
+
+
+class _Held:
+    """What an array of the memory is a view of; it goes with the last of its views."""
+
+    def __init__(self, memory: np.ndarray, shape: tuple[int, ...], dtype: np.dtype, free: list[np.ndarray]) -> None:
+        self._memory, self._free = memory, free
+        place = memory.__array_interface__["data"]
+        self.__array_interface__ = {"version": 3, "data": place, "shape": shape, "typestr": dtype.str}
+
+    def __del__(self) -> None:
+        self._free[:] = [self._memory]
 
 
 def address(array: np.ndarray) -> int:

@@ -9,6 +9,7 @@ which it lies.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from dataflow.data.streams.parts import Part
 from dataflow.data.streams.prefetch import Ahead
 from dataflow.data.streams.stream import Stream
 from dataflow.model.model import Model
+from dataflow.support.arrays import ReusedMemory
 from dataflow.training.minibatches.examples import checked_arrays, checked_weights
 
 _WINDOWS, _ROWS = (3,), (4,)  # set generators apart
@@ -64,6 +66,7 @@ class Windows:
     def __init__(self, rows: StreamRows, shuffle: bool, seed: int, window: int) -> None:
         self.rows, self._shuffle, self._seed, self._window = rows, shuffle, seed, window
         self._parts = [part for part in rows.stream.training if part.rows]
+        self._memory: defaultdict[str, ReusedMemory] = defaultdict(ReusedMemory)
 
     def since(self, epoch: int, row: int) -> Iterator[Window]:
         while True:
@@ -99,7 +102,7 @@ class Windows:
             rows = slice(done, done + part.rows)
             for name, array in next(pieces).items():
                 if name not in window:
-                    window[name] = np.empty((count, *array.shape[1:]), array.dtype)
+                    window[name] = self._memory[name].empty((count, *array.shape[1:]), array.dtype)
                 _as_bytes(window[name])[rows if places is None else places[rows]] = _as_bytes(
                     np.ascontiguousarray(array)
                 )
