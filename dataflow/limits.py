@@ -47,8 +47,8 @@ class Limits:
     as a call of a function: building a node of a file is twenty, computing one six or more, explaining a factor sixty.
     An explanation in symbols may take as many more, while sympy works.
 
-    A command that reads more than 1 MiB may take ``memory`` for each MiB, and ``work`` for each quarter of one: some
-    200 steps for a node of a msgpack file, so that what takes time in proportion to the file comes to its end."""
+    A command that reads more may take ``memory`` for each MiB, and ``work`` for each quarter of one: some 200 steps for
+    a node of a msgpack file, so that what takes time in proportion to the file comes to its end."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -171,8 +171,8 @@ def grant(size: int) -> None:
 
 
 def _shares(read: int, part: int) -> int:
-    """How many times a limit holds where so many bytes were read: once up to 1 MiB, then for each part."""
-    return 1 if read <= 2**20 else read // part
+    """How many times a limit holds where so many bytes were read: for each whole part, and once for less."""
+    return max(1, read // part)
 
 
 def size_of(path: str | os.PathLike[str]) -> int:

@@ -309,7 +309,7 @@ def _affordable(
     for name in wrt:
         first = min((places[user] for user in graph.successors(name) if user in places), default=len(order))
         costs[name] = (entries + 1) * STEPS_OF_AN_ENTRY * (len(order) - first) + len(order)
-    left, single = work_left() // 2, set[str]()
+    left, single = (work_left() - STEPS_OF_AN_ENTRY * len(order)) // 2, set[str]()  # one direction comes last
     for name in sorted(dict.fromkeys(wrt), key=costs.__getitem__):
         left -= costs[name]
         if left < 0:

@@ -218,10 +218,10 @@ class Chain:
     def _carrying(self, name: str) -> list[str]:
         """Those of ``inside`` that a derivative passes on its way to ``name``: not what decides a comparison."""
         inside = self.inside(name)
-        carrying = {name}
+        nodes, carrying = set(inside), {name}
         for node in reversed(inside):
             if node in carrying:
-                carrying.update(a for a in self.graph.arguments(node) if a in inside and self.graph.spec(a).is_float)
+                carrying.update(a for a in self.graph.arguments(node) if a in nodes and self.graph.spec(a).is_float)
         return [node for node in inside if node in carrying]
 
     def _through(self, of: str, wrt: str) -> Jacobian:
