@@ -157,18 +157,11 @@ class NodeGraph(nx.MultiDiGraph):
 
     def arguments(self, name: str) -> tuple[Argument, ...]:
         """What an op node is applied to, in order: names of nodes, plain numbers, ``None`` where nothing was given."""
-        literals, sources = self.node_of(name).literals, self._pred[name]
-        if not literals and len(sources) == 1:  # in a large graph most nodes have one source or two
-            ((source, positions),) = sources.items()
-            if len(positions) == 1 and 0 in positions:
-                return (source,)
-        arguments: dict[int, Argument] = dict(literals)
-        for source, positions in sources.items():
+        arguments: dict[int, Argument] = dict(self.node_of(name).literals)
+        for source, positions in self._pred[name].items():
             for position in positions:
                 arguments[position] = source
         try:
-            if len(arguments) == 2:
-                return arguments[0], arguments[1]
             return tuple([arguments[i] for i in range(len(arguments))])
         except KeyError:  # one in between is left out
             return tuple([arguments.get(i) for i in range(max(arguments) + 1)])
