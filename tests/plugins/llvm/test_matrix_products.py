@@ -22,6 +22,7 @@ from dataflow_llvm.kernels.matrix_products import (
     PRODUCT_ARGUMENTS,
     TURNED,
     write_product,
+    write_row_products,
     write_turn,
 )
 
@@ -85,6 +86,30 @@ def test_every_shape_of_blocks_gives_the_same_bits(dtype: str) -> None:
         expected = a.astype(np.longdouble) @ b.astype(np.longdouble) + adding * before
         scale = np.abs(a) @ np.abs(b) + 1
         assert (np.abs(result[:rows, :columns] - expected) < scale * length * np.finfo(dtype).eps).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("machine", [Machine(32, 6), Machine(64, 8)], ids=str)
+def test_a_row_times_a_vector_has_the_same_bits_wherever_it_stands(dtype: str, machine: Machine) -> None:
+    rng = np.random.default_rng(1)
+    module = ir.Module("dots")
+    write_row_products(module, dtype, machine)
+    library = machine_code.Library(machine_code._compiled(str(module)))
+    dots = library.function(f"dots_{dtype}", 8)
+    for rows, length, adding in itertools.product((1, 3, 4, 7, 8), (1, 15, 32, 70), (0, 1)):
+        left, right = (rng.standard_normal(shape).astype(dtype) for shape in ((rows, length + 1), length))
+        before = rng.standard_normal((rows, 2)).astype(dtype)
+        together, alone = before.copy(), before.copy()
+        ends = (right.ctypes.data, together.ctypes.data, 2, adding)
+        dots(rows, length, left.ctypes.data, left.strides[0] // left.itemsize, *ends)
+        for line, result in zip(left, alone, strict=True):
+            dots(1, length, line.ctypes.data, length, right.ctypes.data, result.ctypes.data, 2, adding)
+        np.testing.assert_array_equal(together, alone)
+        np.testing.assert_array_equal(together[:, 1], before[:, 1], err_msg="it writes beside its result")
+        factor, whole = left[:, :length], np.longdouble
+        expected = factor.astype(whole) @ right.astype(whole) + adding * before[:, 0]
+        scale = np.abs(factor) @ np.abs(right) + 1
+        assert (np.abs(together[:, 0] - expected) < scale * length * np.finfo(dtype).eps).all()
 
 
 def _shapes(rows: int, columns: int, length: int) -> tuple[tuple[int, int], ...]:
