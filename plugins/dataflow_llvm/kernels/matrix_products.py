@@ -231,6 +231,7 @@ def _write_block(
         lines = [element(builder, matrix, builder.mul(stride, i64(i)), single.kind) for i in range(height)]
         return [element(builder, line, i64(v * width), single.kind) for line in lines for v in range(vectors)]
 
+    places = vectors_of(result, result_step)
     sums: list[Operand] = [lanes.number(0.0)] * (height * vectors)
     if adds:
         sums = [move.load(place) for place in vectors_of(addend, addend_step)]
@@ -249,13 +250,13 @@ def _write_block(
         switch.add_case(i64(number), branches[number])
         builder.position_at_end(branches[number])
         takes_source = len(FORMULAS[name].takes) > 2
-        ends = [vectors_of(result, result_step), sums, vectors_of(source, source_step)]
+        ends = [places, sums, vectors_of(source, source_step)]
         for place, value, by in zip(*ends, strict=True):
             sources = [move.load(by)] if takes_source else []
             move.store(FORMULAS[name].write(lanes, value, *sources, zero), place)
         builder.ret_void()
     builder.position_at_end(branches[AS_IT_IS])
-    for place, value in zip(vectors_of(result, result_step), sums, strict=True):
+    for place, value in zip(places, sums, strict=True):
         move.store(value, place)
     builder.ret_void()
 
