@@ -35,14 +35,12 @@ EXCLUSIVE: tuple[tuple[Choice, Choice], ...] = (
     (Choice("backward"), Choice("both")),
     *((style, Choice(name)) for style in (LECTURE, NEURONS) for name in ("inner", "collapse", "max_nodes")),
     *((style, Choice("no_repeats", python="fold_repeats=False")) for style in (LECTURE, NEURONS)),
-    *((NEURONS, Choice(name)) for name in ("wrt",)),
+    (NEURONS, Choice("wrt")),
     (NEURONS, Choice("direction", "down")),
     *((NEURONS, Choice("labels", other)) for other in (SHAPES, DTYPES)),
     *((Choice("values"), Choice("labels", other)) for other in LABELS if other != VALUES),
 )
 """Each two of which only one can be taken."""
-
-
 NEEDED: tuple[tuple[Choice, Choice], ...] = (
     (Choice("only"), Choice("wrt")),
     (Choice("min_font"), Choice("width")),

@@ -9,7 +9,7 @@ import numpy as np
 
 from dataflow.draw.layout.boxes import Box
 from dataflow.draw.layout.figure import Curve, Figure, Group, Outline, Text, bounds
-from dataflow.draw.layout.label_places import line_points
+from dataflow.draw.layout.label_places import arrow_points
 
 SLACK = 1.0
 """So little, in points, is no overlap."""
@@ -17,8 +17,7 @@ SLACK = 1.0
 
 def curve_points(curve: Curve) -> np.ndarray:
     """Points along a curve and its arrow's head."""
-    tip = [curve.tip] * 3 if curve.tip else []
-    return line_points([*curve.points, *tip])
+    return arrow_points(curve.points, curve.tip)
 
 
 def distance(box: Box, points: np.ndarray) -> float:

@@ -17,6 +17,8 @@ from dataflow.draw.layout.text_metrics import LINE, formula_width
 
 HEAD = 8.0
 """The length of an arrow's head."""
+INSET = 3.0
+"""From a double outline to its second line, which is inside it."""
 
 
 @dataclass(frozen=True)

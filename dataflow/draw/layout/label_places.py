@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from dataflow.draw.layout.boxes import Box, Grid
-from dataflow.draw.layout.layout import Layout, Place, Point, Spline
+from dataflow.draw.layout.layout import Layout, Place, Point
 from dataflow.draw.layout.raster import Raster
 from dataflow.draw.layout.text_metrics import LINE, text_width
 from dataflow.draw.picture.picture import Picture
@@ -141,9 +141,9 @@ def line_points(control: Sequence[Point], step: float = STEP) -> np.ndarray:
     return np.concatenate(points)
 
 
-def arrow_points(line: Spline, step: float = STEP) -> np.ndarray:
+def arrow_points(control: Sequence[Point], tip: Point | None, step: float = STEP) -> np.ndarray:
     """Points on a line and on its arrow's head."""
-    return line_points([*line.points, *([line.end] * 3 if line.end else [])], step)
+    return line_points([*control, *([tip] * 3 if tip else [])], step)
 
 
 class _Room:
@@ -151,7 +151,7 @@ class _Room:
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
-        self.points = {key: arrow_points(line, FINE) for key, line in layout.edges.items()}
+        self.points = {key: arrow_points(line.points, line.end, FINE) for key, line in layout.edges.items()}
         every_point = list(self.points.values())
         frames = [_frame_points(sides) for sides in layout.boxes.values()]
         corners = np.array([(0.0, 0.0), (layout.width, layout.height)])

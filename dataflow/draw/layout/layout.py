@@ -49,7 +49,7 @@ class Layout:
 
     def moved(self, names: Collection[str], dx: float, dy: float) -> Layout:
         """With some of the elements elsewhere."""
-        mapped = self._mapped(lambda place: (place[0] + dx, place[1] + dy), 1.0)
+        mapped = self.shifted(dx, dy)
         return replace(
             self,
             width=self.width + max(0.0, dx),

@@ -67,16 +67,11 @@ class Axes:
         left = min((row.left for row in rows), default=0.0)
         return [replace(text, x=left, anchor="start") if text in rows and len(rows) > 1 else text for text in texts]
 
-    def curve(self, points: Sequence[Point], *, has_tip: bool = True, **style: Any) -> Curve:
+    def curve(self, points: Sequence[Point], **style: Any) -> Curve:
         """A curve through control points along and across; its arrow's head takes the last stretch."""
         places = [self.point(*point) for point in points]
-        if not has_tip:
-            return Curve(tuple(places), **style)
         tip, before = places[-1], next(p for p in reversed(places[:-1]) if p != places[-1])
-        length = hypot(tip[0] - before[0], tip[1] - before[1])
-        step = HEAD / length
-        base = (tip[0] + (before[0] - tip[0]) * step, tip[1] + (before[1] - tip[1]) * step)
-        return Curve((*places[:-1], base), tip, **style)
+        return Curve((*places[:-1], toward(tip, before, HEAD)), tip, **style)
 
 
 @dataclass(frozen=True)

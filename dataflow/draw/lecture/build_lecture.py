@@ -15,6 +15,7 @@ from dataflow.draw.lecture.products import captions
 from dataflow.draw.picture.aligned import without_spaces
 from dataflow.draw.picture.fit import FitError
 from dataflow.draw.picture.labels import Words, expression, expression_lines
+from dataflow.draw.picture.legend import size_of
 from dataflow.draw.picture.marked import only_marked
 from dataflow.draw.picture.picture import (
     Caption,
@@ -56,7 +57,7 @@ def build_lecture(model: Model, options: Options, inputs: Mapping[str, Any] | No
     for name in options.wrt:
         model.graph.value(name)
     has_backward = options.backward or options.both or bool(options.wrt)
-    of = target_of(model, options.of) if has_backward or options.wrt or options.of else None
+    of = target_of(model, options.of) if has_backward or options.of else None
     example = options.example
     if options.values and example is None and batch_symbol(model.graph, of) is not None:
         example = 0
@@ -288,7 +289,7 @@ class _Builder:
         return f"({text})" if len(text) <= LONGEST else "with other gradients"
 
     def describe(self, title: str, nodes: tuple[PictureNode, ...], edges: tuple[PictureEdge, ...]) -> str:
-        sentences = [f"A data-flow graph of {len(nodes)} nodes and {len(edges)} edges, {title}."]
+        sentences = [f"{size_of(nodes, edges)}, {title}."]
         for node in nodes:
             formulas = " ".join(line.text for line in node.lines if line.role == Role.EXPRESSION)
             if formulas:

@@ -109,9 +109,8 @@ class Fan:
         """From ``start`` across, straight at first, then towards the node, relative to its middle."""
         foot = -(body.beside + self.bend)
         end = (attached, -body.reach_across(attached))
-        lean = (
-            1.1 * attached / body.along * min(1.0, abs(offset - attached) / 16)
-        )  # more or less from the node's middle
+        # more or less from the node's middle
+        lean = 1.1 * attached / body.along * min(1.0, abs(offset - attached) / 16)
         control = (end[0] + lean * 0.5 * self.bend, end[1] - 0.5 * self.bend)
         top = (offset, start)
         third = (start - foot) / 3

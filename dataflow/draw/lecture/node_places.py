@@ -215,9 +215,8 @@ class Places(Members):
     def row_ends(self) -> tuple[float, float]:
         """Where along lines turn that lead from one row to the next: after all rows, and before them."""
         nodes = self.nodes.values()
-        return max(node.a + node.after for node in nodes) + 3 * GAP, min(
-            node.a - node.before for node in nodes
-        ) - 3 * GAP
+        last, first = max(node.a + node.after for node in nodes), min(node.a - node.before for node in nodes)
+        return last + 3 * GAP, first - 3 * GAP
 
     def lane_depth(self, lane: int, nodes: list[LineNode]) -> float:
         texts = max(self.axes.block_size(node.texts, LABEL)[1] for node in nodes)

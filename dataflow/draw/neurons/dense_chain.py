@@ -3,7 +3,7 @@ functions that keep the number of units. Ops that are composed of others are loo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from dataflow.graph.node_graph import Argument
 from dataflow.model.model import Model
 from dataflow.operations.engine_ops import add, matmul
 from dataflow.operations.op import Op
+from dataflow.operations.operands import literals_of
 from dataflow.shapes import Shape, Size, TensorSpec, format_shape
 
 
@@ -92,23 +93,19 @@ class _Finder:
             self.open(str(names[inner]), trace.graph.op_of(inner), given, node.attributes, trace.graph.spec(inner))
 
     def trace(self, op: Op, arguments: Sequence[Argument], attributes: Mapping[str, Any]) -> Any:
-        specs = [self.spec(argument) if isinstance(argument, str) else None for argument in arguments]
-        literals = {i: a for i, a in enumerate(arguments) if isinstance(a, (int, float))}
-        return trace_op(op, specs, attributes, literals)
+        return _trace(op, arguments, attributes, self.spec)
 
     def has_product(self, op: Op, arguments: Sequence[Argument], attributes: Mapping[str, Any]) -> bool:
-        pending: list[tuple[Op, Any]] = [(op, self.trace(op, arguments, attributes).graph)]
+        pending = [self.trace(op, arguments, attributes).graph]
         while pending:
-            graph = pending.pop()[1]
+            graph = pending.pop()
             for name in graph.names(OP):
                 inner = graph.op_of(name)
                 if inner is matmul:
                     return True
                 if not inner.is_primitive:
-                    given = graph.arguments(name)
-                    specs = [graph.spec(a) if isinstance(a, str) else None for a in given]
-                    literals = {i: a for i, a in enumerate(given) if isinstance(a, (int, float))}
-                    pending.append((inner, trace_op(inner, specs, graph.node_of(name).attributes, literals).graph))
+                    trace = _trace(inner, graph.arguments(name), graph.node_of(name).attributes, graph.spec)
+                    pending.append(trace.graph)
         return False
 
     def spec(self, name: str) -> TensorSpec:
@@ -253,3 +250,11 @@ class _Finder:
 
     def misfit(self, reason: str) -> FitError:
         return FitError(f"the style 'neurons' shows chains of dense layers, and {reason}")
+
+
+def _trace(
+    op: Op, arguments: Sequence[Argument], attributes: Mapping[str, Any], spec: Callable[[str], TensorSpec]
+) -> Any:
+    """The body of a composed op, for arguments of which ``spec`` knows the nodes."""
+    specs = [spec(argument) if isinstance(argument, str) else None for argument in arguments]
+    return trace_op(op, specs, attributes, literals_of(arguments))

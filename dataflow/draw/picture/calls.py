@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from dataflow.notation.names import Names
 
 FEWEST = 3
 """Fewer repetitions than this are drawn one by one."""
+MOST_OPS = 4
+"""In a summary."""
 
 
 class Calls:
@@ -151,11 +154,8 @@ def _fits(before: Any, after: Any, path: str) -> bool:
     return bool(after == path or (type(after) is type(before) and after == before))
 
 
-def summary(ops: Sequence[str], longest: int = 4) -> str:
+def summary(ops: Sequence[str]) -> str:
     """``tanh ×42, add ×8``: the most frequent first."""
-    counts: dict[str, int] = {}
-    for op in ops:
-        counts[op] = counts.get(op, 0) + 1
-    ranked = sorted(counts, key=lambda op: -counts[op])
-    texts = [f"{op} ×{counts[op]}" if counts[op] > 1 else op for op in ranked[:longest]]
-    return ", ".join(texts) + (", …" if len(ranked) > longest else "")
+    counts = Counter(ops).most_common()
+    texts = [f"{op} ×{count}" if count > 1 else op for op, count in counts[:MOST_OPS]]
+    return ", ".join(texts) + (", …" if len(counts) > MOST_OPS else "")

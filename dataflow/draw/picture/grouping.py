@@ -233,7 +233,7 @@ def _ends(subject: Subject, names: Sequence[str], results: Collection[str] | Non
     graph = subject.graph
     if results is None:
         inside = set(names)
-        starts = [name for name in names if graph.node_of(name).kind == "input"]
+        starts = [name for name in names if graph.node_of(name).kind == INPUT]
         ends = [name for name in names if not any(user in inside for user in graph.successors(name))]
     else:
         starts = [name for name in names[:1] if name in subject.cotangent_of]

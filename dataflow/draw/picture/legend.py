@@ -50,7 +50,7 @@ def describe(
     title: str, nodes: Sequence[PictureNode], edges: Sequence[PictureEdge], subject: Subject, marks: Marks
 ) -> str:
     """Describe the picture in sentences: its nodes, and what leads where."""
-    sentences = [f"A data-flow graph of {counted(len(nodes), 'node')} and {counted(len(edges), 'edge')}, {title}."]
+    sentences = [f"{size_of(nodes, edges)}, {title}."]
     for kind, (_, what) in SHAPES.items():
         members = [node for node in nodes if node.kind == kind and not node.saved]
         names = ", ".join(plain(_name(node), 60) for node in members[:12]) + (", …" if len(members) > 12 else "")
@@ -64,6 +64,11 @@ def describe(
     if missing:
         sentences.append(f"Not computed: {', '.join(plain(_name(node), 60) for node in missing[:12])}.")
     return " ".join(sentences)
+
+
+def size_of(nodes: Sequence[PictureNode], edges: Sequence[PictureEdge]) -> str:
+    """How large a graph is, in the words that a description begins with."""
+    return f"A data-flow graph of {counted(len(nodes), 'node')} and {counted(len(edges), 'edge')}"
 
 
 def _name(node: PictureNode) -> str:

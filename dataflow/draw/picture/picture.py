@@ -100,6 +100,11 @@ class PictureNode:
     pending: bool = field(default=False, repr=False)
     """Not computed yet, in a picture of a step: pale, in its place, and without its numbers."""
 
+    @property
+    def written(self) -> list[str]:
+        """Its lines; a number that is not computed yet leaves its line free."""
+        return ["\u00a0" if self.pending and line.is_result else line.written for line in self.lines]
+
 
 @dataclass(frozen=True)
 class PictureEdge:

@@ -5,7 +5,7 @@ Every attribute that reaches Graphviz comes from here. Colours only repeat what 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from dataflow.draw.picture.picture import Flow, Kind, Mark, PictureNode
 
@@ -45,6 +45,8 @@ class Theme:
     fills: dict[Kind, str]
 
 
+INKS = tuple(field.name for field in fields(Theme) if field.name not in ("paper", "fills"))
+"""The colours of texts and lines."""
 LIGHT = Theme(
     paper="#ffffff",
     text="#1b1f24",
@@ -95,8 +97,7 @@ PALE = 0.25
 
 def paled(colors: Theme) -> Theme:
     """The colours of what is not computed yet."""
-    names = ("text", "line", "faint", "frame", "path", "shared", "value", "negative")
-    lines = {name: _mixed(getattr(colors, name), colors.paper) for name in names}
+    lines = {name: _mixed(getattr(colors, name), colors.paper) for name in INKS}
     fills = {kind: _mixed(fill, colors.paper) for kind, fill in colors.fills.items()}
     return replace(colors, **lines, fills=fills)
 
@@ -127,7 +128,7 @@ def dark_rules(root: str, *, pale: bool = False) -> str:
     for light, dark in ((LIGHT, DARK), *([(paled(LIGHT), paled(DARK))] if pale else [])):
         rules += [
             f'#{root} [{attribute}="{getattr(light, name)}"]{{{attribute}:{getattr(dark, name)}}}'
-            for name in ("paper", "text", "line", "faint", "frame", "path", "shared", "value", "negative")
+            for name in ("paper", *INKS)
             for attribute in ("fill", "stroke")
         ]
         rules += [

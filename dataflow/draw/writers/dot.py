@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 PER_LINE = 4
 HEAD = 7.0
 """The length of an arrow's head."""
-DOUBLE, OUTSIDE = (Kind.OUTPUT, Kind.LOSS), 8.0  # the second outline, which Graphviz draws around the first
+DOUBLE, OUTSIDE = (Kind.OUTPUT, Kind.LOSS), 8.0
+"""What has a second outline, and how much larger that is: Graphviz draws it around the first."""
 TABLE_STYLES, DOUBLE_LINE = ("rounded", "dashed", "dotted"), 4.0
 """What a table can have of the style of a node, and the height of one whose sides are a double line."""
 HIDDEN = "transparent"
@@ -215,17 +216,13 @@ class _Writer:
                 self.inside(frame, inner.key)
 
     def node(self, dot: graphviz.Digraph, node: PictureNode, identity: str) -> None:
-        lines = [line.written for line in node.lines]
-        width, height = node_size(node.kind, [printable(line) for line in lines])
-        attributes = {}
-        if node.pending:
-            lines = ["\u00a0" if line.is_result else line.written for line in node.lines]
-            attributes["fontcolor"] = self.pale.text
+        width, height = node_size(node.kind, [printable(line.written) for line in node.lines])
+        attributes = {"fontcolor": self.pale.text} if node.pending else {}
         if node.key in self.spine_of:
             attributes["group"] = self.spine_of[node.key]
         dot.node(
             self.names[node.key],
-            label=quoted(lines),
+            label=quoted(node.written),
             width=f"{width / 72:.4f}",
             height=f"{height / 72:.4f}",
             id=identity,
@@ -269,9 +266,8 @@ class _Writer:
             attributes |= _place_of_edge(self.layout.edges.get(identity))
         elif crosses:
             attributes["constraint"] = "false"
-            attributes |= (
-                {"xlabel": attributes.pop("label")} if edge.label else {}
-            )  # Graphviz has no room for it between the ranks
+            if edge.label:  # Graphviz has no room for it between the ranks
+                attributes["xlabel"] = attributes.pop("label")
         elif edge.flow == Flow.REPEAT:
             attributes["constraint"] = "false"
         elif edge.flow == Flow.GRADIENT and self.picture.beside:

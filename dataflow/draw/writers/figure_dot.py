@@ -11,7 +11,7 @@ from dataflow.draw.layout.layout import Point
 from dataflow.draw.layout.text_metrics import LINE, formula_width
 from dataflow.draw.picture.picture import Picture
 from dataflow.draw.picture.styles import FONT, Theme, color_of, paled, theme
-from dataflow.draw.writers.dot import node_names, point, quoted, size_attributes
+from dataflow.draw.writers.dot import OUTSIDE, node_names, point, quoted, size_attributes
 
 if TYPE_CHECKING:
     import graphviz
@@ -34,9 +34,7 @@ def figure_dot(
     dot.attr("node", label="", fixedsize="true", fontname=font)
     dot.attr("edge", arrowhead="none")
     writer = _Writer(dot, picture, colors, font)
-    for corner, place in enumerate(
-        ((0.0, 0.0), (figure.width, figure.height)), 1
-    ):  # the drawing is as large as its nodes
+    for corner, place in enumerate(((0.0, 0.0), (figure.width, figure.height)), 1):  # the drawing reaches so far
         dot.node(f"corner {corner}", pos=point(place), width="0", height="0", shape="none")
     for group in figure.groups:
         writer.write(group)
@@ -62,7 +60,7 @@ class _Writer:
 
     def outline(self, group: Group, item: Outline) -> None:
         key = self.node_keys.get(group.key)
-        inset = 8.0 if item.double else 0.0  # Graphviz draws the second outline around the first
+        inset = OUTSIDE if item.double else 0.0
         style = ["filled", *(["rounded"] if item.form != "circle" else []), *([item.dash] if item.dash else [])]
         self.dot.node(
             self.extra("shape") if key is None else self.names[key],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
-from dataflow.draw.layout.figure import Curve, Figure, Group, Item, Outline, Text, head
+from dataflow.draw.layout.figure import INSET, Curve, Figure, Group, Item, Outline, Text, head
 from dataflow.draw.picture.picture import Picture
 from dataflow.draw.picture.styles import Theme, color_of, paled, theme
 from dataflow.draw.writers.svg import Groups, clean, finish, frame
@@ -67,7 +67,7 @@ def _write_text(parent: ET.Element, item: Text, colors: Theme, height: float) ->
 
 def _write_outline(parent: ET.Element, item: Outline, colors: Theme, height: float) -> None:
     style = _stroke(item.stroke, item.width, item.dash, colors) | {"fill": color_of(item.fill, colors)}
-    for inset in (0.0, 3.0) if item.double else (0.0,):
+    for inset in (0.0, INSET) if item.double else (0.0,):
         place = item.place
         across, along = place.width / 2 - inset, place.height / 2 - inset
         if item.form == "circle":

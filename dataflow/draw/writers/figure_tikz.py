@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dataflow.draw.layout.figure import Curve, Figure, Group, Item, Outline, Span, Text, head
+from dataflow.draw.layout.figure import INSET, Curve, Figure, Group, Item, Outline, Span, Text, head
 from dataflow.draw.picture.picture import Picture
 from dataflow.draw.picture.styles import PALE
 from dataflow.draw.writers.tikz import LARGEST, curve, document, text
@@ -58,7 +58,7 @@ def _outline(item: Outline) -> Iterator[str]:
     place = item.place
     style = f"draw={_color(item.stroke)},fill={_color(item.fill)},line width={item.width:g}bp"
     style += f",{item.dash}" if item.dash else ""
-    for inset in (0.0, 3.0) if item.double else (0.0,):
+    for inset in (0.0, INSET) if item.double else (0.0,):
         across, along = place.width / 2 - inset, place.height / 2 - inset
         if item.form == "circle":
             shape = f"({place.x:.2f},{place.y:.2f}) circle [x radius={across:.2f}, y radius={along:.2f}]"

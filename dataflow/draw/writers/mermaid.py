@@ -52,9 +52,8 @@ def escape(text: str) -> str:
 
 def _inside(picture: Picture, cluster: str | None, names: dict[str, str], indent: str) -> Iterator[str]:
     for node in picture.in_cluster(cluster):
-        texts = ["\u00a0" if node.pending and line.is_result else line.written for line in node.lines]
         opening, closing = SHAPES[node.kind]
-        yield f'{indent}{names[node.key]}{opening}"{"<br/>".join(map(escape, texts))}"{closing}'
+        yield f'{indent}{names[node.key]}{opening}"{"<br/>".join(map(escape, node.written))}"{closing}'
     for inner in picture.inner_clusters(cluster):
         number = picture.clusters.index(inner) + 1
         yield f'{indent}subgraph c{number}["{escape(inner.label)}"]'

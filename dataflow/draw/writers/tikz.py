@@ -39,7 +39,7 @@ _ACCENTS = {mark: accent for accent, mark in ACCENTS.items()}
 
 
 def tikz(picture: Picture, layout: Layout, scale: float = 1.0) -> str:
-    """A document with one picture, laid out as ``found``; smaller where LaTeX has no page of that size."""
+    """A document with one picture, in its ``layout``; smaller where LaTeX has no page of that size."""
     scale = min(scale, LARGEST / max(layout.width, layout.height - layout.bottom, 1.0))
     layout = layout.scaled(scale) if scale < 1 else layout
     width = max(layout.width, 120.0) + 24

@@ -41,7 +41,7 @@ VIEWS = [
 def faults(picture, layout):
     """What is wrong with the labels; ``left out`` is what has no place."""
     edges = {f"edge-{number}": edge for number, edge in enumerate(picture.edges, 1)}
-    lines = {key: arrow_points(line, 1.0) for key, line in layout.edges.items()}
+    lines = {key: arrow_points(line.points, line.end, 1.0) for key, line in layout.edges.items()}
     wanted = [key for key in lines if edges[key].label]
     found = [f"{key} left out" for key in wanted if layout.edges[key].label is None]
     boxes = {
