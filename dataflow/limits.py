@@ -204,6 +204,18 @@ def hold(size: int, node: str) -> None:
             raise _UsedUp
 
 
+@contextmanager
+def given_back() -> Iterator[None]:
+    """What is held inside is given back at the end: none of the arrays stay."""
+    left = _allowance.get()
+    before = 0 if left is None else left.memory
+    try:
+        yield
+    finally:
+        if left is not None:
+            left.memory = before
+
+
 def work_left() -> int:
     """The steps that may still be taken; those of the limit where no command is running."""
     left = _allowance.get()

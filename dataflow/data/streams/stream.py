@@ -26,6 +26,7 @@ from dataflow.data.streams.parts import Examples, Part, split_parts
 from dataflow.data.streams.prefetch import Ahead
 from dataflow.errors import DataError
 from dataflow.graph.graph import Graph
+from dataflow.limits import given_back
 
 SHOWN = 5
 """The most rows that were left out and are named."""
@@ -105,17 +106,18 @@ class Stream:
         self.skipped.clear()
         self.skipped_places.clear()
         for number, content in self._contents(None):
-            prepared, found = self._ready(content, faults)
-            bad: list[int] = []
-            if found and content.table is not None:
-                rows = np.arange(content.table.rows) if prepared.rows is None else prepared.rows
-                good = ~np.isin(rows, found.rows)
-                bad = [content.table.number(int(row)) for row in rows[~good]]
-                weights = None if prepared.weights is None else prepared.weights[good]
-                arrays = {name: array[good] for name, array in prepared.arrays.items()}
-                prepared = Prepared(arrays, rows[good], weights, prepared.labels)
-            self._note(content, sorted([*content.skipped, *bad]))
-            yield number, content, prepared
+            with given_back():  # one chunk's arrays give way to the next's
+                prepared, found = self._ready(content, faults)
+                bad: list[int] = []
+                if found and content.table is not None:
+                    rows = np.arange(content.table.rows) if prepared.rows is None else prepared.rows
+                    good = ~np.isin(rows, found.rows)
+                    bad = [content.table.number(int(row)) for row in rows[~good]]
+                    weights = None if prepared.weights is None else prepared.weights[good]
+                    arrays = {name: array[good] for name, array in prepared.arrays.items()}
+                    prepared = Prepared(arrays, rows[good], weights, prepared.labels)
+                self._note(content, sorted([*content.skipped, *bad]))
+                yield number, content, prepared
 
     def told(self) -> str:
         """What is to be said of the rows that were left out."""
