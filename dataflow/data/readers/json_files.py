@@ -53,7 +53,8 @@ def parse_json(text: str, number: Callable[[str], float] | None = None) -> Any:
     # A number of Python's own reading that is too large is infinite; only such texts need the slower way.
     read = number or (finite if LARGE_NUMBER.search(text) else None)
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_float=read)
+        decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_float=read) if read else _DECODER
+        return decoder.decode(text)
     except json.JSONDecodeError as error:
         if _depth(text[: error.pos]) > DEEPEST:
             raise DataError("is nested too deep") from None
@@ -83,3 +84,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
         raise DataError(f"the key '{shorten(twice)}' stands twice in one object")
     return result
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique)
+"""For most texts: of JSON lines, to make one for each takes as long as to read it."""
