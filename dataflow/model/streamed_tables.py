@@ -206,6 +206,7 @@ class _Pass:
         """Find out whether a row is left out, and what the cells of the carried columns are. Returns those that hold
         texts, though some chunks have nothing but numbers."""
         kinds: dict[str, set[np.dtype]] = {name: set() for name in self._columns}
+        negative = set[str]()
         for content in self.stream.contents():
             if content.table is None:
                 if self._columns:
@@ -216,12 +217,16 @@ class _Pass:
                 column = content.table.columns[name]
                 if column.missing is None or not column.missing.all():
                     found.add(column.cells.dtype)
+                    if column.cells.dtype == np.int64 and column.cells.min() < 0:
+                        negative.add(name)
         texts = []
         for name, found in kinds.items():
             mixed = len({dtype.kind in "iuf" for dtype in found}) > 1
             if mixed or np.dtype(object) in found:
                 texts.append(name)
                 self.types[name] = np.dtype(object)
+            elif found == {np.dtype(np.int64), np.dtype(np.uint64)} and name not in negative:
+                self.types[name] = np.dtype(np.uint64)  # numpy would take float64, which does not hold each
             elif found:
                 self.types[name] = np.result_type(*found)
         return texts

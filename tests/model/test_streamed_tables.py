@@ -230,6 +230,33 @@ def test_a_first_chunk_of_which_nothing_is_left(place: Path, tmp_path: Path, mod
         assert scores.examples == models["mean"].score(data).examples
 
 
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ["5", "18446744073709551615"],
+        ["-5", "18446744073709551615"],
+        ["", "5", "18446744073709551615"],
+        ["9007199254740993", "2.0"],
+        ["9007199254740993", "0.5"],
+        ["1", "true"],
+        ["true", ""],
+        ["none", "x"],
+        ["none", "1"],
+        ["007", "x"],
+        ["0", "-0.0"],
+    ],
+    ids=str,
+)
+def test_carried_cells_whichever_chunks_they_lie_in(
+    cells: list[str], tmp_path: Path, models: dict[str, dataflow.Model]
+) -> None:
+    header = ["a", "b", "kind", "place", "id"]
+    (tmp_path / "t.csv").write_text("\n".join([",".join(header), *(f"1.5,2.5,k1,north,{cell}" for cell in cells)]))
+    found = joined(models["mean"].predict(tmp_path / "t.csv", columns=["id"], stream=True, chunk_rows=1))["id"]
+    expected = models["mean"].predict(tmp_path / "t.csv", columns=["id"]).columns()["id"]
+    assert [(type(cell), repr(cell)) for cell in found] == [(type(cell), repr(cell)) for cell in expected]
+
+
 def test_shards_and_python_and_float32(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(70, 2)), rng.integers(0, 2, (70, 1)).astype(float)
