@@ -27,9 +27,10 @@ def chosen_columns(
     needed: Collection[str] | None = None,
 ) -> dict[str, list[str]]:
     """The columns of each input in a table with this header: those that are declared, else those called like the input.
-    Unless ``strict``, an input whose declared columns all lack is as one without any. Patterns leave out the columns
-    that are ``taken``. A ``DataError`` where there is nothing for the inputs that are ``needed``, all unless given."""
-    chosen = {}
+    Unless ``strict``, an input whose declared columns all lack is as one without any, but gets no columns that another
+    input has by its declaration. Patterns leave out the columns that are ``taken``. A ``DataError`` where there is
+    nothing for the inputs that are ``needed``, all unless given."""
+    chosen: dict[str, list[str]] = {}
     positions = {column: i for i, column in reversed(list(enumerate(header)))}
     called = {name: _called_like(name, positions) for name in inputs}
     others = [column for name in inputs if name not in declared for column in called[name]]
@@ -39,8 +40,9 @@ def chosen_columns(
             patterns = _listed(declared[name])
             if strict or any(choice.is_there(pattern) for pattern in patterns):
                 chosen[name] = choice.columns(name, patterns)
-                continue
-        if called[name]:
+    declared_ones = {column for columns in chosen.values() for column in columns}
+    for name in inputs:
+        if name not in chosen and called[name] and (name not in declared or declared_ones.isdisjoint(called[name])):
             chosen[name] = called[name]
     sought = [name for name in inputs if needed is None or name in needed] or inputs
     if not chosen.keys() & set(sought):

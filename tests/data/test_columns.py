@@ -53,6 +53,21 @@ def test_other_columns_than_the_model_reads(columns, header, message):
         chosen_columns(header.split(","), ["x", "y"], {"x": columns, "y": "y"}, strict=False)
 
 
+def test_what_another_input_has_is_no_target(tmp_path):
+    """x has a column that is called like the input y, whose own column, t, lacks in the table."""
+    declared = {"x": ["a", "y"], "y": "t"}
+    assert chosen_columns(["a", "y"], ["y", "x"], declared, strict=False) == {"x": ["a", "y"]}
+    assert chosen_columns(["a", "b", "y"], ["x", "y"], {"x": ["a", "b"], "y": "t"}, strict=False)["y"] == ["y"]
+    (tmp_path / "train.csv").write_text("a,y,t\n1,2,3\n4,5,6\n")
+    (tmp_path / "m.toml").write_text(TOML.format(width=2, columns='["a", "y"]').replace('y = "y" }', 'y = "t" }'))
+    model = dataflow.load(tmp_path / "m.toml")
+    dataflow.train(model)
+    (tmp_path / "new.csv").write_text("a,y\n1,2\n4,5\n")
+    for stream in ({}, {"stream": True}):
+        with pytest.raises(dataflow.DataflowError, match="'loss' needs the input 'y', which is not given"):
+            model.score(tmp_path / "new.csv", **stream)
+
+
 def test_a_table_is_asked_for_what_is_needed():
     """What is predicted may lack, and does not do alone."""
     declared = {"x": ["a", "b"], "y": "y"}

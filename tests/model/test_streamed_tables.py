@@ -405,6 +405,21 @@ def test_faults_are_counted_over_all_pieces(place: Path, tmp_path: Path, models:
         models["mean"].score(data, stream=True, on_error="skip")
 
 
+@pytest.mark.parametrize("text", ["a,b,place\n1,2\n", "a,b,c\n1,2,3\n", "", 'a,b,place\n1,2,"x\n'])
+def test_a_table_that_cannot_be_read_keeps_nobody_from_the_model(tmp_path: Path, text: str) -> None:
+    """As in memory: what is wrong with the table comes last, what is said of the model before it."""
+    (tmp_path / "m.toml").write_text(
+        'dataflow = 2\ninputs.x = { shape = ["n", 3] }\nparameters.W = { shape = [1, 3], init = "he_normal" }\n'
+        '[nodes]\nz = "x @ W.T"\n[model]\noutputs = ["z"]\n[data]\ncolumns = { x = ["a", "b", "place"] }\n'
+    )
+    (tmp_path / "t.csv").write_text(text)
+    expected, found = (
+        call("check", tmp_path / "m.toml", "--data", tmp_path / "t.csv", *more, status=1) for more in ([], ["--stream"])
+    )
+    assert "All gradients agree" in found
+    assert found == expected
+
+
 def test_rows_of_json_that_are_none(place: Path, tmp_path: Path, models: dict[str, dataflow.Model]) -> None:
     lines = (place / "t.jsonl").read_text().splitlines()
     lines[20], lines[60], lines[61] = "{", "[1, 2]", '{"a": [1], "b": 2}'

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 from dataflow.analysis.gradient_check import (
     EXAMPLES,
@@ -140,11 +141,15 @@ def command(
     with about(model_file):
         model = common.load_model(model_file)
         container = verify_container(model_file) if model_file.suffix.lower() == ".msgpack" else None
-        streamed = checked_stream(session, model, given, chunk_rows, on_error) if stream else None
-        if streamed is not None:
-            inputs, fault = first_inputs(model, given, streamed)
-        else:
-            inputs, fault = _inputs(session, model, given, whole=against is not None)
+        streamed, fault = None, None
+        try:
+            if stream:
+                streamed = checked_stream(session, model, given, chunk_rows, on_error)
+                inputs, fault = first_inputs(model, given, streamed)
+            else:
+                inputs = gather(session, model, given, whole=against is not None)
+        except DataError as error:
+            inputs, fault = _drawn(model, error), error
         if fault is not None and against is not None:
             raise fault
         if against is not None:
@@ -192,19 +197,17 @@ def command(
         raise fault
 
 
-def _inputs(session: Session, model: Model, given: Given, *, whole: bool) -> tuple[dict[str, Any], DataError | None]:
-    """The inputs; where the data has faults, numbers that are drawn, and the error."""
+def _drawn(model: Model, fault: DataError) -> dict[str, np.ndarray]:
+    """Numbers that are drawn, in the place of data that has a fault. The fault itself where that is not of a file of
+    data, or the model cannot take such numbers."""
+    if fault.file is None:
+        raise fault
+    drawn = drawn_examples(model.graph)
     try:
-        return gather(session, model, given, whole=whole), None
-    except DataError as fault:
-        if fault.file is None:  # it is not of a file of data
-            raise
-        drawn = drawn_examples(model.graph)
-        try:
-            model.evaluate(data=drawn)
-        except DataflowError:  # its parameters have widths of the data, or an op takes other numbers
-            raise fault from None
-        return drawn, fault
+        model.evaluate(data=drawn)
+    except DataflowError:  # its parameters have widths of the data, or an op takes other numbers
+        raise fault from None
+    return drawn
 
 
 def _questions(
