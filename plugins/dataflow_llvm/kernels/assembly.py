@@ -248,3 +248,10 @@ class Lanes:
 
     def from_bits(self, x: Operand) -> Operand:
         return self.builder.bitcast(x, self.kind)
+
+
+def interleaved(lanes: Lanes, a: Operand, b: Operand, upper: bool) -> Operand:
+    """The lanes of the lower or the upper halves of two vectors in turn."""
+    start = lanes.count // 2 if upper else 0
+    order = [index for i in range(start, start + lanes.count // 2) for index in (i, lanes.count + i)]
+    return lanes.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(I32, lanes.count), order))

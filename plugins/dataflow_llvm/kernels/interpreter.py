@@ -36,10 +36,11 @@ from dataflow_llvm.kernels.elementwise_tiles import WORDS, write_region
 from dataflow_llvm.kernels.gathering import ARGUMENTS as GATHERING_ARGUMENTS
 from dataflow_llvm.kernels.gathering import KINDS as GATHERING_KINDS
 from dataflow_llvm.kernels.gathering import write_gathering
-from dataflow_llvm.kernels.matrix_products import PRODUCT_ARGUMENTS, write_product, write_row_products, write_turn
+from dataflow_llvm.kernels.matrix_products import PRODUCT_ARGUMENTS, write_product, write_turn
 from dataflow_llvm.kernels.optimizer_updates import write_updates
 from dataflow_llvm.kernels.random_numbers import BLOCK, RANDOM_ARGUMENTS, write_random
 from dataflow_llvm.kernels.reductions import write_reductions
+from dataflow_llvm.kernels.row_products import write_row_products
 from dataflow_llvm.kernels.update_loop import KERNELS, UPDATE_ARGUMENTS
 from dataflow_llvm.kernels.windows import ARGUMENTS as WINDOW_ARGUMENTS
 from dataflow_llvm.kernels.windows import KINDS, write_windows

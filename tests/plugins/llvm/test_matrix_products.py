@@ -22,9 +22,9 @@ from dataflow_llvm.kernels.matrix_products import (
     PRODUCT_ARGUMENTS,
     TURNED,
     write_product,
-    write_row_products,
     write_turn,
 )
+from dataflow_llvm.kernels.row_products import write_row_products
 
 MACHINES = [Machine(32, 4), Machine(32, 6), Machine(64, 8)]
 SIZES = [(1, 1, 1), (7, 10, 9), (13, 47, 31), (25, 37, DEPTH + 3), (6, 16, 2 * DEPTH)]
