@@ -314,7 +314,7 @@ def _changed(case: Case, arguments: list[Any], who: str) -> Iterator[str]:
 
 def _variant(case: Case, group: Sequence[int], rng: np.random.Generator) -> Case:
     """The case with other numbers for some arguments: the same in another order, or all a little larger."""
-    orders = {i: rng.permutation(case.arguments[i].reshape(-1)).reshape(case.arguments[i].shape) for i in group}
+    orders = {i: rng.permutation(case.arguments[i].flatten()).reshape(case.arguments[i].shape) for i in group}
     grown = {i: case.arguments[i] * 1.25 for i in group if i in case.floats}
     if all(np.array_equal(orders[i], case.arguments[i]) for i in group):
         orders = grown
