@@ -13,9 +13,9 @@ from functools import partial
 
 import numpy as np
 
-from dataflow.operations.engine_ops import add, broadcast_to, cast, masked, multiply, negative, subtract, sum_to, where
+from dataflow.operations.engine_ops import add, cast, masked, multiply, negative, subtract, sum_to, where
 from dataflow.plan.passes.rewrite_plan import Replacement, Rewriting, rewritten, with_inputs, with_op
-from dataflow.plan.structure import Instruction, Plan, concrete
+from dataflow.plan.structure import Instruction, Plan
 
 
 def simplify(plan: Plan) -> Plan:
@@ -137,19 +137,7 @@ def _where(state: Rewriting, instruction: Instruction) -> Replacement:
     chosen = a if a == b else None
     if (known := state.uniform(condition)) is not None:
         chosen = a if known else b
-    return None if chosen is None else _spread(state, instruction, chosen)
-
-
-def _spread(state: Rewriting, instruction: Instruction, slot: int) -> Replacement:
-    """``slot`` in place of the result, as a view of its shape where it is smaller or a number."""
-    spec, result = state.specs[slot], state.specs[instruction.output]
-    if spec == result or result is None:
-        return slot
-    if spec is None:
-        slot = state.array(np.array(state.constants[slot], result.dtype))
-    elif spec.dtype != result.dtype:
-        return None
-    return Instruction(broadcast_to, (slot,), instruction.output, {"shape": concrete(result)}, instruction.node)
+    return None if chosen is None else _instead(state, instruction, chosen)
 
 
 def _beyond(bound: np.ufunc, state: Rewriting, instruction: Instruction) -> Replacement:
