@@ -78,6 +78,11 @@ def store(builder: ir.IRBuilder, value: Operand, base: Operand, index: Operand |
     builder.store(value, element(builder, base, place, value.type))
 
 
+def address_at(builder: ir.IRBuilder, bases: Operand, base: Operand, offset: Operand) -> Operand:
+    """The address that lies so many bytes from the base of that number."""
+    return element(builder, load(builder, bases, base, POINTER), offset, I8)
+
+
 @contextmanager
 def loop(builder: ir.IRBuilder, start: Operand, stop: Operand, step: Operand | None = None) -> Iterator[Operand]:
     """``for index in range(start, stop, step)``; what is inside may have blocks of its own."""

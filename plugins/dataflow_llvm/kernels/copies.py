@@ -16,6 +16,7 @@ from dataflow_llvm.kernels.assembly import (
     Lanes,
     Machine,
     Operand,
+    address_at,
     begin,
     element,
     function,
@@ -40,7 +41,7 @@ def write_register_moves(module: ir.Module, dtype: str, machine: Machine) -> Non
     for name in ("load", "store"):
         arguments = [POINTER, POINTER, POINTER, I64, I64]
         builder, (register, walk, bases, at, count) = begin(module, f"{name}_{dtype}", VOID, arguments)
-        base = _address(builder, bases, load(builder, walk, 0, I64), load(builder, walk, 1, I64))
+        base = address_at(builder, bases, load(builder, walk, 0, I64), load(builder, walk, 1, I64))
         boolean = builder.icmp_signed("!=", load(builder, walk, 2, I64), i64(0))
         with _runs(builder, element(builder, walk, i64(3), I64), at, count) as (done, run, offset, step):
             place = element(builder, register, done, FLOATS[dtype])
@@ -58,8 +59,8 @@ def write_copy(module: ir.Module, size: int) -> None:
     target's."""
     kind = ir.IntType(8 * size)
     builder, (walk, bases, at, count) = begin(module, f"copy_{size}", VOID, [POINTER, POINTER, I64, I64])
-    source = _address(builder, bases, load(builder, walk, 0, I64), load(builder, walk, 1, I64))
-    target = _address(builder, bases, load(builder, walk, 2, I64), load(builder, walk, 3, I64))
+    source = address_at(builder, bases, load(builder, walk, 0, I64), load(builder, walk, 1, I64))
+    target = address_at(builder, bases, load(builder, walk, 2, I64), load(builder, walk, 3, I64))
     with _double_runs(builder, element(builder, walk, i64(4), I64), at, count) as (run, places, steps):
         a, b = element(builder, source, places[0], kind), element(builder, target, places[1], kind)
         ones = builder.and_(builder.icmp_signed("==", steps[0], i64(1)), builder.icmp_signed("==", steps[1], i64(1)))
@@ -79,8 +80,8 @@ def write_plus_zero(module: ir.Module, dtype: str, machine: Machine) -> None:
     builder, (walk, bases, at, count) = begin(module, f"plus_zero_{dtype}", VOID, [POINTER, POINTER, I64, I64])
     single = Lanes(builder, dtype, 1)
     lanes = Lanes(builder, dtype, machine.vector_bytes // SIZES[dtype])
-    source = _address(builder, bases, load(builder, walk, 0, I64), load(builder, walk, 1, I64))
-    target = _address(builder, bases, load(builder, walk, 2, I64), load(builder, walk, 3, I64))
+    source = address_at(builder, bases, load(builder, walk, 0, I64), load(builder, walk, 1, I64))
+    target = address_at(builder, bases, load(builder, walk, 2, I64), load(builder, walk, 3, I64))
     with _double_runs(builder, element(builder, walk, i64(4), I64), at, count) as (run, places, steps):
         a, b = (
             element(builder, base, place, single.kind) for base, place in zip((source, target), places, strict=True)
@@ -94,10 +95,6 @@ def write_plus_zero(module: ir.Module, dtype: str, machine: Machine) -> None:
             value = load(builder, a, builder.mul(i, steps[0]), single.kind)
             store(builder, single.add(value, single.number(0.0)), b, builder.mul(i, steps[1]))
     builder.ret_void()
-
-
-def _address(builder: ir.IRBuilder, bases: Operand, base: Operand, offset: Operand) -> Operand:
-    return element(builder, load(builder, bases, base, POINTER), offset, I8)
 
 
 class _Move:

@@ -10,7 +10,6 @@ from llvmlite import ir
 from dataflow_llvm.kernels.assembly import (
     FLOATS,
     I1,
-    I8,
     I32,
     I64,
     POINTER,
@@ -19,6 +18,7 @@ from dataflow_llvm.kernels.assembly import (
     Lanes,
     Machine,
     Operand,
+    address_at,
     begin,
     element,
     function,
@@ -140,4 +140,4 @@ def _entry(builder: ir.IRBuilder, walk: Operand, entry: Walk) -> Operand:
 
 def _address(builder: ir.IRBuilder, walk: Operand, bases: Operand, entry: Walk) -> Operand:
     base, offset = load(builder, walk, int(entry), I64), load(builder, walk, int(entry) + 1, I64)
-    return element(builder, load(builder, bases, base, POINTER), offset, I8)
+    return address_at(builder, bases, base, offset)

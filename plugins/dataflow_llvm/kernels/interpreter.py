@@ -23,6 +23,7 @@ from dataflow_llvm.kernels.assembly import (
     VOID,
     Machine,
     Operand,
+    address_at,
     begin,
     element,
     function,
@@ -59,8 +60,8 @@ PLUS_ZERO = {size: -size for size in SIZES.values()}
 
 
 class Context(IntEnum):
-    """Entries of the table that tells what a program's instructions refer to: addresses, and the bytes from one
-    thread's scratch memory to the next's."""
+    """Entries of the table that tells what a program's instructions refer to: addresses, the bytes from one
+    thread's scratch memory to the next's, and whether something was wrong."""
 
     REGIONS = 0
     WALKS = 1
@@ -320,7 +321,7 @@ class _Perform:
         return [load(self.builder, self.instruction, FIRST_OPERAND + i, I64) for i in range(count)]
 
     def _address(self, base: Operand, offset: Operand) -> Operand:
-        return element(self.builder, load(self.builder, self.bases, base, POINTER), offset, I8)
+        return address_at(self.builder, self.bases, base, offset)
 
     def _share(self, count: Operand, unit: Operand) -> tuple[Operand, Operand]:
         """This thread's part of a number of elements, in whole units. One that is alone does not divide, which takes
