@@ -22,6 +22,7 @@ import numpy as np
 
 COLUMNS = 32
 ROWS_OF_FILE = 2**20
+ROWS_OF_ROUND = 12 * ROWS_OF_FILE
 ROWS_OF_GROUP = 2**16
 ROW_BYTES = 4 * (COLUMNS + 1)
 
@@ -140,7 +141,7 @@ def main() -> None:
         measured("stream", None)
         ratios = []
         for _ in range(asked.rounds):  # one after the other, so that both see the same machine
-            there, here = measured("memory", 4 * ROWS_OF_FILE), measured("stream", 4 * ROWS_OF_FILE)
+            there, here = measured("memory", ROWS_OF_ROUND), measured("stream", ROWS_OF_ROUND)
             ratios.append(there["training"] / here["training"])
         ratios.sort()
         print(

@@ -10,6 +10,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from contextvars import copy_context
 from functools import lru_cache
 from threading import Lock
@@ -39,6 +40,22 @@ def thread_count(asked: int | None = None) -> int:
     if isinstance(asked, bool) or not isinstance(asked, int) or asked < 1:
         raise BackendError(f"threads is a whole number, 1 or more, not {asked!r}")
     return min(asked, OVER * (os.cpu_count() or 1))
+
+
+@contextmanager
+def working_ahead() -> Iterator[None]:
+    """While a thread of its own makes what others will need, these leave it a processor (``threads_beside``)."""
+    _ahead.append(None)
+    try:
+        yield
+    finally:
+        _ahead.pop()
+
+
+def threads_beside(most: int) -> int:
+    """How many threads, ``most`` at the most, find a processor beside those that work ahead: who is held up by another
+    in the middle of a part keeps the rest of its team waiting."""
+    return max(1, min(most, _cores() - len(_ahead))) if _ahead else most
 
 
 class ProductThreads:
@@ -120,6 +137,9 @@ def map_ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iter
         finally:
             for future in waiting:
                 future.cancel()
+
+
+_ahead: list[None] = []  # one for each thread that works ahead: a list grows and shrinks without a lock
 
 
 def _cores() -> int:

@@ -94,10 +94,10 @@ def array_column(values: np.ndarray, missing: np.ndarray | None) -> RawColumn:
     change it afterwards."""
     if values.dtype.kind != "f":
         return RawColumn(values.astype({"b": np.bool_, "i": np.int64, "u": np.uint64}[values.dtype.kind]), missing)
-    gaps = np.isnan(values)
-    if not gaps.any():
+    is_finite = len(values) > 0 and bool(np.isfinite([values.min(), values.max()]).all())  # NaN is both, if any is
+    if is_finite or not (gaps := np.isnan(values)).any():
         is_kept = missing is None and values.dtype == np.float32
-        return number_column(values if is_kept else values.astype(np.float64), missing)
+        return number_column(values if is_kept else values.astype(np.float64), missing, is_finite)
     numbers = values.astype(np.float64)
     numbers[gaps] = 0.0
     return number_column(numbers, gaps if missing is None else gaps | missing)

@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
+from dataflow.backends.threads import working_ahead
 from dataflow.limits import current
 
 T = TypeVar("T")
@@ -69,7 +70,8 @@ def _make(
                 wanted.acquire()
                 if closed.is_set():
                     return
-                item = next(items, _END)
+                with working_ahead():
+                    item = next(items, _END)
                 if item is _END:
                     break
                 ready.put((True, item))

@@ -11,6 +11,7 @@ from threading import Lock
 import numpy as np
 
 from dataflow.backends.memory import aligned
+from dataflow.backends.threads import threads_beside
 from dataflow.support.arrays import address
 from dataflow_llvm.compiling import machine_code
 from dataflow_llvm.kernels.work_sharing import ALL_TAKEN, SHARED_WORDS, Shared
@@ -34,7 +35,9 @@ class Team:
 
     def run(self, call: Callable[[], object]) -> None:
         """Make a call that uses the table, with the other threads if no other team has them."""
-        if self.count == 1:
+        count = threads_beside(self.count)
+        if count == 1:
+            self._set(1)
             call()
             return
         if not _one_team.acquire(blocking=False):
@@ -42,8 +45,8 @@ class Team:
             call()
             return
         try:
-            self._set(self.count)
-            others = [_pool(os.getpid(), self.count - 1).submit(assist) for assist in self._assist]
+            self._set(count)
+            others = [_pool(os.getpid(), self.count - 1).submit(assist) for assist in self._assist[: count - 1]]
             try:
                 call()
             finally:

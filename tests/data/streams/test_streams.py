@@ -19,6 +19,7 @@ import pytest
 from later import Later
 
 import dataflow
+from dataflow.backends import threads
 from dataflow.data.preparation.learned import Preparation
 from dataflow.data.source import DataSource
 from dataflow.data.streams import learner
@@ -412,18 +413,39 @@ def test_an_error_is_raised_where_its_item_would_be() -> None:
         next(ahead)
 
 
+def test_others_leave_a_processor_to_the_thread_while_it_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "_cores", lambda: 4)
+    begun, end = threading.Event(), threading.Event()
+
+    def items() -> Iterator[int]:
+        begun.set()
+        assert end.wait(10)
+        yield 1
+
+    ahead = Ahead(items())
+    assert begun.wait(10)
+    assert [threads.threads_beside(most) for most in (1, 3, 4, 8)] == [1, 3, 3, 3]
+    with threads.working_ahead(), threads.working_ahead(), threads.working_ahead():
+        assert threads.threads_beside(8) == 1
+    end.set()
+    assert next(ahead) == 1
+    with pytest.raises(StopIteration):
+        next(ahead)
+    assert threads.threads_beside(8) == 8
+
+
 def test_the_thread_ends_with_what_it_was_for() -> None:
-    def threads() -> int:
+    def count() -> int:
         return sum(thread.name == "dataflow-stream" for thread in threading.enumerate())
 
-    before = threads()
+    before = count()
     ahead = Ahead(iter(range(10)))
     next(ahead)
-    assert threads() == before + 1
+    assert count() == before + 1
     del ahead
     gc.collect()
     for _ in range(100):
-        if threads() == before:
+        if count() == before:
             return
         time.sleep(0.02)
     raise AssertionError("the thread goes on")
