@@ -139,7 +139,7 @@ class LlvmLoop(TrainingLoop):
 
     def _take_numbers(self, numbers: tuple[float, ...]) -> None:
         self._numbers[:] = numbers
-        self._known_numbers = numbers if all(type(number) in (int, float) for number in numbers) else ()
+        self._known_numbers = numbers if all(isinstance(number, (int, float, np.generic)) for number in numbers) else ()
         optimizer = self._task.optimizer
         has_state = not isinstance(optimizer, SGD) or bool(optimizer.momentum)
         self._vectors_kept[0] = 1 + has_state * len(optimizer.state_names)

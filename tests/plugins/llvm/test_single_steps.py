@@ -14,6 +14,8 @@ from dataflow.training import Trainer
 
 pytest.importorskip("llvmlite")
 
+from dataflow_llvm.running.training_loop import LlvmLoop
+
 OPTIMIZERS = [
     {"name": "sgd", "learning_rate": 0.01},
     {"name": "sgd", "learning_rate": 0.01, "momentum": 0.9, "nesterov": True},
@@ -67,6 +69,19 @@ def test_a_step_that_is_not_finite_leaves_everything_as_it_was(optimizer: dict) 
     assert trainer.steps == steps
     for array, saved in zip(trainer.vectors.changing().values(), before, strict=True):
         np.testing.assert_array_equal(array, saved)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=_named)
+def test_what_the_optimizer_says_is_written_down_once(optimizer: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = []
+    take = LlvmLoop._take_numbers
+    monkeypatch.setattr(LlvmLoop, "_take_numbers", lambda loop, numbers: [taken.append(numbers), take(loop, numbers)])
+    trainer = Trainer(line(), optimizer=optimizer, backend="llvm")
+    for rate in (0.01, np.float64(0.02)):
+        trainer.optimizer.learning_rate = rate
+        for _ in range(3):
+            trainer.step()
+    assert [numbers[0] for numbers in taken] == [0.01, 0.02]
 
 
 def test_a_change_of_the_optimizer_holds_at_once() -> None:
