@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -78,7 +79,13 @@ def measured(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="dataflow-bench-") as name:
         folder = Path(name)
         (folder / "caches").mkdir()
-        faults = _measure(options, peers, result, folder)
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+        try:
+            faults = _measure(options, peers, result, folder)
+        except KeyboardInterrupt:
+            sys.exit(128 + signal.SIGINT)
+        finally:  # before their folder goes
+            child.end_all()
     result["bounds"] = list(judge.judged(result["steps"])) if result["steps"] else []
     result["limits"] = list(judge.limits(result["start"], result["plans"]))
     report.printed("What has to come out", report.bounds_table(result["bounds"]))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
 import json
 import math
+import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -379,3 +383,62 @@ def test_names_are_checked(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert "unknown name 'c33'; available: a32, b" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the states of processes are read from /proc")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
+def test_stopped_children_end_with_their_parent(number: int, tmp_path: Path) -> None:
+    """One child waits for steps and is stopped, as another peer is measured; however the parent ends, both go, and so
+    does the folder, which only SIGKILL leaves."""
+    command = [
+        sys.executable,
+        TOOLS / "bench.py",
+        "--only",
+        "steps",
+        "-w",
+        "a32",
+        "-p",
+        "numpy by hand",
+        "-r",
+        "100000",
+    ]
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as parent:
+        try:
+            stopped = waited_for(lambda: [pid for pid, state in children_of(parent.pid).items() if state == "T"])
+            all_children = children_of(parent.pid)
+        finally:
+            parent.send_signal(number)
+        parent.wait(30)
+    assert stopped
+    assert waited_for(lambda: not any(map(is_running, all_children)))
+    assert any(tmp_path.glob("dataflow-bench-*")) == (number == signal.SIGKILL)
+
+
+def waited_for(found: Callable[[], Any], seconds: float = 60) -> Any:
+    """What is found at last; nothing where it takes too long."""
+    end = time.monotonic() + seconds
+    while not (result := found()) and time.monotonic() < end:
+        time.sleep(0.05)
+    return result
+
+
+def children_of(parent: int) -> dict[int, str]:
+    """The state of each child, by its process number: T where it is stopped."""
+    states = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            number, rest = path.parent.name, path.read_text(encoding="utf-8").rpartition(")")[2].split()
+            if int(rest[1]) == parent:
+                states[int(number)] = rest[0]
+    return states
+
+
+def is_running(number: int) -> bool:
+    """Whether there is such a process that has not ended; one that nobody waited for has."""
+    try:
+        return Path(f"/proc/{number}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

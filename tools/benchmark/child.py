@@ -21,6 +21,10 @@ from benchmark.workloads import WORKLOADS
 BENCH = Path(__file__).resolve().parent.parent / "bench.py"
 SAME_STEPS = 10
 """After so many steps every peer's parameters are compared."""
+_GUARD = 'read -r line; kill -s KILL -- "-$0"'
+"""What ends a group of processes at the end of its standard input, which comes with the end of the parent, however
+that ends. A stopped child could not see it."""
+_CHILDREN: list[Child] = []
 
 
 def serve(peer: str, workload: str, threads: int, result: str) -> None:
@@ -73,6 +77,14 @@ class Child:
                 env=environment(threads, caches),
                 start_new_session=True,
             )
+        self._guard = subprocess.Popen(
+            ["sh", "-c", _GUARD, str(self._process.pid)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        _CHILDREN.append(self)
         _pin(self._process.pid, threads)
         assert self._process.stdout is not None
         self._answers, self._said = self._process.stdout.fileno(), b""
@@ -114,11 +126,11 @@ class Child:
 
     def end(self) -> None:
         """End the process and wait for it."""
-        self._send(signal.SIGKILL)
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
+        for process in (self._guard, self._process):
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()
+            process.wait()
 
     def _send(self, number: int) -> None:
         with suppress(ProcessLookupError):
@@ -129,6 +141,12 @@ class Child:
             return ""
         lines = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return lines[-1][:200] if lines else f"ended with status {self._process.wait()}"
+
+
+def end_all() -> None:
+    """End every child that is left."""
+    while _CHILDREN:
+        _CHILDREN.pop().end()
 
 
 def environment(threads: int, caches: Path) -> dict[str, str]:
