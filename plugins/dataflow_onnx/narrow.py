@@ -6,6 +6,7 @@ the like in files say, and where a result is handed on as an array of such numbe
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,42 +72,26 @@ def narrowed(x: Any, number: int, *, saturate: bool = True, mode: str = "nearest
         whole = ops.cast(x, dtype="int32")
         low = kind.limits[0]
         return ops.cast(ops.mod(whole - low, 2**kind.bits) + low, dtype=held_as(number).name)
+    x = ops.cast(x, dtype="float32")
     if number == TensorProto.FLOAT8E8M0:
-        return _power(ops.cast(x, dtype="float32"), mode)
-    return _rounded(ops.cast(x, dtype="float32"), kind, saturate and number != TensorProto.BFLOAT16)
+        if mode not in ("up", "down", "nearest"):
+            raise FileFormatError(f"numbers are rounded 'up', 'down' or to the 'nearest', not '{mode}'")
+        return ops.round_to_power(x, mode=mode)
+    return ops.round_to(x, **_rounding(number, kind, saturate))
 
 
-def _rounded(x: Any, kind: NarrowFloat, saturate: bool) -> Any:
-    apart = ops.maximum(_power_below(x), _float(2.0**kind.least_exponent)) * _float(2.0**-kind.mantissa)
-    nearest = ops.round(x / apart) * apart
-    inside = ops.abs(nearest) <= _float(kind.largest)
-    beyond = kind.largest if saturate or not kind.nan else np.inf if kind.infinite else np.nan
-    lost = x if kind.nan else _float(0)
-    beyond_all = ops.where(ops.isnan(x), lost, ops.where(x < 0, _float(-beyond), _float(beyond)))
-    step = ops.where(inside, nearest - x, _float(0))
-    return ops.where(inside, x + _constant_of(step), beyond_all)
+def _rounding(number: int, kind: NarrowFloat, saturate: bool) -> dict[str, Any]:
+    """The attributes of the op ``round_to``."""
+    saturates = (saturate and number != TensorProto.BFLOAT16) or not kind.nan
+    beyond = "largest" if saturates else "infinite" if kind.infinite else "nan"
+    stored = {"mantissa": kind.mantissa, "least": kind.least_exponent, "largest": kind.largest}
+    return {**stored, "beyond": beyond, "nan": kind.nan}
 
 
-def _power(x: Any, mode: str) -> Any:
-    """Powers of two; the numbers are not below 0."""
-    if mode not in ("up", "down", "nearest"):
-        raise FileFormatError(f"numbers are rounded 'up', 'down' or to the 'nearest', not '{mode}'")
-    below = ops.maximum(_power_below(x), _float(2.0**-127))
-    least = {"up": below, "down": _float(np.inf), "nearest": below * _float(1.5)}[mode]
-    higher = x > least if mode == "up" else x >= least
-    return ops.where(ops.isnan(x), x, ops.minimum(ops.where(higher, 2 * below, below), _float(2.0**127)))
-
-
-def _power_below(x: Any) -> Any:
-    """The power of two that is not above x: its exponent alone, without sign and mantissa."""
-    bits = ops.bitwise_and(ops.bitcast(x, dtype="int32"), np.array(0x7F800000, np.int32))
-    return ops.bitcast(bits, dtype="float32")
-
-
-def _constant_of(x: Any) -> Any:
-    """x, without its derivative, as bits have none."""
-    return ops.bitcast(ops.bitcast(x, dtype="int32"), dtype="float32")
-
-
-def _float(number: float) -> np.ndarray:
-    return np.array(number, np.float32)
+def cast_of(attributes: Mapping[str, Any]) -> tuple[int, bool] | None:
+    """The type, and whether it saturates, of the cast that the op ``round_to`` with these attributes is."""
+    for number, kind in NARROW.items():
+        for saturate in (True, False):
+            if isinstance(kind, NarrowFloat) and _rounding(number, kind, saturate) == attributes:
+                return number, saturate
+    return None

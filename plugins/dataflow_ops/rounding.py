@@ -3,11 +3,15 @@ so."""
 
 from __future__ import annotations
 
+import math
+from typing import Literal
+
 import numpy as np
 
-from dataflow import elementwise, op, sample
-from dataflow.operations.engine_ops import where
+from dataflow import DtypeError, elementwise, op, sample
+from dataflow.operations.engine_ops import abs_, where
 from dataflow_ops.arithmetic import maximum, minimum
+from dataflow_ops.logic import bitcast, bitwise_and, isnan
 
 
 def _rounding(ufunc, doc, **more):
@@ -152,3 +156,80 @@ def _(x, low, high):
 def _(rng):
     yield sample(rng.normal(size=(3, 4)), -0.5, 0.7)
     yield sample(rng.normal(size=(3, 4)), None, rng.uniform(0.2, 0.5, size=4))
+
+
+# ------------------------------------------------------------------------------------------------ narrow floats
+
+_EXPONENTS = {"float16": ("int16", 0x7C00), "float32": ("int32", 0x7F800000), "float64": ("int64", 0x7FF0 << 48)}
+"""For each dtype the whole numbers of its width, and the bits that are its exponent."""
+
+
+def _power_below(x):
+    """The power of two that is not above |x|: its exponent alone, without sign and mantissa."""
+    if x.dtype.name not in _EXPONENTS:
+        raise DtypeError(f"floats are rounded so, not {x.dtype}; cast its input")
+    whole, exponent = _EXPONENTS[x.dtype.name]
+    return bitcast(bitwise_and(bitcast(x, dtype=whole), exponent), dtype=x.dtype.name)
+
+
+def _constant_of(x):
+    """x, without its derivative, as bits have none."""
+    return bitcast(bitcast(x, dtype=_EXPONENTS[x.dtype.name][0]), dtype=x.dtype.name)
+
+
+@op(hides_nan=True, chooses=True)
+def round_to(
+    x,
+    *,
+    mantissa: int,
+    least: int,
+    largest: float,
+    beyond: Literal["largest", "infinite", "nan"] = "largest",
+    nan: bool = True,
+):
+    """The nearest float of a narrower type, elementwise; of two that are equally near the even one. Its mantissa has so
+    many bits behind the point, its normal numbers begin at 2 to the power ``least``, and none is above ``largest``,
+    beyond which its largest number, infinity or NaN stands. Without ``nan`` the type has no NaN, and 0 in its place.
+    The derivative is taken as that of x itself; beyond the largest it is 0."""
+    apart = maximum(_power_below(x), 2.0**least) * 2.0**-mantissa
+    nearest = round_(x / apart) * apart
+    inside = abs_(nearest) <= largest
+    limit = {"largest": largest, "infinite": math.inf, "nan": math.nan}[beyond]
+    outside = where(x < 0, -limit, where(isnan(x), x, limit))
+    outside = outside if nan else where(isnan(x), 0, outside)
+    step = where(inside, nearest - x, 0)
+    return where(inside, x + _constant_of(step), outside)
+
+
+@round_to.kink("beyond the largest number the derivative is 0, elsewhere it is taken as if nothing were rounded")
+def _(x, *, largest):
+    return abs_(x) == largest
+
+
+@round_to.samples
+def _(rng):
+    """So fine that finite differences do not see the steps."""
+    yield sample(rng.normal(size=(3, 4)), mantissa=45, least=-100, largest=3.5)
+    yield sample(rng.uniform(4, 5, size=3), mantissa=44, least=-100, largest=3.5)
+
+
+@op(chooses=True)
+def round_to_power(x, *, mode: Literal["up", "down", "nearest"] = "nearest"):
+    """A power of two from 2⁻¹²⁷ to 2¹²⁷, elementwise, for numbers that are not below 0: the next one up or down, or the
+    nearest, of two that are equally near the larger. Its derivative is 0 wherever it has one."""
+    below = maximum(_power_below(x), 2.0**-127)
+    least = {"up": below, "down": math.inf, "nearest": below * 1.5}[mode]
+    higher = x > least if mode == "up" else x >= least
+    return where(isnan(x), x, minimum(where(higher, 2 * below, below), 2.0**127))
+
+
+@round_to_power.kink(JUMPS, derivative=0)
+def _(x):
+    below = _power_below(x)
+    return (abs_(x) == below) | (x == 1.5 * below)
+
+
+@round_to_power.samples
+def _(rng):
+    for mode in ("up", "down", "nearest"):
+        yield sample(rng.uniform(0.5, 9, size=(2, 3)), mode=mode)

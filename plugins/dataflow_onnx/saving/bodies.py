@@ -46,23 +46,23 @@ class Body:
         return helper.make_graph(out.nodes(free), self.name, *ends)
 
 
-def body(call: SavedCall, subgraph: Subgraph, specs: Sequence[TensorSpec], own: Sequence[str], first: int) -> Body:
-    """A graph on inputs of these specs: ``own``, its first ones, by their names in ONNX's order, and the others, which
+def body(call: SavedCall, subgraph: Subgraph, specs: Sequence[TensorSpec], own: int, first: int) -> Body:
+    """A graph on inputs of these specs: so many of its ``own``, its first ones, in ONNX's order, and the others, which
     are the arguments of the call from ``first`` on."""
-    placed = subgraph.on(specs)
+    placed = subgraph.on(specs)  # one graph for all that are the same but for names, which may be others' here
     out = Emitter(dict(zip(placed.inputs, (spec.shape for spec in specs), strict=True)), [])
-    out.missing, out.narrowed = call.out.missing, call.out.narrowed
+    out.missing, out.narrowed, out.since = call.out.missing, call.out.narrowed, call.out.since
     out.caller = f"{call.out.caller}/{subgraph.name}"
     known = {name: name for name in placed.inputs}
     write_nodes(out, placed.graph, placed.order, known, named=False)
-    of_own = dict(zip(placed.inputs, specs, strict=True))
     rest = placed.inputs[len(placed.inputs) - (len(call.arguments) - first) :]
     captured = {name: call.x(first + i) for i, name in enumerate(rest)}
     outputs = [(known[name], placed.graph.spec(name)) for name in placed.outputs]
     for _, spec in outputs:
         if spec.dtype.name not in TYPES:
             raise UnwritableError(f"ONNX has no {spec.dtype}")
-    return Body(out, subgraph.name, [(name, of_own[name]) for name in own], captured, outputs, subgraph.digest)
+    inputs = list(zip(placed.inputs, specs, strict=True))[:own]
+    return Body(out, subgraph.name, inputs, captured, outputs, subgraph.digest)
 
 
 def _declared(name: str, spec: TensorSpec) -> onnx.ValueInfoProto:

@@ -16,6 +16,9 @@ from dataflow.errors import FileFormatError
 from dataflow.shapes import Dim, FloorDivision, Shape, Size
 from dataflow_onnx.tensors import TYPES
 
+_SINCE = {onnx.TensorProto.FLOAT4E2M1: 23, onnx.TensorProto.FLOAT8E8M0: 24}
+"""The opsets in which types came."""
+
 
 class Emitter:
     """Collects nodes. A value is a text that only the emitter understands, until ``nodes`` gives each a name."""
@@ -37,6 +40,8 @@ class Emitter:
         """What cannot be written, with the reason, and how often it is used."""
         self.narrowed: Counter[str] = Counter()
         """The ops of ONNX that are computed in float32 within a graph of float64."""
+        self.since: set[int] = set()
+        """Opsets in which something came that is used; 0 where that was long ago."""
 
     def add(self, op: str, *inputs: str, **attributes: Any) -> str:
         """A node of one output; the same one again is the one that there is."""
@@ -90,6 +95,11 @@ class Emitter:
     def cast(self, value: str, dtype: Any) -> str:
         """A value in another dtype."""
         return self.add("Cast", value, to=TYPES[np.dtype(dtype).name])
+
+    def cast_through(self, value: str, number: int, dtype: Any, **attributes: Any) -> str:
+        """A value after a cast to a narrow type of ONNX, given by its number, and on to a dtype."""
+        self.since.add(_SINCE.get(number, 0))
+        return self.cast(self.add("Cast", value, to=number, **attributes), dtype)
 
     def shape(self, shape: Shape) -> str:
         """A shape as a vector of whole numbers, computed where a size is symbolic."""
@@ -174,7 +184,8 @@ def _free(name: str, taken: set[str]) -> str:
 def linear_along(out: Emitter, value: str, ndim: int, axis: int, weights: Any, dtype: Any) -> str:
     """A value times a matrix along one of its axes: the rows are what is there, the columns what becomes of it."""
     if (np.count_nonzero(weights, axis=0) == 1).all() and (weights.max(axis=0, initial=0) == 1).all():
-        return out.add("Gather", value, out.numbers(weights.argmax(axis=0).tolist()), axis=axis)
+        rows = weights.argmax(axis=0).tolist() if weights.size else []
+        return out.add("Gather", value, out.numbers(rows), axis=axis)
     order = [*(i for i in range(ndim) if i != axis), axis]
     product = out.add("MatMul", out.add("Transpose", value, perm=order), out.constant(weights, dtype))
     return out.add("Transpose", product, perm=[order.index(i) for i in range(ndim)])

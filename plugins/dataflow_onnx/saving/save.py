@@ -24,7 +24,7 @@ from dataflow_onnx.supported import ML
 from dataflow_onnx.tensors import TYPES
 
 OPSET, IR_VERSION = 21, 10
-"""What is written: old enough for programs of the last years, new enough for every op that is used."""
+"""What is written: old enough for programs of the last years, new enough for nearly every op that is used."""
 _MOST = 2**31 - 1
 
 
@@ -80,11 +80,12 @@ def build_proto(model: Model) -> onnx.ModelProto:
         outputs,
         [numpy_helper.from_array(model.parameters[name], name) for name in parameters],
     )
-    opsets = {"": OPSET} | ({ML: ML_OPSET} if any(texts.values()) else {})
+    opsets = {"": max(OPSET, *out.since, 0)} | ({ML: ML_OPSET} if any(texts.values()) else {})
+    imports = [helper.make_opsetid(domain, version) for domain, version in opsets.items()]
     result = helper.make_model(
         proto,
-        opset_imports=[helper.make_opsetid(domain, version) for domain, version in opsets.items()],
-        ir_version=IR_VERSION,
+        opset_imports=imports,
+        ir_version=max(IR_VERSION, helper.find_min_ir_version_for(imports)),
         producer_name="dataflow",
         doc_string=model.doc,
     )

@@ -10,6 +10,7 @@ import numpy as np
 from dataflow import ops
 from dataflow.errors import FileFormatError
 from dataflow.shapes import is_static
+from dataflow_nn.pooling_windows import pooling_windows
 from dataflow_onnx.call import Call, DeclinedError, translates
 
 
@@ -73,14 +74,29 @@ def _max_pool(call: Call) -> Any:
     x, how = call.value(0), windows(call, call.value(0).ndim - 2)
     if not is_static(x.shape):
         raise FileFormatError("MaxPool needs sizes that are numbers to say where the largest entries are")
-    spatial = x.shape[2:]
-    order = "F" if call.attribute("storage_order", 0) else "C"
-    places = np.arange(math.prod(spatial)).reshape(spatial, order=order)
-    first = np.arange(math.prod(x.shape[:2])).reshape(*x.shape[:2], *(1 for _ in spatial)) * math.prod(spatial)
     how |= {"kernel": call.attribute("kernel_shape"), "ceil_mode": bool(call.attribute("ceil_mode", 0))}
-    wide = ops.cast(x, dtype="float64")
-    found = ops.max_pool_gather(call.constant(first + places, "float64"), wide, **how)
-    return ops.max_pool(x, **how), ops.cast(found, dtype="int64")
+    return ops.max_pool(x, **how), _places_of_largest(call, x, how)
+
+
+def _places_of_largest(call: Call, x: Any, how: dict[str, Any]) -> Any:
+    """Where in x the largest entry of each window is; of equal ones the first of the window."""
+    spatial, count = x.shape[2:], math.prod(x.shape[:2])
+    found = pooling_windows(spatial, **how)
+    call.check_memory(8 * math.prod(found.counts) * math.prod(found.kernel))
+    within = np.full((math.prod(found.kernel), *found.counts), -1)
+    for entry, those, inside in found.places:
+        within[entry][those] = np.arange(math.prod(spatial)).reshape(spatial)[inside]
+    table = within.reshape(len(within), -1).T  # a row for each window
+    first_inside = np.take_along_axis(table, (table >= 0).argmax(axis=1)[:, None], axis=1)
+    table = np.where(table >= 0, table, first_inside)  # once more, in place of padding
+    entries = ops.gather(ops.reshape(x, shape=(count, -1)), call.constant(table, "int64"), axis=1)
+    chosen = ops.argmax(entries, axis=2)
+    order = "F" if call.attribute("storage_order", 0) else "C"
+    places = np.arange(math.prod(spatial)).reshape(spatial, order=order).ravel()[table]
+    in_table = chosen + call.constant(np.arange(len(table)) * len(within), "int64")
+    first = call.constant(np.arange(count)[:, None] * math.prod(spatial), "int64")
+    found_places = ops.gather(call.constant(places.ravel(), "int64"), in_table) + first
+    return ops.reshape(found_places, shape=(*x.shape[:2], *found.counts))
 
 
 @translates("AveragePool", since=7, until=22)

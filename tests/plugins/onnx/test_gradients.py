@@ -36,7 +36,7 @@ def compared(case):
         [name for name in names if graph.node_of(name).dtype.kind == "f"]
         for names in (graph.names("input"), dict.fromkeys(twin.outputs))
     )
-    rounds = any(node.op == "bitcast" for _, node in graph.node_items())
+    rounds = any(node.op in ("bitcast", "round_to", "round_to_power") for _, node in graph.node_items())
     if not wrt or not outputs or rounds:  # to few bits, with the derivative of the number itself: differences see steps
         return [OTHER]
     known, sizes = twin.feed(data)

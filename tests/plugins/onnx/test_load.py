@@ -12,6 +12,9 @@ from dataflow.errors import DataflowError
 onnx = pytest.importorskip("onnx")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
+from dataflow_onnx.load import build_model  # noqa: E402
+from dataflow_onnx.saving.save import build_proto  # noqa: E402
+
 
 def _saved(path, nodes, inputs, outputs, initializers=None, opset=17, **more):
     tensors = [numpy_helper.from_array(array, name) for name, array in (initializers or {}).items()]
@@ -334,3 +337,32 @@ def test_a_size_that_is_left_open_and_has_to_be_known_is_asked_for(tmp_path):
     with pytest.raises(DataflowError, match=f"the input 'x' leaves sizes open, which can be given: {command}"):
         dataflow.load(tmp_path / "m.onnx")
     assert dataflow.load(tmp_path / "m.onnx", shapes={"x": ("n", 1, 4, 5)}).outputs == ["y"]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_places_of_the_largest_entries(seed):
+    """Of equal ones onnxruntime takes the first of the window; so does what is saved again."""
+    runtime = pytest.importorskip("onnxruntime")
+    runtime.set_default_logger_severity(4)
+    rng = np.random.default_rng(seed)
+    axes = 1 + seed % 2
+    kernel, strides = (rng.integers(1, 4, axes).tolist() for _ in range(2))
+    how = {"kernel_shape": kernel, "strides": strides, "pads": [size // 2 for size in kernel] * 2}
+    how |= {"ceil_mode": seed // 2 % 2, "storage_order": seed // 4 % 2}
+    x = rng.integers(0, 3, size=(2, 2, *rng.integers(3, 7, axes))).astype(("float32", "float64", "int8")[seed % 3])
+    number = helper.np_dtype_to_tensor_dtype(x.dtype)
+    graph = helper.make_graph(
+        [helper.make_node("MaxPool", ["x"], ["y", "places"], **how)],
+        "g",
+        [helper.make_tensor_value_info("x", number, x.shape)],
+        [
+            helper.make_tensor_value_info("y", number, None),
+            helper.make_tensor_value_info("places", TensorProto.INT64, None),
+        ],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    model = build_model(proto)
+    for one in (proto, build_proto(model)):
+        expected = runtime.InferenceSession(one.SerializeToString()).run(None, {"x": x})
+        for name, array in zip(("y", "places"), expected, strict=True):
+            np.testing.assert_array_equal(model.run(x=x)[name], array)

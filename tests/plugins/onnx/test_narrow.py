@@ -1,4 +1,4 @@
-"""Numbers of 16, 8, 4 and 2 bits against ml_dtypes, whose numbers they are."""
+"""Numbers of 16, 8, 4 and 2 bits against ml_dtypes, whose numbers they are; saved again, against other programs."""
 
 import numpy as np
 import pytest
@@ -7,9 +7,12 @@ import dataflow
 
 onnx, ml_dtypes = pytest.importorskip("onnx"), pytest.importorskip("ml_dtypes")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+from onnx.reference import ReferenceEvaluator  # noqa: E402
 
+from dataflow_onnx.backend import DataflowBackend  # noqa: E402
 from dataflow_onnx.load import build_model  # noqa: E402
 from dataflow_onnx.narrow import NARROW, NarrowFloat, narrowed  # noqa: E402
+from dataflow_onnx.saving.save import build_proto  # noqa: E402
 from dataflow_onnx.tensors import array_of  # noqa: E402
 
 FLOATS = [number for number, kind in NARROW.items() if isinstance(kind, NarrowFloat) and kind.mantissa]
@@ -73,3 +76,56 @@ def test_what_is_rounded_is_differentiated_as_if_it_were_not():
     low = x.clip(-448, 448).astype(ml_dtypes.float8_e4m3fn).astype(np.float32)
     np.testing.assert_array_equal(model.run(x=x)["y"], low * low)
     np.testing.assert_array_equal(model.gradients(of="y", wrt=["x"], x=x)["x"], [*2 * low[:3], 0])
+
+
+def cast_to(number, **attributes):
+    """A model that casts float32 to a narrow type, and back, which shows its numbers."""
+    graph = helper.make_graph(
+        [
+            helper.make_node("Cast", ["x"], ["low"], to=number, **attributes),
+            helper.make_node("Cast", ["low"], ["y"], to=TensorProto.FLOAT),
+        ],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n"])],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 25)], ir_version=13)
+
+
+CASTS = [
+    *((number, {}) for number in NARROW),
+    (TensorProto.FLOAT16, {}),
+    *((number, {"saturate": 0}) for number in FLOATS if "8" in NAMES[number]),
+    *((TensorProto.FLOAT8E8M0, {"round_mode": mode}) for mode in ("up", "down", "nearest")),
+]
+
+
+@pytest.mark.parametrize(("number", "attributes"), CASTS, ids=str)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_cast_is_saved_as_a_cast(number, attributes):
+    """What is saved gives our own numbers, which the file before gives, too, in onnx's evaluator and onnxruntime,
+    which has no kernel for float4."""
+    if number == TensorProto.FLOAT8E8M0:
+        x = np.abs(np.random.default_rng(0).normal(size=500) * np.logspace(-30, 30, 500)).astype(np.float32)
+    elif isinstance(NARROW.get(number), NarrowFloat):
+        x = numbers(number)
+    else:
+        x = (
+            np.random.default_rng(0)
+            .uniform(-1.9 if "U" not in NAMES.get(number, "") else 0, 1.9, 500)
+            .astype(np.float32)
+        )
+    given = cast_to(number, **attributes)
+    (ours,) = DataflowBackend.prepare(given).run([x])
+    saved = build_proto(build_model(given))
+    casts = {entry.i for node in saved.graph.node for entry in node.attribute if entry.name == "to"}
+    assert number in casts or number not in FLOATS
+    for proto in (given, saved):
+        (theirs,) = ReferenceEvaluator(proto).run(None, {"x": x})
+        np.testing.assert_array_equal(theirs, ours)
+    runtime = pytest.importorskip("onnxruntime")
+    if number != TensorProto.FLOAT4E2M1:
+        (theirs,) = runtime.InferenceSession(saved.SerializeToString()).run(None, {"x": x})
+        beyond = attributes.get("saturate") == 0 and number == TensorProto.FLOAT8E4M3FN
+        same = np.abs(x) <= 448 if beyond else x == x  # a little more is 448 there, against onnx
+        np.testing.assert_array_equal(theirs[same], ours[same])

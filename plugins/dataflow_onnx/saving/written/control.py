@@ -17,7 +17,7 @@ _GOING = ("going", TensorSpec((), np.dtype(bool)))
 @writes("if")
 def _if(call: SavedCall) -> str:
     specs = _specs(call)[1:]
-    then, orelse = (body(call, call[branch], specs, [], 1) for branch in ("then", "orelse"))
+    then, orelse = (body(call, call[branch], specs, 0, 1) for branch in ("then", "orelse"))
     return _output(call, call["then"].outputs, "If", call.x(0), then_branch=then, else_branch=orelse)
 
 
@@ -27,8 +27,7 @@ def _loop(call: SavedCall) -> str:
     states, subgraph, specs = call["states"], call["body"], [INDEX, *_specs(call)[2:]]
     if subgraph.on(specs).specs[1 : 1 + states] != specs[1 : 1 + states]:
         raise UnwritableError("with states that change their shapes")
-    step, *carried = subgraph.inputs[: 1 + states]
-    written = body(call, subgraph, specs, [step, *carried], 2 + states)
+    written = body(call, subgraph, specs, 1 + states, 2 + states)
     written.inputs = [written.inputs[0], _GOING, *written.inputs[1:]]
     begin = [call.x(i, dtype) for i, dtype in enumerate(("int64", "bool"))]
     firsts = [call.x(2 + i) for i in range(states)]
@@ -40,7 +39,7 @@ def _scan(call: SavedCall) -> str:
     states, sequences, subgraph = call["states"], call["sequences"], call["body"]
     own = states + sequences
     specs = step_specs(_specs(call), states, sequences)
-    written = body(call, subgraph, specs, subgraph.inputs[:own], own)
+    written = body(call, subgraph, specs, own, own)
     directions = {
         f"scan_{end}_directions": [1] * count
         for end, count in (("input", sequences), ("output", len(subgraph.outputs) - states))

@@ -6,8 +6,11 @@ from functools import reduce
 from typing import Any
 
 import numpy as np
+from onnx import TensorProto
 
+from dataflow_onnx.narrow import cast_of
 from dataflow_onnx.saving.calls import SavedCall, UnwritableError, writes
+from dataflow_onnx.tensors import TYPES
 
 _SMALL = ("bool", "int8", "int16", "uint8", "uint16")
 
@@ -130,6 +133,32 @@ def _cast(call: SavedCall) -> str:
     return call.to_result(call.x(), call.spec().dtype)
 
 
+@writes("bitcast")
+def _bitcast(call: SavedCall) -> str:
+    if call.result.dtype == call.spec().dtype or call.spec().dtype.kind == "b":
+        return call.to_result(call.x(), call.spec().dtype)
+    call.out.since.add(26)
+    return call.out.add("BitCast", call.x(), to=TYPES[call.result.dtype.name])
+
+
+@writes("round_to")
+def _round_to(call: SavedCall) -> str:
+    """A cast to the narrow type and back. Only those of 8 bits can do other than saturate, or do as their type does."""
+    found = cast_of(call.attributes)
+    if found is None or call.spec().dtype.name != "float32":
+        raise UnwritableError("to a type that it has not")
+    number, saturate = found
+    return call.out.cast_through(call.x(), number, call.result.dtype, saturate=None if saturate else 0)
+
+
+@writes("round_to_power")
+def _round_to_power(call: SavedCall) -> str:
+    if call.spec().dtype.name != "float32":
+        raise UnwritableError("to a type that it has not")
+    kind = TensorProto.FLOAT8E8M0
+    return call.out.cast_through(call.x(), kind, call.result.dtype, round_mode=call["mode"])
+
+
 @writes("trunc")
 def _trunc(call: SavedCall) -> str:
     if call.spec().dtype.kind != "f":
@@ -224,8 +253,8 @@ def _with_attributes(name: str, op: str, single: bool = False, **attributes: str
     """An activation whose attributes are called otherwise in ONNX."""
 
     def write(call: SavedCall) -> str:
-        if call.result.dtype.kind != "f":
-            raise UnwritableError("of whole numbers")
+        if call.result.dtype.kind != "f" or (op == "Celu" and call.result.dtype.name == "float16"):
+            raise UnwritableError("of these numbers")
         given = {theirs: float(call[ours]) for theirs, ours in attributes.items()}
         return call.out.add(op, call.x(0, call.result.dtype), **given)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from dataflow.operations.indexing import parse_key
@@ -52,6 +54,21 @@ def _nonzero(call: SavedCall) -> str:
     return call.out.add("NonZero", call.x())
 
 
+@writes("arange")
+def _arange(call: SavedCall) -> str:
+    """Floats in float64, as elsewhere each is the one before it and a step more."""
+    out = call.out
+    dtype = np.dtype("float64" if call.result.dtype.kind == "f" else "int64")
+    numbers = (out.add("Reshape", call.x(i, dtype), out.numbers([])) for i in range(3))
+    return call.to_result(out.add("Range", *numbers), dtype)
+
+
+@writes("unique_indices")
+def _unique_indices(call: SavedCall) -> str:
+    outputs = call.out.add_all("Unique", 4, call.x(), axis=call["axis"], sorted=int(call["sorted"]))
+    return outputs[1 + ("indices", "inverse", "counts").index(call.op.name.partition(":")[2])]
+
+
 @writes("non_max_suppression")
 def _non_max_suppression(call: SavedCall) -> str:
     out = call.out
@@ -86,21 +103,28 @@ def _gather_nd(call: SavedCall) -> str:
     return call.out.add("GatherND", call.x(), call.x(1, "int64"), batch_dims=call["batch_dims"])
 
 
+def _combined_in(call: SavedCall) -> np.dtype[Any]:
+    """onnxruntime puts float16, and combines it not."""
+    is_half = call["combine"] != "replace" and call.result.dtype.name == "float16"
+    return np.dtype("float32") if is_half else call.result.dtype
+
+
 @writes("scatter_elements")
 def _scatter_elements(call: SavedCall) -> str:
-    dtype = call.result.dtype
     axis = normalize_axis(call["axis"], len(call.spec().shape))
     how = {"axis": axis, "reduction": _REDUCTIONS[call["combine"]]}
-    return call.out.add("ScatterElements", call.x(0, dtype), _whole(call, 1), call.x(2, dtype), **how)
+    dtype = _combined_in(call)
+    scattered = call.out.add("ScatterElements", call.x(0, dtype), _whole(call, 1), call.x(2, dtype), **how)
+    return call.to_result(scattered, dtype)
 
 
 @writes("scatter_nd")
 def _scatter_nd(call: SavedCall) -> str:
     if call["batch_dims"]:
         raise UnwritableError("along axes that x and the indices share")
-    dtype = call.result.dtype
-    how = _REDUCTIONS[call["combine"]]
-    return call.out.add("ScatterND", call.x(0, dtype), call.x(1, "int64"), call.x(2, dtype), reduction=how)
+    how, dtype = _REDUCTIONS[call["combine"]], _combined_in(call)
+    scattered = call.out.add("ScatterND", call.x(0, dtype), call.x(1, "int64"), call.x(2, dtype), reduction=how)
+    return call.to_result(scattered, dtype)
 
 
 def _ordered(call: SavedCall, count: str, largest: bool, which: int) -> str:

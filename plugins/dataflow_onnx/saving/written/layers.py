@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -154,8 +155,18 @@ def _correlate_kernel(call: SavedCall) -> str:
 
 @writes("max_pool")
 def _max_pool(call: SavedCall) -> str:
+    """The checker counts windows that begin behind the end, which are none: where there are such, padding tells how
+    many there are."""
     how = _windows(call, len(_spatial(call)), call["kernel"])
-    return call.out.add("MaxPool", call.x(), ceil_mode=int(call["ceil_mode"]), **how)
+    ceil_mode = call["ceil_mode"]
+    if ceil_mode and "pads" in how and is_whole(_spatial(call)):
+        kernel, count = how["kernel_shape"], len(_spatial(call))
+        extents = extent_of(kernel, how["dilations"])
+        rooms = [size + how["pads"][i] + how["pads"][count + i] - extents[i] for i, size in enumerate(_spatial(call))]
+        counted = tuple(-(-room // stride) + 1 for room, stride in zip(rooms, how["strides"], strict=True))
+        if counted != call.result.shape[2:]:
+            how["pads"][count:], ceil_mode = _padding_to_the_end(call, how, kernel), False
+    return call.out.add("MaxPool", call.x(), ceil_mode=int(ceil_mode), **how)
 
 
 @writes("average_pool", single=True)
@@ -166,6 +177,18 @@ def _average_pool(call: SavedCall) -> str:
     return call.out.add("AveragePool", call.x(), count_include_pad=int(call["count_include_pad"]), **how)
 
 
+def _padding_to_the_end(call: SavedCall, how: dict[str, Any], kernel: Sequence[int]) -> list[int]:
+    """How much padding behind each axis the last windows reach over."""
+    found = []
+    for i, (size, places) in enumerate(zip(_spatial(call), call.result.shape[2:], strict=True)):
+        end = (places - 1) * how["strides"][i] + (kernel[i] - 1) * how["dilations"][i] + 1
+        behind = end - size - how["pads"][i]
+        if not isinstance(behind, int):
+            raise UnwritableError("of sizes that only data tell")
+        found.append(max(behind, 0))
+    return found
+
+
 @writes("window_sum", single=True)
 def _window_sum(call: SavedCall) -> str:
     """A convolution with ones."""
@@ -173,12 +196,7 @@ def _window_sum(call: SavedCall) -> str:
     kernel = tuple(_each(call["kernel"], count))
     how = _windows(call, count, call["kernel"])
     if call["ceil_mode"] and "pads" in how:
-        for i, (size, places) in enumerate(zip(_spatial(call), call.result.shape[2:], strict=True)):
-            end = (places - 1) * how["strides"][i] + (kernel[i] - 1) * how["dilations"][i] + 1
-            behind = end - size - how["pads"][i]
-            if not isinstance(behind, int):
-                raise UnwritableError("of sizes that only data tell")
-            how["pads"][count + i] = max(behind, 0)
+        how["pads"][count:] = _padding_to_the_end(call, how, kernel)
     return call.out.add("Conv", call.x(), _ones(call, channels, kernel), group=channels, **how)
 
 
