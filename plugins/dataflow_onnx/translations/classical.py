@@ -101,9 +101,9 @@ _TRANSFORMS = {
 }
 
 
-def transformed(call: Call, x: Any) -> Any:
-    """Scores as the attribute ``post_transform`` says."""
-    name = call.attribute("post_transform", "NONE")
+def transformed(call: Call, x: Any, name: str = "") -> Any:
+    """Scores after a transform: the one that the attribute ``post_transform`` names, unless one is given."""
+    name = name or call.attribute("post_transform", "NONE")
     if name not in _TRANSFORMS:
         raise DeclinedError(f"{call.op} with the transform {name} is not supported; {', '.join(_TRANSFORMS)} are")
     if (

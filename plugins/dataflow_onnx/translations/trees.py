@@ -10,7 +10,7 @@ import numpy as np
 from dataflow import ops
 from dataflow.errors import FileFormatError
 from dataflow_onnx.call import Call, DeclinedError, translates
-from dataflow_onnx.translations.classical import of_two, transformed
+from dataflow_onnx.translations.classical import transformed
 from dataflow_onnx.translations.forest import MODES, Forest
 
 
@@ -95,12 +95,17 @@ def _table(call: Call, leaves: int, results: int, dtype: np.dtype[Any]) -> tuple
     return np.zeros((leaves, results), dtype), np.zeros((leaves, results), bool)
 
 
-def _base(call: Call, dtype: np.dtype[Any]) -> np.ndarray | None:
+def _base(call: Call, dtype: np.dtype[Any], *sizes: int) -> np.ndarray | None:
+    """The base values, so many, if there are any."""
     base = _numbers(call, "base_values").astype(dtype)
+    if base.size and base.size not in sizes:
+        raise FileFormatError(f"{call.op} has {base.size} base values; {' or '.join(map(str, sizes))} are expected")
     return base if base.size else None
 
 
 _AGGREGATES = ("AVERAGE", "SUM", "MIN", "MAX")
+_TRANSFORMS = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")
+"""By their numbers, as the op TreeEnsemble has them."""
 
 
 def _aggregated(call: Call, leaves: Any, weights: np.ndarray, has: np.ndarray, how: str) -> Any:
@@ -124,9 +129,10 @@ def _spoken(call: Call, leaves: Any, has: np.ndarray) -> Any:
 @translates("TreeEnsembleRegressor", until=3)
 def _tree_ensemble_regressor(call: Call) -> Any:
     x = _rows(call)
-    leaves, weights, has = _by_numbers(call, x, "target", call.attribute("n_targets", 1))
+    targets = call.attribute("n_targets", 1)
+    leaves, weights, has = _by_numbers(call, x, "target", targets)
     total = _aggregated(call, leaves, weights, has, call.attribute("aggregate_function", "SUM"))
-    base = _base(call, x.dtype)
+    base = _base(call, x.dtype, targets)
     if base is not None:
         shifted = total + call.parameter("base_values", base)
         total = ops.where(_spoken(call, leaves, has), shifted, total) if weights.shape[1] > 1 else shifted
@@ -142,26 +148,10 @@ def _tree_ensemble_classifier(call: Call) -> Any:
         raise DeclinedError("TreeEnsembleClassifier with less than two classes is not supported")
     x = _rows(call)
     leaves, weights, has = _by_numbers(call, x, "class", count)
-    base = _base(call, x.dtype)
-    positive = bool((weights >= 0).all())
-    if count == 2 and has[:, 1].any():
-        if base is not None or not has[:, 1].all():
-            raise DeclinedError(
-                "TreeEnsembleClassifier with two classes, the second of which is not scored in each leaf or has base "
-                "values, is not supported; programs differ in it"
-            )
-        total = _aggregated(call, leaves, weights, has, "SUM")  # the second class is chosen by its own score alone
-        score = ops.index(total, key=":, 1")
-        chosen = ops.cast(score > (0.5 if positive and not has[:, 0].any() else 0), dtype="int64")
-        scores = transformed(call, total)
-    elif count == 2:
-        if base is not None and base.size > 1:
-            raise DeclinedError("TreeEnsembleClassifier with base values for a class without scores is not supported")
-        score = _aggregated(call, leaves, weights[:, :1], has[:, :1], "SUM")
-        score = score if base is None else score + call.parameter("base_values", base)
-        chosen = ops.reshape(ops.cast(score > (0.5 if positive else 0), dtype="int64"), shape=(-1,))
-        scores = of_two(call, score, 1 - score if positive else -score)
+    if count == 2:
+        chosen, scores = _of_two_classes(call, leaves, weights, has, _base(call, x.dtype, 1, 2))
     else:
+        base = _base(call, x.dtype, count)
         total = _aggregated(call, leaves, weights, has, "SUM")
         total = total if base is None else total + call.parameter("base_values", base)
         best = total
@@ -169,6 +159,56 @@ def _tree_ensemble_classifier(call: Call) -> Any:
             best = ops.where(_spoken(call, leaves, has), total, -np.inf)
         chosen, scores = ops.argmax(best, axis=1), transformed(call, total)
     return ops.gather(labels, chosen), ops.cast(scores, dtype="float32")
+
+
+def _of_two_classes(
+    call: Call, leaves: Any, weights: np.ndarray, has: np.ndarray, base: np.ndarray | None
+) -> tuple[Any, Any]:
+    """The class that is chosen, 0 or 1, and the scores of both, as onnxruntime has them, for the specification says
+    little. What no leaf speaks of has no score, which counts as 0, whatever the base values. Two base values are for a
+    first score without a second; where there is a second, it becomes the first and the second base value, and the first
+    its negative. A first score that stands alone is the second class's."""
+    scored = has.any(axis=0)
+    alone, above_half = scored.sum() == 1, bool((weights >= 0).all())
+    total = _aggregated(call, leaves, *((weights, has) if scored[1] else (weights[:, :1], has[:, :1])), "SUM")
+    first_is, second_is = (_is_spoken(call, leaves, has[:, i]) for i in range(2))
+    first = ops.index(total, key=":, :1") if scored[1] else total
+    second = ops.index(total, key=":, 1:") if scored[1] else None
+    if base is not None:
+        values = call.parameter("base_values", base)
+        shift = values if base.size == 1 else ops.index(values, key="0")
+        replaced = first + ops.index(values, key="1") if base.size == 2 and second is not None else None
+        first = first + shift
+        if replaced is not None:
+            first, second = _chosen(second_is, -replaced, first), replaced
+    first = _chosen(first_is, first, first * 0)
+    second = first * 0 if second is None else _chosen(second_is, second, second * 0)
+    decides = _chosen(second_is, second, first)
+    limit = 0.5 if alone and above_half else 0
+    chosen = ops.reshape(ops.cast(decides > limit, dtype="int64"), shape=(-1,))
+    name = call.attribute("post_transform", "NONE")
+    both = transformed(call, ops.concatenate(first, second, axis=1))
+    if second_is is True or (base is not None and base.size == 2):
+        return chosen, both
+    if name == "PROBIT" or (base is not None and not alone):
+        raise DeclinedError(
+            f"{call.op} with one score for two classes and {'PROBIT' if name == 'PROBIT' else 'a base value'} is not "
+            "supported; programs leave the other score open"
+        )
+    if name == "LOGISTIC":
+        pair = ops.concatenate(ops.sigmoid(-first), ops.sigmoid(first), axis=1)
+    else:
+        pair = ops.concatenate(1 - first if limit else -first, first, axis=1)
+    return chosen, _chosen(second_is, both, pair)
+
+
+def _is_spoken(call: Call, leaves: Any, has: np.ndarray) -> Any:
+    """Whether a leaf that is reached speaks of a result: for all rows, for none, or a column."""
+    return bool(has[0]) if has.all() or not has.any() else _spoken(call, leaves, has[:, None])
+
+
+def _chosen(condition: Any, yes: Any, no: Any) -> Any:
+    return (yes if condition else no) if isinstance(condition, bool) else ops.where(condition, yes, no)
 
 
 # ------------------------------------------------------------------------------------- trees by nodes' places
@@ -209,9 +249,12 @@ def _tree_ensemble(call: Call) -> Any:
     leaves = _leaves(call, x, forest, [len(targets) + root for root in roots])
     how = call.attribute("aggregate_function", 1)
     total = _aggregated(call, leaves, weights, has, _AGGREGATES[how] if 0 <= how < len(_AGGREGATES) else str(how))
-    if call.attribute("post_transform", 0):
-        raise DeclinedError("TreeEnsemble with a transform of its results is not supported")
-    return ops.cast(total, dtype=call.value(0).dtype.name)
+    transform = call.attribute("post_transform", 0)
+    if not 0 <= transform < len(_TRANSFORMS):
+        raise FileFormatError(f"TreeEnsemble has the transform {transform}; 0 to {len(_TRANSFORMS) - 1} are known")
+    if _TRANSFORMS[transform] in ("SOFTMAX", "LOGISTIC"):  # onnxruntime takes the number of one for the other
+        raise DeclinedError(f"TreeEnsemble with the transform {transform} is not supported; programs differ in it")
+    return ops.cast(transformed(call, total, _TRANSFORMS[transform]), dtype=call.value(0).dtype.name)
 
 
 def _members(call: Call, count: int) -> list[list[float]]:

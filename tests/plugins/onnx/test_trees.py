@@ -11,7 +11,7 @@ import dataflow
 from dataflow.errors import DataflowError
 
 onnx, runtime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
-from onnx import TensorProto, helper  # noqa: E402
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 ML = "ai.onnx.ml"
 MODES = ("LEQ", "LT", "GTE", "GT", "EQ", "NEQ")
@@ -154,6 +154,86 @@ def test_trees_that_score_the_second_of_two_classes_or_both(transform, scored, s
     expected, found = both(proto_of(node, x, {"L": TensorProto.INT64, "P": TensorProto.FLOAT}), x, tmp_path)
     assert found[0].tolist() == expected[0].tolist()
     np.testing.assert_allclose(found[1], expected[1], rtol=1e-4, atol=1e-6)
+
+
+TRANSFORMS = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")
+
+
+@pytest.mark.filterwarnings("ignore:node .* its domain")
+@pytest.mark.parametrize("transform", TRANSFORMS)
+@pytest.mark.parametrize("bases", [0, 1, 2])
+@pytest.mark.parametrize("scored", [(0,), (1,), (0, 1)])
+def test_two_classes_with_base_values(transform, bases, scored, tmp_path):
+    """Weights of one sign or both, some leaves without. Refused is what onnxruntime leaves open: it writes no second
+    number then."""
+    outcomes = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        nodes, leaves = grown(rng, trees=2, depth=3, features=2)
+        share = 1.0 if seed % 2 else 0.8
+        chosen = [(*leaf, class_) for leaf in leaves for class_ in scored if rng.random() < share]
+        base = {"base_values": rng.uniform(-1 if seed // 4 else 0, 1, bases).tolist()} if bases else {}
+        node = helper.make_node(
+            "TreeEnsembleClassifier",
+            ["X"],
+            ["L", "P"],
+            domain=ML,
+            **nodes,
+            **base,
+            classlabels_int64s=[0, 1],
+            post_transform=transform,
+            class_treeids=[tree for tree, _, _ in chosen],
+            class_nodeids=[node for _, node, _ in chosen],
+            class_ids=[class_ for _, _, class_ in chosen],
+            class_weights=rng.uniform(-1 if seed // 2 % 2 else 0, 1, len(chosen)).tolist(),
+        )
+        x = entries(rng, (40, 2)).astype(np.float32)
+        proto = proto_of(node, x, {"L": TensorProto.INT64, "P": TensorProto.FLOAT})
+        try:
+            expected, found = both(proto, x, tmp_path)
+        except DataflowError as error:
+            assert "programs leave the other score open" in str(error)
+            outcomes.append(None)
+            continue
+        assert found[0].tolist() == expected[0].tolist()
+        np.testing.assert_allclose(found[1], expected[1], rtol=1e-4, atol=1e-6)
+        outcomes.append(seed)
+    one_score = bases < 2 and scored != (0, 1)
+    if bases == 2 or (transform != "PROBIT" and (one_score or not bases)):
+        assert None not in outcomes
+    elif scored == (0, 1):
+        assert outcomes[1::2] == [1, 3, 5, 7]
+
+
+@pytest.mark.filterwarnings("ignore:node .* its domain")
+@pytest.mark.parametrize("transform", TRANSFORMS)
+def test_the_newest_op_for_trees_has_transforms(transform, tmp_path):
+    """Two trees of one question each, and two results. Of two transforms programs take the numbers for one another."""
+    node = helper.make_node(
+        "TreeEnsemble",
+        ["X"],
+        ["Y"],
+        domain=ML,
+        n_targets=2,
+        tree_roots=[0, 1],
+        nodes_splits=numpy_helper.from_array(np.array([0.5, -0.5], np.float32)),
+        nodes_featureids=[0, 1],
+        nodes_modes=numpy_helper.from_array(np.array([0, 3], np.uint8)),
+        nodes_truenodeids=[0, 2],
+        nodes_falsenodeids=[1, 3],
+        nodes_trueleafs=[1, 1],
+        nodes_falseleafs=[1, 1],
+        leaf_targetids=[0, 1, 1, 0],
+        leaf_weights=numpy_helper.from_array(np.array([0.3, 0.6, 0.25, 0.125], np.float32)),
+        post_transform=TRANSFORMS.index(transform),
+    )
+    x = entries(np.random.default_rng(3), (30, 2)).astype(np.float32)
+    if transform in ("SOFTMAX", "LOGISTIC"):
+        with pytest.raises(DataflowError, match="programs differ in it"):
+            both(proto_of(node, x, {"Y": TensorProto.FLOAT}, version=5), x, tmp_path)
+        return
+    (expected,), (found,) = both(proto_of(node, x, {"Y": TensorProto.FLOAT}, version=5), x, tmp_path)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("transform", ["NONE", "LOGISTIC"])
