@@ -117,6 +117,10 @@ class DataError(DataflowError):
     """Data of the wrong shape or dtype, with missing cells, or not given at all."""
 
 
+class MissingInputError(DataError):
+    """An input is needed that the data lacks."""
+
+
 class UndeclaredError(DataError):
     """Data that the model would take if its file declared how; the message says what to declare."""
 

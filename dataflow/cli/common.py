@@ -19,7 +19,12 @@ from dataflow.cli.parameters_option import take_given_parameters
 from dataflow.cli.terminal_text import clean
 from dataflow.cli.train_options import declared_option
 from dataflow.data.allowed_folders import OPTION, allow
-from dataflow.errors import DataError, DataflowError, FileFormatError, UndeclaredError, listed, nearest
+from dataflow.errors import (
+    DataError,
+    FileFormatError,
+    listed,
+    nearest,
+)
 from dataflow.files import load
 from dataflow.graph.node import INPUT
 from dataflow.model import gathering
@@ -197,21 +202,6 @@ notation_option = click.option(
     default="math",
     help="Names as symbols, W⁽¹⁾ and ŷ (unless given), or plain, as the file has them: W1 and yhat.",
 )
-
-
-@contextmanager
-def about(path: Path) -> Iterator[None]:
-    """Name this file in errors raised inside, unless they name another."""
-    try:
-        yield
-    except DataflowError as error:
-        error.at(file=path)
-        if isinstance(error, UndeclaredError) and path.suffix.lower() == ".msgpack":
-            target = path.with_suffix(".toml")
-            error.message += f"; declare it in the TOML file that {path} was made from"
-            if not target.exists():  # converting would replace it
-                error.message += f", or make one: dataflow convert {path} {target}"
-        raise
 
 
 def check_outputs(*paths: Path | None) -> None:

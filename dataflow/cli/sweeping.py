@@ -15,8 +15,8 @@ import click
 
 from dataflow.backends.cluster import open_workers
 from dataflow.backends.threads import thread_count
+from dataflow.cli.about import about
 from dataflow.cli.command import together
-from dataflow.cli.common import about
 from dataflow.cli.going_on import arguments_of_call, command_line
 from dataflow.cli.group import Session
 from dataflow.cli.progress import tell_workers

@@ -114,9 +114,10 @@ class DataSource:
         kept. Where nothing was learned yet that has to be, all rows teach it, for these arrays alone."""
         return dict(self.prepared(graph).arrays)
 
-    def prepared(self, graph: Graph, inputs: Collection[str] | None = None) -> Prepared:
+    def prepared(self, graph: Graph, inputs: Collection[str] | None = None, *, rows_needed: bool = True) -> Prepared:
         """What ``load`` gives, with the rows of the table that it is from, their weights, and what columns are called.
-        With ``inputs``, of these alone: faults of other columns do not count then."""
+        With ``inputs``, of these alone: faults of other columns do not count then. That missing cells leave out every
+        row is an error unless no rows are needed."""
         if inputs is None and self._prepared is not None and self._prepared[0] is graph:
             return self._prepared[1]
         content = self._read(graph)
@@ -127,7 +128,8 @@ class DataSource:
                 arrays = apply_arrays(raw, graph, self.one_hot, self.standardize, self.scale, learned)
                 prepared = Prepared(arrays, None, self.weights_of(content), {})
             else:
-                prepared = apply(content.table, self.rules(content, graph, inputs), learned, graph)
+                prepared = apply(content.table, self.rules(content, graph, inputs), learned, graph, rows_needed)
+            prepared.name = content.name
             _check_rows(prepared.arrays, graph)
             prepared.arrays = {name: frozen(array) for name, array in feed(graph, prepared.arrays)[0].items()}
         except DataError as error:

@@ -9,7 +9,7 @@ from functools import reduce
 import numpy as np
 
 from dataflow.autodiff.reverse import check_differentiable
-from dataflow.errors import DataError, ShapeError, listed
+from dataflow.errors import MissingInputError, ShapeError, listed
 from dataflow.execution.forward import kink_warnings, non_finite_warnings
 from dataflow.explain.chain import Chain, Edge
 from dataflow.explain.counts import separate_count, shared_count
@@ -140,7 +140,7 @@ def chain_of(
     for name in (of, *wrt):
         if name not in result.values:
             missing = listed(result.not_computed.get(name, [])) or "nothing that it depends on"
-            raise DataError(f"'{name}' is not computed: {missing} is not given", node=name)
+            raise MissingInputError(f"'{name}' is not computed: {missing} is not given", node=name)
     return Chain(model.graph, of, wrt, result.values, model.sizes_of(inputs), inner, visible)
 
 

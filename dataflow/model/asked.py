@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from dataflow.data.raw_table import RawColumn
 from dataflow.data.source import DataSource
-from dataflow.errors import DataError, listed
+from dataflow.errors import DataError, MissingInputError, listed
 from dataflow.execution.forward import missing_text
 from dataflow.graph.graph import Graph
 from dataflow.model.units import Units
@@ -27,26 +28,38 @@ class Asked:
     rows: np.ndarray | None = None
     weights: np.ndarray | None = None
     carried: Mapping[str, np.ndarray] | None = None
+    name: str | None = None
+    """What messages call where they come from; nothing for arrays by input."""
+
+
+@contextmanager
+def about_data(name: str | None) -> Iterator[None]:
+    """Name the data in errors about it that name no file."""
+    try:
+        yield
+    except DataError as error:
+        raise error.at(file=name) from None
 
 
 def asked_of(source: DataSource, graph: Graph, inputs: Collection[str] | None, columns: Sequence[str]) -> Asked:
-    """The examples of a source, with these ``inputs`` alone, or with all, and the cells of these columns."""
+    """The examples of a source and the cells of these columns: with these ``inputs`` alone, and then missing cells may
+    leave out every row, or with all."""
     table = source.table(graph, columns)
     if table is None:
         if columns:
             raise DataError("columns are carried over from a table, and the data is arrays by input")
         prepared = source.prepared(graph, inputs)
-        return Asked(prepared.arrays, Units(source), weights=prepared.weights)
+        return Asked(prepared.arrays, Units(source), weights=prepared.weights, name=prepared.name)
     carried = {column: carried_cells(table.columns[column]) for column in columns}
-    prepared = source.prepared(graph, inputs)
-    return Asked(prepared.arrays, Units(source), table.rows, prepared.rows, prepared.weights, carried)
+    prepared = source.prepared(graph, inputs, rows_needed=inputs is None)
+    return Asked(prepared.arrays, Units(source), table.rows, prepared.rows, prepared.weights, carried, prepared.name)
 
 
-def lacking(source: DataSource | None, name: str, missing: Sequence[str]) -> DataError:
+def lacking(source: DataSource | None, name: str, missing: Sequence[str]) -> MissingInputError:
     """The error where a node needs inputs that are not given, with the columns that hold them."""
     columns = [] if source is None else source.columns_of(missing)
     where = f"; a table has {'it' if len(missing) == 1 else 'them'} as {listed(columns, 12)}" if columns else ""
-    return DataError(f"'{name}' needs {missing_text(missing)}, which is not given{where}", node=name)
+    return MissingInputError(f"'{name}' needs {missing_text(missing)}, which is not given{where}", node=name)
 
 
 def check_no_row(source: DataSource | None, graph: Graph, given: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from dataflow.data.faults import AllFaults
+from dataflow.data.preparation.apply import no_row_left
 from dataflow.data.readers.opening import STANDARD_INPUT
 from dataflow.data.source import DataSource
 from dataflow.data.split import share_from_end
@@ -20,7 +21,7 @@ from dataflow.errors import DataError, DataflowWarning
 from dataflow.execution.inputs import example_axis
 from dataflow.metrics.predictions import Predictions
 from dataflow.metrics.scores import Scores
-from dataflow.model.asked import Asked, carried_cells
+from dataflow.model.asked import Asked, about_data, carried_cells
 from dataflow.model.row_trial import RowTrial, check_rows
 from dataflow.model.tables import AskedModel, Predictor, Scorer
 from dataflow.model.train_settings import TrainSettings
@@ -115,13 +116,15 @@ def score(
     scorer = Scorer(model, metrics, backend)
     with _source_of(model, data) as source:
         pass_over = _Pass(model, source, options, inputs)
-        for name, asked in pass_over.asked():
+        name = None
+        for asked in pass_over.asked():
             check_rows(model, asked.arrays, inputs, scorer.needed)
-            with _about(name):
+            name = asked.name
+            with about_data(name):
                 if asked.rows is None or len(asked.rows):
                     scorer.add(asked)
         if not scorer.examples:
-            raise DataError("no row is left to score")
+            raise no_row_left(name, options.skip)
     return scorer.scores()
 
 
@@ -130,7 +133,9 @@ def check(model: AskedModel, data: Any, examples: int, options: StreamOptions) -
     with _source_of(model, data) as source:
         stream = _Pass(model, source, options, {}).stream
         checked = CheckedData({}, stream.source, {}, AllFaults())
-        for done, _, prepared in stream.chunks(checked.faults):
+        name = None
+        for done, content, prepared in stream.chunks(checked.faults):
+            name = content.name
             options.told(done + 1, stream.shards.count)
             split = [array for name, array in prepared.arrays.items() if example_axis(model.graph, name) == 0]
             count = len(split[0]) if split else 0
@@ -141,6 +146,8 @@ def check(model: AskedModel, data: Any, examples: int, options: StreamOptions) -
                 }
                 checked.labels = prepared.labels
             checked.rows += count
+        if not checked.rows and stream.leaves_out:
+            raise no_row_left(name, options.skip)
         _tell(stream)
         return checked
 
@@ -183,19 +190,19 @@ class _Pass:
             if texts:
                 self.stream = opened(texts)
 
-    def asked(self) -> Iterator[tuple[str | None, Asked]]:
-        """Each chunk, with its name."""
+    def asked(self) -> Iterator[Asked]:
+        """Each chunk."""
         stream, seen, name = self.stream, False, None
         for done, content, prepared in stream.chunks():
             table, rows, name = content.table, prepared.rows, content.name
             arrays = {**prepared.arrays, **self._inputs}
             if table is None:
-                yield content.name, Asked(arrays, self.units, weights=prepared.weights)
+                yield Asked(arrays, self.units, weights=prepared.weights, name=name)
             elif table.rows:
                 if rows is None and self._leaves_out:
                     rows = np.arange(table.rows)
-                carried = {name: carried_cells(table.columns[name], self.types.get(name)) for name in self._columns}
-                yield content.name, Asked(arrays, self.units, table.rows, rows, prepared.weights, carried)
+                carried = {key: carried_cells(table.columns[key], self.types.get(key)) for key in self._columns}
+                yield Asked(arrays, self.units, table.rows, rows, prepared.weights, carried, name)
             seen = seen or table is None or bool(table.rows)
             self._options.told(done + 1, stream.shards.count)
         if not seen:
@@ -245,8 +252,8 @@ def _predicted(
     with _source_of(model, data) as source:
         pass_over = _Pass(model, source, options, inputs, predictor.inputs, columns)
         types.update(pass_over.types)
-        for name, asked in pass_over.asked():
-            with _about(name):
+        for asked in pass_over.asked():
+            with about_data(asked.name):
                 trial(asked.arrays)
                 pieces = predictor(asked)
             yield pieces
@@ -266,14 +273,6 @@ def _source_of(model: AskedModel, data: Any) -> Iterator[DataSource]:
             yield declared.at(path)
     else:
         yield declared if data is None else replace(declared, arrays=None, file=None, origin=data)
-
-
-@contextmanager
-def _about(name: str | None) -> Iterator[None]:
-    try:
-        yield
-    except DataError as error:
-        raise error.at(file=name) from None
 
 
 def _tell(stream: Stream) -> None:

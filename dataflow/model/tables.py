@@ -20,7 +20,7 @@ from dataflow.metrics.measure import Measure
 from dataflow.metrics.predictions import Places, Predictions, read_output
 from dataflow.metrics.scores import Scores
 from dataflow.metrics.totals import Totals
-from dataflow.model.asked import Asked, asked_of, lacking
+from dataflow.model.asked import Asked, about_data, asked_of, lacking
 from dataflow.model.train_settings import TrainSettings
 from dataflow.model.units import Units
 from dataflow.support.conversion import EntryError, first_place
@@ -52,7 +52,9 @@ def predict(
 ) -> Predictions:
     """The outputs for each row (see ``Model.predict``)."""
     predictor = Predictor(model, backend)
-    return predictor(_ask(model, data, inputs, predictor.inputs, columns))
+    asked = _ask(model, data, inputs, predictor.inputs, columns)
+    with about_data(asked.name):
+        return predictor(asked)
 
 
 def score(
@@ -61,7 +63,8 @@ def score(
     """The loss and metrics over all rows (see ``Model.score``)."""
     scorer = Scorer(model, metrics, backend)
     asked = _ask(model, data, inputs, None, ())
-    scorer.add(asked)
+    with about_data(asked.name):
+        scorer.add(asked)
     return scorer.scores()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from dataflow.autodiff.reverse import gradient_graph
 from dataflow.autodiff.training_graph import TrainingGraph, training_graph
-from dataflow.errors import DataError, GraphError, counted, listed, plural
+from dataflow.errors import DataError, GraphError, MissingInputError, counted, listed, plural
 from dataflow.execution.inputs import batch_axis, batch_symbol
 from dataflow.graph.graph import Graph
 from dataflow.graph.node import INPUT, PARAMETER
@@ -87,7 +87,9 @@ def arguments(
         inputs = data
     known, sizes = model.feed(inputs)
     if missing := [name for name in step.inputs if name not in known]:
-        raise DataError(f"a step needs the {plural('input', len(missing))} {listed(missing)}, which the data lacks")
+        raise MissingInputError(
+            f"a step needs the {plural('input', len(missing))} {listed(missing)}, which the data lacks"
+        )
     if symbol is not None and symbol in sizes:
         count = sizes[symbol]
         if wanted is not None and wanted > count:

@@ -165,7 +165,59 @@ def test_standard_input_teaches_and_carries_over(folder):
     assert [row["id"] for row in json.loads(said)["rows"]] == ["p", "q", "r", "s"]
 
 
-def test_a_score_names_the_column_that_lacks(folder):
+LACKING = "which is not given; a table has it as 'kind'"
+LACKS = "which the data lacks; a table has it as 'kind'"
+NEEDING = {
+    "score": f"'loss' needs the input 'y', {LACKING}",
+    "score --stream": f"'loss' needs the input 'y', {LACKING}",
+    "train --epochs 1 -o o.toml": f"the loss needs the input 'y', {LACKS}",
+    "train --epochs 1 -o o.toml --stream --batch-size 1": f"the loss needs the input 'y', {LACKS}",
+    "gradients --wrt W": f"'loss' needs the input 'y', {LACKING}",
+    "jacobian --of loss --wrt W": f"'loss' needs the input 'y', {LACKING}",
+    "check --of loss": "'loss' is not computed: needs the input 'y'; give it with --data or --set",
+    "check --of loss --stream": "'loss' is not computed: needs the input 'y'; give it with --data or --set",
+    "explain --of loss --wrt W": "'loss' is not computed: 'y' is not given",
+    "profile": "a step needs the input 'y', which the data lacks",
+}
+
+
+@pytest.mark.parametrize("words", NEEDING)
+def test_a_table_that_lacks_a_column_is_named(folder, words):
     (folder / "new.csv").write_text("a,b\n1,0\n")
-    said = call("score", "m.toml", "--data", "new.csv", status=1).stderr
-    assert said == "Error: m.toml: 'loss' needs the input 'y', which is not given; a table has it as 'kind'\n"
+    command, *more = words.split()
+    assert call(command, "m.toml", "--data", "new.csv", *more, status=1).stderr == f"Error: new.csv: {NEEDING[words]}\n"
+
+
+def test_standard_input_that_lacks_a_column_is_named(folder):
+    for command, more in (("score", []), ("score", ["--stream"]), ("gradients", ["--wrt", "W"])):
+        said = call(command, "m.toml", "--data", "-", *more, input="a,b\n1,0\n", status=1).stderr
+        assert said == f"Error: standard input: 'loss' needs the input 'y', {LACKING}\n"
+
+
+def test_the_model_is_named_where_no_table_is_given(folder):
+    (folder / "m.toml").write_text(MODEL.partition("[data]")[0] + "[data]\nx = [[1, 2]]\n")
+    for command in ("score", "train"):
+        said = call(command, "m.toml", *(["-o", "o.toml"] if command == "train" else []), status=1).stderr
+        assert said.startswith("Error: m.toml: ")
+
+
+@pytest.mark.parametrize("stream", [[], ["--stream"]])
+def test_a_table_without_a_row_that_can_be_used(folder, stream):
+    """Each row is predicted as one that is left out, as docs/data.md says; there is nothing to score or check."""
+    (folder / "new.csv").write_text("id,a,b,kind\np,,0,no\nq,,1,yes\n")
+    call("predict", "m.toml", "--data", "new.csv", "--columns", "id", "-o", "p.csv", *stream)
+    assert (folder / "p.csv").read_text() == "id,z,z_no,z_yes\np,,,\nq,,,\n"
+    for command in ("score", "check"):
+        said = call(command, "m.toml", "--data", "new.csv", *stream, status=1).stderr
+        assert 'new.csv: every row has a missing cell in a column with missing = "drop"\n' in said
+
+
+def test_predictions_of_a_table_without_a_row_that_can_be_used(folder):
+    (folder / "new.csv").write_text("a,b\n,0\n,1\n")
+    model = load("m.toml")
+    pieces = [model.predict("new.csv"), *model.predict("new.csv", stream=True)]
+    for found in pieces:
+        assert found["z"].tolist() == [None, None]
+        assert found.left_out.tolist() == [True, True]
+        assert np.isnan(found.probabilities["z"]).all()
+        assert found.probabilities["z"].shape == (2, 2)

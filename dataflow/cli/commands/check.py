@@ -20,8 +20,9 @@ from dataflow.analysis.gradient_check import (
     some_examples,
 )
 from dataflow.cli import common
+from dataflow.cli.about import about
 from dataflow.cli.command import Command, example_text, refuse
-from dataflow.cli.common import FILE, Given, about, gather
+from dataflow.cli.common import FILE, Given, gather
 from dataflow.cli.gradient_report import (
     agreement,
     compared_together,
@@ -38,7 +39,7 @@ from dataflow.cli.provenance_text import provenance, provenance_lines
 from dataflow.cli.stream_options import check_stream_options, checked_stream, first_inputs, stream_options
 from dataflow.cli.terminal_text import clean, left_out, missing_text, table
 from dataflow.data.preparation.learned import Preparation
-from dataflow.errors import DataError, DataflowError, counted
+from dataflow.errors import DataError, DataflowError, MissingInputError, counted
 from dataflow.execution.forward import missing_inputs
 from dataflow.files.msgpack.container import Report, verify_container
 from dataflow.graph.node import INPUT
@@ -226,7 +227,7 @@ def _questions(
     for target in asked:
         missing = missing_inputs(graph, graph.schedule([target]), values).get(target, [])
         if missing and of is not None:
-            raise DataError(f"'{target}' is {missing_text(missing)}; give it with --data or --set", node=target)
+            raise MissingInputError(f"'{target}' is {missing_text(missing)}; give it with --data or --set", node=target)
         if missing:
             session.warn(f"the gradient of '{target}' was not checked: '{target}' is {missing_text(missing)}")
         elif names:

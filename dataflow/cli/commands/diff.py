@@ -11,8 +11,9 @@ import click
 import numpy as np
 
 from dataflow.cli import common
+from dataflow.cli.about import about
 from dataflow.cli.command import Command, example_text
-from dataflow.cli.common import FILE, Given, about
+from dataflow.cli.common import FILE, Given
 from dataflow.cli.group import Session
 from dataflow.cli.terminal_text import clean, left_out
 from dataflow.data.readers.opening import STANDARD_INPUT, Origin

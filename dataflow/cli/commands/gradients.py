@@ -10,8 +10,9 @@ import numpy as np
 
 from dataflow.autodiff.derivatives import MOST_ORDERS
 from dataflow.cli import common
+from dataflow.cli.about import about
 from dataflow.cli.command import Command, example_text
-from dataflow.cli.common import Given, about, gather, targets
+from dataflow.cli.common import Given, gather, targets
 from dataflow.cli.group import Session
 from dataflow.cli.parameters_option import parameters_option
 from dataflow.cli.terminal_text import array_text, matrix_text, room, table

@@ -10,8 +10,9 @@ from typing import Any
 import click
 
 from dataflow.cli import common
+from dataflow.cli.about import about
 from dataflow.cli.command import Command, example_text
-from dataflow.cli.common import FILE, Given, about, gather
+from dataflow.cli.common import FILE, Given, gather
 from dataflow.cli.group import Session
 from dataflow.cli.parameters_option import parameters_option
 from dataflow.cli.terminal_text import clean, matrix_text

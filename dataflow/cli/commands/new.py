@@ -10,8 +10,9 @@ from pathlib import Path
 import click
 
 from dataflow.cli import common
+from dataflow.cli.about import about
 from dataflow.cli.command import Command, example_text
-from dataflow.cli.common import FILE, about
+from dataflow.cli.common import FILE
 from dataflow.cli.group import Session
 from dataflow.cli.terminal_text import clean
 from dataflow.data.allowed_folders import split_upwards

@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from dataflow.cli import common
+from dataflow.cli.about import about
 from dataflow.cli.command import Command, example_text
-from dataflow.cli.common import FILE, Given, about, gather
+from dataflow.cli.common import FILE, Given, gather
 from dataflow.cli.group import Session
 from dataflow.cli.progress import show_progress
 from dataflow.cli.terminal_text import clean

@@ -11,13 +11,14 @@ import click
 import numpy as np
 
 from dataflow.cli import common
+from dataflow.cli.about import about
 from dataflow.cli.command import Command, example_text
-from dataflow.cli.common import FILE, Given, about, gather, targets
+from dataflow.cli.common import FILE, Given, gather, targets
 from dataflow.cli.group import Session
 from dataflow.cli.parameters_option import parameters_option
 from dataflow.cli.terminal_text import array_text, clean, left_out, missing_text, named_text, room, table
 from dataflow.data.write_results import check_ending, plain_numbers, write_outputs
-from dataflow.errors import DataError, counted, listed
+from dataflow.errors import DataError, MissingInputError, counted, listed
 from dataflow.execution.forward import missing_inputs, non_finite_warnings
 from dataflow.graph.node import CONSTANT, INPUT, OP, PARAMETER
 from dataflow.model.model import Evaluation, Model
@@ -136,7 +137,7 @@ def _write(model: Model, result: Evaluation, output: Path) -> int:
     for name in model.outputs:
         if name not in result.values:
             missing = missing_inputs(model.graph, model.graph.schedule([name]), result.values)[name]
-            raise DataError(f"output '{name}' is {missing_text(missing)}", node=name)
+            raise MissingInputError(f"output '{name}' is {missing_text(missing)}", node=name)
     return write_outputs(output, {name: result.values[name] for name in model.outputs}, model.graph)
 
 

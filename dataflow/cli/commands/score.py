@@ -9,8 +9,9 @@ import click
 import numpy as np
 
 from dataflow.cli import common
+from dataflow.cli.about import about
 from dataflow.cli.command import Command, example_text
-from dataflow.cli.common import FILE, Given, about
+from dataflow.cli.common import FILE, Given
 from dataflow.cli.group import Session
 from dataflow.cli.parameters_option import parameters_option
 from dataflow.cli.progress import show_chunks

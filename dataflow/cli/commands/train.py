@@ -13,8 +13,9 @@ import click
 
 from dataflow.backends.cluster import join, open_workers
 from dataflow.cli import common, sweeping
+from dataflow.cli.about import about
 from dataflow.cli.command import example_text, refuse
-from dataflow.cli.common import FILE, Given, about
+from dataflow.cli.common import FILE, Given
 from dataflow.cli.going_on import explain_how_to_go_on
 from dataflow.cli.group import Session
 from dataflow.cli.parameters_option import parameters_option

@@ -11,8 +11,9 @@ from typing import Any
 import click
 
 from dataflow.cli import common
+from dataflow.cli.about import about
 from dataflow.cli.command import Command, example_text
-from dataflow.cli.common import FILE, Given, about, gather
+from dataflow.cli.common import FILE, Given, gather
 from dataflow.cli.group import Session
 from dataflow.cli.layout_options import layout_options
 from dataflow.cli.progress import show_progress

@@ -43,15 +43,24 @@ class Prepared:
     """What each of these rows weighs, where a column says so."""
     labels: dict[str, list[str]]
     """What each column of an input is called."""
+    name: str | None = None
+    """What messages call where it is from."""
 
 
-def apply(table: RawTable, rules: Rules, learned: Preparation, graph: Graph) -> Prepared:
-    """The inputs that the rules have columns for. ``DataError`` with all cells that do not fit."""
+def apply(table: RawTable, rules: Rules, learned: Preparation, graph: Graph, rows_needed: bool = True) -> Prepared:
+    """The inputs that the rules have columns for. ``DataError`` with all cells that do not fit, or, if rows are needed,
+    where no row is left."""
     prepared, faults = attempt(table, rules, learned, graph)
-    if table.rows and prepared.rows is not None and not len(prepared.rows):
-        raise DataError('every row has a missing cell in a column with missing = "drop"')
+    if rows_needed and table.rows and prepared.rows is not None and not len(prepared.rows):
+        raise no_row_left(None)
     faults.check()
     return prepared
+
+
+def no_row_left(name: str | None, skipping: bool = False) -> DataError:
+    """The error where each row of a table is left out for a missing cell, or, if rows are skipped, for a fault."""
+    more = ", or one that cannot be used" if skipping else ""
+    return DataError(f'every row has a missing cell in a column with missing = "drop"{more}', file=name)
 
 
 def attempt(table: RawTable, rules: Rules, learned: Preparation, graph: Graph) -> tuple[Prepared, Faults]:

@@ -14,7 +14,7 @@ import numpy as np
 from dataflow.data.preparation.apply import Prepared
 from dataflow.data.source import DataSource
 from dataflow.data.split import Rows, split_rows, split_source, stated_keys
-from dataflow.errors import DataError, TrainingError, counted, listed, nearest, plural
+from dataflow.errors import DataError, MissingInputError, TrainingError, counted, listed, nearest, plural
 from dataflow.execution.inputs import feed, needed_inputs
 from dataflow.graph.graph import Graph
 from dataflow.graph.node import INPUT
@@ -90,7 +90,7 @@ def _taught_examples(
     prepared = taught.prepared(graph)
     if weighing and prepared.weights is None:  # a table without such a column is refused above
         raise DataError(f"there is no array '{shorten(weighing[0])}', which is to weigh the examples")
-    arrays = kept(checked_arrays(graph, prepared.arrays, inputs, taught))
+    arrays = kept(checked_arrays(graph, prepared.arrays, inputs, taught, prepared.name))
     if model.data is not None:  # a table with faults teaches nothing
         model.data = taught if source is model.data else taught.of(model.data)
     checked = _weights_for(model, prepared.weights if weights is None else weights, arrays, split)
@@ -135,21 +135,26 @@ def weights_of(prepared: Prepared, count: int, dtype: np.dtype) -> np.ndarray:
 
 
 def checked_arrays(
-    graph: Graph, data: Mapping[str, Any], needed: Sequence[str], source: DataSource | None = None
+    graph: Graph,
+    data: Mapping[str, Any],
+    needed: Sequence[str],
+    source: DataSource | None = None,
+    name: str | None = None,
 ) -> dict[str, np.ndarray]:
-    """The inputs that are needed, in their declared dtypes and shapes. ``source`` is where they are from."""
+    """The inputs that are needed, in their declared dtypes and shapes. ``source`` is where they are from, which is
+    called ``name``."""
     inputs = dict.fromkeys(graph.names(INPUT))
-    for name in data:
-        if name not in inputs:
-            raise DataError(f"unknown input '{name}'{nearest(str(name), inputs)}")
+    for given in data:
+        if given not in inputs:
+            raise DataError(f"unknown input '{given}'{nearest(str(given), inputs)}")
     arrays, _ = feed(graph, data)
-    missing = [name for name in needed if name not in arrays]
+    missing = [x for x in needed if x not in arrays]
     if missing:
         lacking = f"{plural('input', len(missing))} {listed(missing)}"
         columns = [] if source is None else source.columns_of(missing)
         where = f"; a table has {'it' if len(missing) == 1 else 'them'} as {listed(columns, 12)}" if columns else ""
-        raise DataError(f"the loss needs the {lacking}, which the data lacks{where}")
-    return {name: arrays[name] for name in needed}
+        raise MissingInputError(f"the loss needs the {lacking}, which the data lacks{where}", file=name)
+    return {x: arrays[x] for x in needed}
 
 
 def kept(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
