@@ -14,7 +14,7 @@ from dataflow.errors import RuleError, ShapeError
 from dataflow.graph.graph import Graph, trace_op
 from dataflow.graph.node import CONSTANT, Node
 from dataflow.graph.value import Value
-from dataflow.graph.walk import constant_of, walk
+from dataflow.graph.walk import constants_beside, walk
 from dataflow.operations.engine_ops import broadcast_to, expand_dims
 from dataflow.operations.op import Op
 from dataflow.operations.operands import literals_of
@@ -107,5 +107,6 @@ def _through_body(op: Op, arguments: Sequence[Any], mask: Sequence[bool], attrib
         for name, argument, flag in zip(trace.inputs, arguments, mask, strict=True)
         if name is not None
     }
-    values = _walk_flagged(trace.graph, [trace.output], known, lambda name, node: (constant_of(name, node), False))
+    leaf = constants_beside(arguments)
+    values = _walk_flagged(trace.graph, [trace.output], known, lambda name, node: (leaf(name, node), False))
     return values[trace.output][0]

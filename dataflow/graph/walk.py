@@ -11,6 +11,7 @@ from typing import Any
 from dataflow.errors import GraphError
 from dataflow.graph.node import CONSTANT, OP, Node
 from dataflow.graph.node_graph import NodeGraph
+from dataflow.graph.value import Value
 from dataflow.operations.op import Op
 from dataflow.shapes import MADE, Dim, Size, renamed
 
@@ -20,6 +21,20 @@ def constant_of(name: str, node: Node) -> Any:
     if node.kind != CONSTANT:
         raise GraphError(f"{node.kind} '{name}' is needed and not given", node=name)
     return node.value
+
+
+def constants_beside(known: Iterable[Any]) -> Callable[[str, Node], Any]:
+    """What stands for constants where arrays, or values of another graph, are known: their arrays, or, where that graph
+    would give one its own dtype, a constant of it in the dtype that it has."""
+    graph: Any = next((value.graph for value in known if isinstance(value, Value)), None)
+
+    def leaf(name: str, node: Node) -> Any:
+        array = constant_of(name, node)
+        if graph is None or not node.shape or node.dtype.kind != "f" or node.dtype == graph.dtype:
+            return array
+        return graph.constant(None, array, node.dtype)
+
+    return leaf
 
 
 def walk(
@@ -74,8 +89,9 @@ def replay(
     targets, where it is known.
     """
     order = graph.schedule(targets) if order is None else order
+    leaf = constants_beside(known.values())
     if sizes is None and not graph.makes_sizes:
-        return walk(graph, order, known, lambda _, op, node, arguments: op(*arguments, **node.attributes))
+        return walk(graph, order, known, lambda _, op, node, arguments: op(*arguments, **node.attributes), leaf)
     noted = dict(sizes or {})
     for name in graph.nodes & known.keys():
         note_sizes(noted, graph.node_of(name), known[name])
@@ -85,7 +101,7 @@ def replay(
         note_sizes(noted, node, result)
         return result
 
-    return walk(graph, order, known, apply)
+    return walk(graph, order, known, apply, leaf)
 
 
 def note_sizes(sizes: dict[str, Dim], node: Node, value: Any) -> None:
