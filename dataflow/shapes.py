@@ -443,7 +443,10 @@ def bind(shape: Shape, concrete: Sequence[int], sizes: MutableMapping[str, int])
             f"expected, {len(concrete)} found {format_shape(concrete)}"
         )
     for axis, (expected, found) in enumerate(zip(shape, concrete, strict=True)):
-        known = expected.substitute(sizes) if isinstance(expected, Size) else expected
+        known: Dim = expected
+        if isinstance(expected, Size):
+            name = expected.as_symbol
+            known = expected.substitute(sizes) if name is None else sizes.setdefault(name, int(found))
         if isinstance(known, Size):
             if known.linear is not None:
                 name, factor, constant = known.linear

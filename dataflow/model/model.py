@@ -356,7 +356,7 @@ class Model:
         parameters = [name for name in program.arguments if graph.node_of(name).kind == PARAMETER]
 
         def compiled(data: Any = None, **inputs: Any) -> Any:
-            known, sizes = self.feed(self.given(data, inputs), parameters)
+            known, sizes = self._fed(self.given(data, inputs), parameters)
             self._require(known, program.arguments)
             results = program.run(known, sizes)
             found = dict(zip(connected, results[len(wanted) :], strict=True))
@@ -524,6 +524,12 @@ class Model:
     ) -> tuple[dict[str, np.ndarray], dict[str, int]]:
         """Arrays of the declared dtypes for what is given, with these parameters, or with all; and what the symbolic
         sizes stand for. The arrays may be the caller's own and a trainer's: for computing at once, not for keeping."""
+        return self._fed(given, parameters)
+
+    def _fed(
+        self, given: Mapping[str, Any] | None, parameters: Collection[str] | None
+    ) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+        """``feed`` for calls in a loop, whose arguments are of the right kinds."""
         self._parameters.check_unchanged()
         if given is None:
             given = self.own_data()

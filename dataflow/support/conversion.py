@@ -46,6 +46,8 @@ class EntryError(DataError):
 def convert(value: Any, dtype: np.dtype, *, texts: bool = False, nan: bool = True) -> np.ndarray:
     """``value`` (a number, nested lists, anything that numpy makes an array of) as an array of ``dtype``. It is not
     copied where it is one already. An ``EntryError`` where an entry does not fit."""
+    if type(value) is np.ndarray and value.dtype == dtype and nan and dtype.kind in "fiub":
+        return value
     array = to_array(value, texts=texts, nan=nan)
     if dtype.kind in "iu" and array.dtype.kind == "f" and isinstance(value, list | tuple):
         with np.errstate(invalid="ignore"):
