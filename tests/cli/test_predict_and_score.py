@@ -221,3 +221,10 @@ def test_predictions_of_a_table_without_a_row_that_can_be_used(folder):
         assert found.left_out.tolist() == [True, True]
         assert np.isnan(found.probabilities["z"]).all()
         assert found.probabilities["z"].shape == (2, 2)
+
+
+def test_a_stream_without_a_training_row_is_named(folder):
+    (folder / "new.csv").write_text("id,a,b,kind\np,,0,no\nq,,1,yes\n")
+    words = ["--epochs", "1", "--stream", "--batch-size", "1", "-o", "o.toml"]
+    said = call("train", "m.toml", "--data", "new.csv", *words, status=1).stderr
+    assert said == "Error: new.csv: no training row is left\n"

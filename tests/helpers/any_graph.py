@@ -130,7 +130,9 @@ ROUNDING = (
     FUNCTIONS | NORMS | {"mean", "softmax_cross_entropy", "sigmoid_cross_entropy", "mse", "lp_pool", "average_pool"}
 )
 SPECIAL = (np.nan, np.inf, -np.inf, -0.0, 1e-310, 1e30, -1e300)
-OPS = [*sorted(every_op().keys() - AT_RUN_TIME), *["where"] * 5, "matmul", "linear", "softmax_cross_entropy"]
+OF_BITS = {"round_to", "round_to_power"}
+"""They take one of two numbers that may be far apart where what they are given is a rounding apart."""
+OPS = [*sorted(every_op().keys() - AT_RUN_TIME - OF_BITS), *["where"] * 5, "matmul", "linear", "softmax_cross_entropy"]
 
 
 @dataclass(frozen=True)

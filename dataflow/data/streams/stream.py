@@ -61,6 +61,8 @@ class Stream:
         self.skipped: Counter[str] = Counter()
         self.skipped_places: list[str] = []
         """Where the first rows are that were left out."""
+        self._name: str | None = None
+        """What messages call the last chunk that was read."""
         self._columns: Columns | None = None
         self._rules: Rules | None = None
         self._content = hashlib.sha256()
@@ -88,7 +90,7 @@ class Stream:
         if self._skip:
             self._count_skipped()
         if not sum(part.rows for part in self.training):
-            raise DataError("no training row is left")
+            raise DataError("no training row is left", file=self._name)
         return self._source
 
     def examples(self, parts: Iterable[Part]) -> Iterator[Examples]:
@@ -164,6 +166,7 @@ class Stream:
         """Chunks, all of which give an input the same columns."""
         read = self.shards.read(order, self._skip)
         for number, content in Ahead(read) if ahead else read:
+            self._name = content.name
             if self._columns is None:
                 self._columns = dict(content.columns)
                 if content.table is not None:
