@@ -42,6 +42,7 @@ class Derivatives:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self._programs: dict[tuple[str, str, tuple[str, ...], int], LinearProgram] = {}
+        self._state = graph.state
 
     def jacobian(self, point: Point, mode: str | None = None) -> np.ndarray:
         """Rows are the entries of ``of``, columns those of the wrts side by side. The default mode is the one with
@@ -114,6 +115,9 @@ class Derivatives:
         return {name: result_by_name.get(name, zeros(self.graph, name, point.sizes)) for name in outputs}
 
     def _program(self, kind: str, point: Point, order: int = 1) -> LinearProgram:
+        if self._state is not self.graph.state:
+            self._programs.clear()
+            self._state = self.graph.state
         key = (kind, point.of, tuple(point.wrt), order)
         if key not in self._programs:
             if kind == "hvp":

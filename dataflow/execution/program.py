@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
@@ -96,10 +97,10 @@ class Program:
         self.arguments = [n for n in graph if n in needed and graph.node_of(n).kind in (INPUT, PARAMETER)]
         runs_on: Backend = registry.backend(backend) if isinstance(backend, str) else backend
 
-        def prepare(plan: Plan) -> tuple[Runner, int]:
+        def prepare(plan: Plan) -> tuple[Runner, Callable[[], int]]:
             from dataflow.plan.run_work import steps_of
 
-            return runs_on.prepare(plan, threads), steps_of(plan) if is_limited() else 0
+            return runs_on.prepare(plan, threads), cache(partial(steps_of, plan))
 
         self._order = [name for name in graph.schedule() if name in needed] if graph.makes_sizes else []
         makers = [name for name in self._order if made_names(graph.node_of(name).shape)]
@@ -122,7 +123,8 @@ class Program:
             return [np.array(values[name]) for name in self.outputs]
         arrays = [known[name] for name in self.arguments]
         runner, steps = self._runners.get(arrays, sizes)
-        spend(steps, self.outputs[0] if self.outputs else "")
+        if is_limited():
+            spend(steps(), self.outputs[0] if self.outputs else "")
         return runner.run(arrays)
 
     def _sizes_of(self, known: Mapping[str, np.ndarray]) -> dict[str, int]:

@@ -95,6 +95,11 @@ class NodeGraph(nx.MultiDiGraph):
         texts = self.classes[name]
         return texts[number] if 0 <= number < len(texts) else str(number)
 
+    @property
+    def state(self) -> object:
+        """An object that is another one once nodes or edges have changed: what was made of the graph goes with it."""
+        return self.__networkx_cache__.setdefault("dataflow", object())
+
     # -------------------------------------------------------------------------------------------- nodes
 
     def node_of(self, name: str) -> Node:
@@ -117,12 +122,8 @@ class NodeGraph(nx.MultiDiGraph):
             self._succ[name], self._pred[name], self._node[name] = {}, {}, {"node": node}
         self._forget_conversions()
 
-    def connect(self, source: str, target: str, position: int) -> None:
-        """Add the edge of an argument between two nodes that are there; ``add_edge`` of networkx takes longer."""
-        self.connect_all(((position, source),), target)
-
     def connect_all(self, arguments: Iterable[tuple[int, str]], target: str) -> None:
-        """Add the edges of a node's arguments, each with its position."""
+        """Add the edges of a node's arguments, each with its position; ``add_edge`` of networkx takes longer."""
         succ, own = self._succ, self._pred[target]
         for position, source in arguments:
             used = own.get(source)
@@ -132,7 +133,7 @@ class NodeGraph(nx.MultiDiGraph):
         self._forget_conversions()
 
     def _forget_conversions(self) -> None:
-        if cache := self.__dict__.get("__networkx_cache__"):  # networkx keeps graphs for its backends there
+        if cache := self.__dict__.get("__networkx_cache__"):  # networkx clears it, too, with each change
             cache.clear()
 
     def change_node(self, name: str, **changes: Any) -> None:

@@ -12,9 +12,9 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from dataflow.autodiff.dead_ends import derivative_ends
-from dataflow.autodiff.derivatives import Derivatives, Point, zeros
+from dataflow.autodiff.derivatives import Derivatives, Point
 from dataflow.autodiff.per_example import per_example_gradients
-from dataflow.autodiff.reverse import backward, check_differentiable, gradient_graph
+from dataflow.autodiff.reverse import backward, check_differentiable
 from dataflow.data.source import DataSource
 from dataflow.data.split import split_source
 from dataflow.errors import DataError, DataflowWarning, GraphError, counted, listed, plural
@@ -28,16 +28,16 @@ from dataflow.execution.forward import (
 )
 from dataflow.execution.inputs import batch_symbol, feed, one_example
 from dataflow.execution.parameters import Parameters
-from dataflow.execution.program import Program
 from dataflow.execution.traceable import traceable
 from dataflow.graph.graph import Graph
-from dataflow.graph.node import INPUT, PARAMETER
+from dataflow.graph.node import INPUT
 from dataflow.graph.widths import Widths
 from dataflow.metrics.comparisons import Comparison, check_targets, compared_by
 from dataflow.metrics.predictions import Predictions
 from dataflow.metrics.scores import Scores
 from dataflow.model import streamed_tables, tables
 from dataflow.model.asked import check_no_row, lacking
+from dataflow.model.compiled import Compiled
 from dataflow.model.streamed_tables import OnChunk, PredictedPieces, StreamOptions, stream_options
 from dataflow.model.train_settings import TrainSettings
 from dataflow.support.arguments import checked
@@ -111,6 +111,8 @@ class Model:
         self._widths = widths if widths.names else None
         """The widths that data still decide; none once the model is trained."""
         self._parameters = Parameters(graph, self.train_settings.seed)
+        self._compiled: dict[tuple[str, ...], Callable[..., Any]] = {}
+        """What ``predict`` has compiled of small inputs, by the backend and the outputs."""
 
     @property
     def name(self) -> str:
@@ -339,33 +341,9 @@ class Model:
             if self.has_open_widths:
                 names = listed(self._widths.names if self._widths is not None else [])
                 raise DataError(f"data decides the sizes {names}, and none was given yet")
-        graph, cotangents = self.graph, {}
-        if gradients:
-            extended = gradient_graph(self.graph, self.target(of), gradients)
-            graph, cotangents = extended.graph, extended.cotangents
-        wanted = [self.graph.value(name).name for name in values]
-        connected = [name for name in gradients if name in cotangents]
-        program = Program(
-            graph,
-            [*wanted, *(cotangents[name] for name in connected)],
-            backend,
-            threads=threads,
-            memory_limit=None if memory_limit is None else parse_bytes(memory_limit),
-        )
-
-        parameters = [name for name in program.arguments if graph.node_of(name).kind == PARAMETER]
-
-        def compiled(data: Any = None, **inputs: Any) -> Any:
-            known, sizes = self._fed(self.given(data, inputs), parameters)
-            self._require(known, program.arguments)
-            results = program.run(known, sizes)
-            found = dict(zip(connected, results[len(wanted) :], strict=True))
-            for name in gradients:
-                if name not in found:
-                    found[name] = zeros(self.graph, name, sizes)
-            return dict(zip(wanted, results, strict=False)), {name: found[name] for name in gradients}
-
-        return compiled
+        target = self.target(of) if gradients else None
+        limit = None if memory_limit is None else parse_bytes(memory_limit)
+        return Compiled(self, values, gradients, target, backend, threads, limit)
 
     @checked
     def to_jax(self, values: Sequence[str] = ()) -> Callable[[Mapping[str, Any], Mapping[str, Any]], dict[str, Any]]:
@@ -524,9 +502,9 @@ class Model:
     ) -> tuple[dict[str, np.ndarray], dict[str, int]]:
         """Arrays of the declared dtypes for what is given, with these parameters, or with all; and what the symbolic
         sizes stand for. The arrays may be the caller's own and a trainer's: for computing at once, not for keeping."""
-        return self._fed(given, parameters)
+        return self._feed(given, parameters)
 
-    def _fed(
+    def _feed(
         self, given: Mapping[str, Any] | None, parameters: Collection[str] | None
     ) -> tuple[dict[str, np.ndarray], dict[str, int]]:
         """``feed`` for calls in a loop, whose arguments are of the right kinds."""

@@ -25,6 +25,10 @@ from dataflow.model.train_settings import TrainSettings
 from dataflow.model.units import Units
 from dataflow.support.conversion import EntryError, first_place
 
+SMALL = 2**20
+"""What was compiled for inputs of at most this many bytes is kept for the next call: it holds the memory of its last
+run."""
+
 
 class AskedModel(Protocol):
     """What is needed of a model."""
@@ -34,6 +38,7 @@ class AskedModel(Protocol):
     loss: str | None
     data: DataSource | None
     train_settings: TrainSettings
+    _compiled: dict[tuple[str, ...], Callable[..., Any]]
 
     @property
     def parameters(self) -> Parameters: ...
@@ -100,10 +105,12 @@ class Predictor:
     def values(self, arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """The outputs as the model has them."""
         outputs = self.outputs(arrays)
-        compiled = self._compiled.get(tuple(outputs))
+        is_small = sum(getattr(array, "nbytes", SMALL) for array in arrays.values()) <= SMALL
+        known = self._model._compiled if is_small else self._compiled
+        compiled = known.get((self._backend, *outputs))
         if compiled is None:
             compiled = self._model.compile(values=outputs, backend=self._backend)
-            self._compiled[tuple(outputs)] = compiled
+            known[self._backend, *outputs] = compiled
         found: dict[str, np.ndarray] = compiled(data=arrays)[0]
         return found
 
