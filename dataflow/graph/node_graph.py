@@ -213,17 +213,16 @@ class NodeGraph(nx.MultiDiGraph):
             view: Self = super().copy(as_view)
             return view
         duplicate = self.__class__()
-        duplicate.graph.update(self.graph)
-        duplicate.graph.update(ops=dict(self.ops), blocks=dict(self.blocks))
-        duplicate.graph.update(calls=dict(self.calls), classes=dict(self.classes))
+        own = ("ops", "blocks", "calls", "classes")
+        duplicate.graph.update(self.graph | {key: dict(self.graph[key]) for key in own})
         succ, pred = duplicate._succ, duplicate._pred
         with collector_paused(stays=len(self) > LARGE):
             for name, data in self._node.items():
                 succ[name], pred[name], duplicate._node[name] = {}, {}, dict(data)
             for name, targets in self._succ.items():
-                own = succ[name]
+                used = succ[name]
                 for target, positions in targets.items():
-                    own[target] = pred[target][name] = {position: dict(data) for position, data in positions.items()}
+                    used[target] = pred[target][name] = {position: dict(data) for position, data in positions.items()}
         return duplicate
 
     def to_networkx(self) -> nx.MultiDiGraph:
