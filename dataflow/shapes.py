@@ -327,6 +327,8 @@ def _unreadable(text: str) -> ShapeError:
 
 def parse_shape(shape: object) -> Shape:
     """A list or tuple of sizes as a shape."""
+    if type(shape) is tuple and all(type(size) is int for size in shape):
+        return _parse_numbers(shape)
     if isinstance(shape, (str, bytes)) or not isinstance(shape, Sequence):
         raise ShapeError(f'a shape is a list of sizes such as ["n", 2], not {shape!r}')
     _check_axes(len(shape))
@@ -334,6 +336,14 @@ def parse_shape(shape: object) -> Shape:
         if not isinstance(size, (int, str, Size, np.integer)):
             raise ShapeError(f'a size is an integer ≥ 0 or a name such as "n", not {size!r}')
     parsed = tuple(parse_dim(int(size) if isinstance(size, np.integer) else size) for size in shape)
+    check_shape(parsed)
+    return parsed
+
+
+@lru_cache(maxsize=4096)
+def _parse_numbers(shape: tuple[int, ...]) -> Shape:
+    _check_axes(len(shape))
+    parsed = tuple(map(parse_dim, shape))
     check_shape(parsed)
     return parsed
 

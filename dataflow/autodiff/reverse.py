@@ -55,12 +55,12 @@ def gradient_graph(graph: Graph, of: str, wrt: Sequence[str]) -> GradientGraph:
     target = values[of]
     seed = extended.constant(f"{prefix}.{of}.{start}", np.ones((), target.dtype), target.dtype)
     spread = seed if target.ndim == 0 else broadcast_to(seed, shape=target.shape)
-    pull = pull_at(extended, values)
+    pull, unnamed = pull_at(extended, values), extended.unnamed
 
     def visit(node: str, g: Any, wanted: Sequence[bool]) -> Sequence[Any]:
         for name, cotangent in g.items() if isinstance(g, dict) else ((node, g),):
-            if cotangent.name in extended.unnamed:
-                extended.node(f"{prefix}.{name}", cotangent, inner=f"{prefix}.{name}.{rule}")
+            if cotangent.name in unnamed:
+                extended._name_with_inner(f"{prefix}.{name}", cotangent, f"{prefix}.{name}.{rule}")
                 extended.set_node(cotangent.name, extended.node_of(cotangent.name).as_cotangent(name))
         return pull(node, g, wanted)
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from dataflow.errors import DataflowError, DtypeError, GraphError, OpError, RuleError, ShapeError, counted
 from dataflow.graph.node import CONSTANT, INPUT, OP, PARAMETER, Node
-from dataflow.graph.node_graph import NodeGraph, reachable
+from dataflow.graph.node_graph import NodeGraph
 from dataflow.graph.node_names import check_name, check_output
 from dataflow.graph.value import Value
 from dataflow.graph.walk import replay
@@ -33,6 +33,7 @@ from dataflow.shapes import (
     TensorSpec,
     check_shape,
     format_shape,
+    is_static,
     made_names,
     parse_dtype,
     parse_shape,
@@ -41,6 +42,9 @@ from dataflow.shapes import (
 from dataflow.support.arguments import checked
 from dataflow.support.arrays import fixed
 from dataflow.support.conversion import EntryError, convert, to_array, to_dtype
+
+MOST_CALLS = 1024
+"""For so many kinds of calls a graph remembers the node."""
 
 
 class Graph(NodeGraph):
@@ -63,6 +67,7 @@ class Graph(NodeGraph):
         self._unnamed: dict[str, int] = {}  # names made up here, with the order in which the nodes were added
         self._counts: dict[str, int] = {}
         self._widths: set[str] = set()  # names of sizes that parameters may have
+        self._calls: dict[Any, Node] = {}  # nodes of calls of one kind are one object: what is in them is found once
 
     def __repr__(self) -> str:
         return f"<graph '{self.name}': {counted(len(self), 'node')}>"
@@ -123,17 +128,27 @@ class Graph(NodeGraph):
         self, op: Op, arguments: Sequence[Any], attributes: Mapping[str, Any] | None, name: str | None = None
     ) -> Value:
         """``apply`` for ops that are called, whose arguments are of the right kinds by themselves."""
-        bound, operands, literals, spec = self._checked_call(op, arguments, attributes, name)
-        known = self.ops.setdefault(op.name, op)
-        if known is not op:
-            raise GraphError(f"two different ops are called '{op.name}' in one graph", node=name)
-        if name is not None:
+        kind = self._kind_of_call(op, arguments, attributes)
+        node = self._calls.get(kind)
+        if node is None:
+            bound, arguments, literals, spec = self._checked_call(op, arguments, attributes, name)
+            known = self.ops.setdefault(op.name, op)
+            if known is not op:
+                raise GraphError(f"two different ops are called '{op.name}' in one graph", node=name)
+            node = Node(OP, spec.shape, spec.dtype, op.name, bound, literals)
+            if kind is not None and len(self._calls) < MOST_CALLS and _is_one_of_a_kind(op, kind, spec):
+                self._calls[kind] = node
+        else:
+            spend(10, name or op.name)
+            if node.literals:
+                literals = literals_of(arguments)
+                node = Node(OP, node.shape, node.dtype, node.op, node.attributes, literals)
+        if name is None:
+            target = self._fresh(op.name)
+        else:
             check_output(name, op.output_name)
-        target = self._claim(name) if name is not None else self._fresh(op.name)
-        self.set_node(target, Node(OP, spec.shape, spec.dtype, op.name, bound, literals))
-        self.connect_all(
-            [(i, operand.name) for i, operand in enumerate(operands) if isinstance(operand, Value)], target
-        )
+            target = self._claim(name)
+        self.add_call(target, node, [(i, x.name) for i, x in enumerate(arguments) if isinstance(x, Value)])
         value = self._values[target] = Value(self, target)
         return value
 
@@ -167,18 +182,27 @@ class Graph(NodeGraph):
         if inner is None:  # else a graph is built again under the names that it has, maybe with other ops
             own = self.ops.get(self.node_of(value.name).op)
             check_output(name, None if own is None else own.output_name)
-        self._claim(name)
+        self._name_with_inner(name, value, inner or name)
+        return value
+
+    def _name_with_inner(self, name: str, value: Value, inner: str) -> None:
+        """``node`` for a value that has no name, without its checks."""
+        self._claim(name)  # which may give the value another name for now
+        serials, within, frontier = self._unnamed, set[str](), [value.name]
+        while frontier:
+            for source in self._pred[frontier.pop()]:
+                if source in serials and source not in within:
+                    within.add(source)
+                    frontier.append(source)
         counts: dict[str, int] = {}
-        inner_nodes = reachable([value.name], lambda node: self._unnamed.keys() & self._pred[node].keys())
-        for old in sorted(inner_nodes - {value.name}, key=self._unnamed.__getitem__):
+        for old in sorted(within, key=serials.__getitem__):
             base = self.node_of(old).op or CONSTANT
             counts[base] = counts.get(base, 0) + 1
             suffix = f"_{counts[base]}" if counts[base] > 1 else ""
             spend(10, name)
-            self._rename(old, self._claim(f"{inner or name}.{base}{suffix}"))
+            self._rename(old, self._claim(f"{inner}.{base}{suffix}"))
         spend(10, name)
         self._rename(value.name, name)
-        return value
 
     # -------------------------------------------------------------------------------------------- asking
 
@@ -190,6 +214,25 @@ class Graph(NodeGraph):
         return self._values[name]
 
     # -------------------------------------------------------------------------------------------- internals
+
+    def _kind_of_call(
+        self, op: Op, arguments: Sequence[Any], attributes: Mapping[str, Any] | None
+    ) -> tuple[Any, ...] | None:
+        """What calls have in common whose nodes are the same, or the same but for plain numbers that are floats;
+        ``None`` for calls of which nothing is remembered."""
+        if op.graph_attributes:
+            return None
+        kind: list[Any] = [op, repr(attributes) if attributes else ""]
+        computes = False
+        for argument in arguments:
+            if type(argument) is Value and argument.graph is self:
+                kind.append(self.spec(argument.name))
+                computes = True
+            elif type(argument) is float and op.is_primitive:
+                kind.append(float)
+            else:
+                return None
+        return tuple(kind) if computes else None
 
     def _checked_call(
         self, op: Op, arguments: Sequence[Any], attributes: Mapping[str, Any] | None, name: str | None
@@ -272,7 +315,7 @@ class Graph(NodeGraph):
 
     @staticmethod
     def _float(parameter: str, dtype: np.dtype) -> np.dtype:
-        if dtype.name not in TRAINED:
+        if dtype not in TRAINED.values():
             raise GraphError(
                 f"parameter '{parameter}' has the dtype {dtype}; a parameter is float64 or float32", node=parameter
             )
@@ -283,7 +326,8 @@ class Graph(NodeGraph):
         if made := [int(size) for name_ in made_names(shape) if (size := name_[1:]).isdigit()]:
             self.graph["made"] = max(self.graph.get("made", 0), *made)  # those of another graph, in the trace of a body
         self.set_node(self._claim(name), Node(kind, shape, dtype, **data))
-        return self.value(name)
+        value = self._values[name] = Value(self, name)
+        return value
 
     def _dtype(self, dtype: Any) -> np.dtype:
         return self.dtype if dtype is None else parse_dtype(dtype)
@@ -356,6 +400,16 @@ class Graph(NodeGraph):
         if (value := self._values.pop(old, None)) is not None:
             value.name = new
             self._values[new] = value
+
+
+def _is_one_of_a_kind(op: Op, kind: Sequence[Any], result: TensorSpec) -> bool:
+    """Whether all calls of that kind have this result, and to find that is no work that counts, as arithmetic of
+    symbolic sizes is. Whether a whole number fits into a dtype depends on the number."""
+    if float in kind and result.dtype.kind in "iu":
+        return False
+    if op.is_primitive and op.elementwise:
+        return True
+    return all(is_static(spec.shape) for spec in (*kind[2:], result) if spec is not float)
 
 
 @lru_cache(maxsize=8192)

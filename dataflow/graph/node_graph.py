@@ -122,6 +122,11 @@ class NodeGraph(nx.MultiDiGraph):
             self._succ[name], self._pred[name], self._node[name] = {}, {}, {"node": node}
         self._forget_conversions()
 
+    def add_call(self, name: str, node: Node, arguments: Iterable[tuple[int, str]]) -> None:
+        """Add an op node whose name is new, with the edges of its arguments."""
+        self._succ[name], self._pred[name], self._node[name] = {}, {}, {"node": node}
+        self.connect_all(arguments, name)
+
     def connect_all(self, arguments: Iterable[tuple[int, str]], target: str) -> None:
         """Add the edges of a node's arguments, each with its position; ``add_edge`` of networkx takes longer."""
         succ, own = self._succ, self._pred[target]

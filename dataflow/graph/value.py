@@ -54,12 +54,16 @@ class Value(Traced):
     @property
     def T(self) -> Value:
         """All axes in reverse order."""
-        return _apply(engine_ops.transpose, self)
+        return self._apply(engine_ops.transpose, self)
 
     def apply_op(self, op: Op, arguments: Sequence[Any], attributes: Mapping[str, Any]) -> Any:
         """A value, or the ``Outputs`` of an op that has several."""
         add = self.graph.apply_outputs if op.has_outputs else self.graph._add_call
         return add(op, arguments, attributes)
+
+    def _apply(self, op: Op, *arguments: Any, **attributes: Any) -> Value:
+        value: Value = self.apply_op(op, arguments, attributes)
+        return value
 
     def __repr__(self) -> str:
         return f"<value '{self.name}': {self.spec}>"
@@ -79,73 +83,67 @@ class Value(Traced):
         return (self[i] for i in range(self.shape[0]))
 
     def __getitem__(self, key: Any) -> Value:
-        return _apply(engine_ops.index, self, key=format_key(key))
+        return self._apply(engine_ops.index, self, key=format_key(key))
 
     def __neg__(self) -> Value:
-        return _apply(engine_ops.negative, self)
+        return self._apply(engine_ops.negative, self)
 
     def __pos__(self) -> Value:
         return self
 
     def __abs__(self) -> Value:
-        return _apply(engine_ops.abs_, self)
+        return self._apply(engine_ops.abs_, self)
 
     def __add__(self, other: Any) -> Value:
-        return _apply(engine_ops.add, self, other)
+        return self._apply(engine_ops.add, self, other)
 
     def __radd__(self, other: Any) -> Value:
-        return _apply(engine_ops.add, other, self)
+        return self._apply(engine_ops.add, other, self)
 
     def __sub__(self, other: Any) -> Value:
-        return _apply(engine_ops.subtract, self, other)
+        return self._apply(engine_ops.subtract, self, other)
 
     def __rsub__(self, other: Any) -> Value:
-        return _apply(engine_ops.subtract, other, self)
+        return self._apply(engine_ops.subtract, other, self)
 
     def __mul__(self, other: Any) -> Value:
-        return _apply(engine_ops.multiply, self, other)
+        return self._apply(engine_ops.multiply, self, other)
 
     def __rmul__(self, other: Any) -> Value:
-        return _apply(engine_ops.multiply, other, self)
+        return self._apply(engine_ops.multiply, other, self)
 
     def __truediv__(self, other: Any) -> Value:
-        return _apply(engine_ops.divide, self, other)
+        return self._apply(engine_ops.divide, self, other)
 
     def __rtruediv__(self, other: Any) -> Value:
-        return _apply(engine_ops.divide, other, self)
+        return self._apply(engine_ops.divide, other, self)
 
     def __pow__(self, other: Any) -> Value:
-        return _apply(engine_ops.power, self, other)
+        return self._apply(engine_ops.power, self, other)
 
     def __rpow__(self, other: Any) -> Value:
-        return _apply(engine_ops.power, other, self)
+        return self._apply(engine_ops.power, other, self)
 
     def __matmul__(self, other: Any) -> Value:
-        return _apply(engine_ops.matmul, self, other)
+        return self._apply(engine_ops.matmul, self, other)
 
     def __rmatmul__(self, other: Any) -> Value:
-        return _apply(engine_ops.matmul, other, self)
+        return self._apply(engine_ops.matmul, other, self)
 
     def __eq__(self, other: Any) -> Value:  # type: ignore[override]
-        return _apply(engine_ops.equal, self, other)
+        return self._apply(engine_ops.equal, self, other)
 
     def __ne__(self, other: Any) -> Value:  # type: ignore[override]
-        return _apply(engine_ops.not_equal, self, other)
+        return self._apply(engine_ops.not_equal, self, other)
 
     def __lt__(self, other: Any) -> Value:
-        return _apply(engine_ops.less, self, other)
+        return self._apply(engine_ops.less, self, other)
 
     def __le__(self, other: Any) -> Value:
-        return _apply(engine_ops.less_equal, self, other)
+        return self._apply(engine_ops.less_equal, self, other)
 
     def __gt__(self, other: Any) -> Value:
-        return _apply(engine_ops.greater, self, other)
+        return self._apply(engine_ops.greater, self, other)
 
     def __ge__(self, other: Any) -> Value:
-        return _apply(engine_ops.greater_equal, self, other)
-
-
-def _apply(op: Op, *arguments: Any, **attributes: Any) -> Value:
-    value = next(argument for argument in arguments if isinstance(argument, Value))
-    result: Value = value.apply_op(op, arguments, attributes)
-    return result
+        return self._apply(engine_ops.greater_equal, self, other)

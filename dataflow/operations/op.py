@@ -107,7 +107,7 @@ class Op(Rules):
         self.over_one_entry: float | None = None
         """What it gives over a single entry along its ``axis``, whatever that entry is."""
         self._dtypes: dict[tuple[Any, ...], np.dtype] = {}
-        self._specs: dict[tuple[TensorSpec | None, ...], TensorSpec] = {}
+        self._specs: dict[tuple[TensorSpec | type | None, ...], TensorSpec] = {}
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
@@ -287,13 +287,17 @@ class Op(Rules):
             return TensorSpec(tuple(result), self.result_dtype(specs, literals))
         if not self.elementwise:
             raise RuleError(f"op '{self.name}' is primitive and not elementwise, so it needs a shape rule")
-        if attributes or literals:
+        if attributes:
             return self._elementwise_spec(specs, attributes, literals)
-        key = tuple(specs)
+        key = tuple(
+            [type(literals[i]) if i in literals else spec for i, spec in enumerate(specs)] if literals else specs
+        )
         if (known := self._specs.get(key)) is None:
             known = self._elementwise_spec(specs, attributes, literals)
             if len(self._specs) < MOST_SPECS:
                 self._specs[key] = known
+        elif literals:
+            self._holding(literals, known.dtype)
         return known
 
     def _elementwise_spec(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -32,12 +33,16 @@ def with_literals(specs: Sequence[TensorSpec | None], literals: Mapping[int, Lit
     number and stays what it is."""
     if not literals:
         return list(specs)
-    beside = [spec.dtype for spec in specs if spec is not None]
+    beside = tuple([spec.dtype for spec in specs if spec is not None])
+    return [
+        _spec_of_number(type(literals[i])(1) if beside else literals[i], beside) if i in literals else spec
+        for i, spec in enumerate(specs)
+    ]
 
-    def spec_of_number(literal: Literal) -> TensorSpec:
-        return TensorSpec((), np.dtype(bool) if isinstance(literal, bool) else np.result_type(literal, *beside))
 
-    return [spec_of_number(literals[i]) if i in literals else spec for i, spec in enumerate(specs)]
+@lru_cache(maxsize=1024, typed=True)
+def _spec_of_number(number: Literal, beside: tuple[np.dtype, ...]) -> TensorSpec:
+    return TensorSpec((), np.dtype(bool) if isinstance(number, bool) else np.result_type(number, *beside))
 
 
 def refuse_outputs(argument: Any) -> None:

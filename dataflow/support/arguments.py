@@ -129,10 +129,11 @@ def _kind_of(annotation: Any) -> _Kind | None:
         if any(kind is None for kind in kinds):
             return None
         known = [kind for kind in kinds if kind is not None]
+        quick = frozenset[type]().union(*(kind.quick for kind in known))
         return _Kind(
             " or ".join(dict.fromkeys(kind.expected for kind in known)),
-            lambda value: any(kind.allows(value) for kind in known),
-            frozenset().union(*(kind.quick for kind in known)),
+            lambda value: type(value) in quick or any(kind.allows(value) for kind in known),
+            quick,
         )
     if origin is Literal:
         return _Kind(" or ".join(map(repr, inner)), lambda value: isinstance(value, str) and value in inner)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import networkx as nx
 import pytest
 
-from dataflow import GraphError
+from dataflow import DataflowError, GraphError, OpError, ShapeError
 from dataflow.autodiff.reverse import gradient_graph
 from dataflow.graph.graph import Graph
 from dataflow.graph.node_graph import NodeGraph
 from dataflow.graph.node_names import check_name
 from dataflow.operations.engine_ops import add, where
-from dataflow.ops import relu
+from dataflow.ops import exp, relu
 from dataflow.ops import sum as sum_
+from dataflow.shapes import parse_shape
 
 
 def _net() -> Graph:
@@ -77,3 +78,34 @@ def test_names(name: str) -> None:
 def test_what_is_no_name(name: str) -> None:
     with pytest.raises(GraphError):
         check_name(name)
+
+
+def test_calls_of_one_kind_share_what_was_found_of_the_first() -> None:
+    graph = Graph("many", dtype="float32")
+    x, k = graph.input("x", (3, 2)), graph.input("k", (3,), "uint8")
+    first, second = (graph.node_of((x + x).name) for _ in range(2))
+    assert first is second
+    scaled = [graph.node_of((x * number).name) for number in (2.0, 0.5)]
+    assert [dict(node.literals) for node in scaled] == [{1: 2.0}, {1: 0.5}]
+    assert graph.apply(exp, [0.0]).shape == ()  # no array among the arguments
+    assert (k * 2.0).dtype == "float64"
+    assert (k + 200).dtype == "uint8"
+    with pytest.raises(DataflowError, match="does not hold 300"):
+        k + 300
+
+
+def test_a_wrong_call_is_refused_beside_an_equal_one_that_is_right() -> None:
+    graph = Graph("wrong", dtype="float32")
+    x = graph.input("x", (3, 2))
+    assert sum_(x, axis=1).shape == (3,)
+    with pytest.raises(OpError, match="attribute 'axis' takes"):
+        sum_(x, axis=True)
+    with pytest.raises(OpError, match="attribute 'axis' takes"):
+        sum_(x, axis=1.0)
+    assert graph.parameter("W", (1, 2), init="zeros").shape == (1, 2)
+    with pytest.raises(ShapeError, match="a size is an integer"):
+        parse_shape((True, 2))
+    other = Graph("other").input("x", (3, 2))
+    assert (x + x).shape == (3, 2)
+    with pytest.raises(GraphError, match="belongs to another graph"):
+        x + other
