@@ -79,11 +79,20 @@ def bind_region(
     if all(_is_flat(operands[slot], shape) for slot in (*region.inputs, *region.outputs)):
         shape = (region.size,)
         operands = {slot: _flat(operand, region.size) for slot, operand in operands.items()}
-    tiles = list(_tiles(shape, region.tile))
+    length = region.tile
+    tiles = list(_tiles(shape, length))
     if threads == 1 or len(tiles) == 1 or region.size * len(members) < PARALLEL:
-        return [step for tile in tiles for step in _bind_tile(plan, region, members, operands, shape, tile, scratch[0])]
+        return [
+            step
+            for tile in tiles
+            for step in _bind_tile(plan, region, members, operands, shape, tile, length, scratch[0])
+        ]
     shares = [
-        [step for tile in tiles[i::threads] for step in _bind_tile(plan, region, members, operands, shape, tile, own)]
+        [
+            step
+            for tile in tiles[i::threads]
+            for step in _bind_tile(plan, region, members, operands, shape, tile, length, own)
+        ]
         for i, own in enumerate(scratch[:threads])
     ]
     return [partial(run_all, [partial(_run_quietly, share) for share in shares if share])]
@@ -99,12 +108,13 @@ def _bind_tile(
     operands: Mapping[int, Any],
     shape: tuple[int, ...],
     tile: Tile,
+    length: int,
     scratch: np.ndarray,
 ) -> list[Step]:
     its_shape = tuple(part.stop - part.start for part in tile if isinstance(part, slice))
     whole = its_shape == shape
     parts = {slot: operand if whole else _part(operand, shape, tile) for slot, operand in operands.items()}
-    register_bytes = 8 * region.tile
+    register_bytes = 8 * length
     for slot, register in region.registers.items():
         parts[slot] = Storage(np.ndarray(its_shape, plan.spec(slot).dtype, scratch, register_bytes * register))
     return [

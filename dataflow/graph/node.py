@@ -10,7 +10,7 @@ import numpy as np
 
 from dataflow.operations.op import Op
 from dataflow.operations.operands import Literal
-from dataflow.shapes import Shape, substitute
+from dataflow.shapes import Shape, is_static, substitute
 
 INPUT, PARAMETER, CONSTANT, OP = "input", "parameter", "constant", "op"
 
@@ -50,7 +50,7 @@ def concrete_attributes(op: Op, node: Node, sizes: Mapping[str, int]) -> dict[st
         return result
     for name in op.shape_attributes:
         shape = result[name]
-        if shape is not None:
+        if shape is not None and not (is_static(shape) and -1 not in shape):
             numbers = tuple([-1 if size == -1 else substitute((size,), sizes)[0] for size in shape])
             if -1 in numbers and 0 in numbers and len(numbers) == len(node.shape):
                 own = substitute(node.shape, sizes)

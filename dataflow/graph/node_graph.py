@@ -163,12 +163,15 @@ class NodeGraph(nx.MultiDiGraph):
 
     def arguments(self, name: str) -> tuple[Argument, ...]:
         """What an op node is applied to, in order: names of nodes, plain numbers, ``None`` where nothing was given."""
-        arguments: dict[int, Argument] = dict(self.node_of(name).literals)
-        for source, positions in self._pred[name].items():
-            for position in positions:
-                arguments[position] = source
+        literals, sources = self.node_of(name).literals, self._pred[name]
+        if not literals and len(sources) == 1:
+            ((source, positions),) = sources.items()
+            if len(positions) == 1 and 0 in positions:
+                return (source,)
+        arguments: dict[int, Argument] = {i: source for source, positions in sources.items() for i in positions}
+        arguments.update(literals)
         try:
-            return tuple([arguments[i] for i in range(len(arguments))])
+            return tuple(map(arguments.__getitem__, range(len(arguments))))
         except KeyError:  # one in between is left out
             return tuple([arguments.get(i) for i in range(max(arguments) + 1)])
 
@@ -191,8 +194,12 @@ class NodeGraph(nx.MultiDiGraph):
                 raise GraphError("the graph has a cycle: " + " -> ".join([*cycle, cycle[0]])) from None
         if targets is None:
             return order
-        needed = self.needed_for(targets)
-        return [name for name in order if name in needed]
+        needed, kept = set(self._there(targets)), []
+        for name in reversed(order):
+            if name in needed:
+                needed.update(self._pred[name])
+                kept.append(name)
+        return kept[::-1]
 
     @checked
     def needed_for(self, targets: Iterable[str]) -> set[str]:

@@ -89,6 +89,8 @@ class _Builder:
         self.constants: dict[int, Any] = {}
         self.instructions: list[Instruction] = []
         self.known: dict[Any, int] = {}
+        self.results: dict[Any, TensorSpec] = {}
+        """What a primitive op makes of arrays of these specs and these attributes."""
 
     def slot(self, spec: TensorSpec | None) -> int:
         self.specs.append(spec)
@@ -121,20 +123,36 @@ class _Builder:
 
     def emit(self, op: Op, inputs: Sequence[int], attributes: Mapping[str, Any], node: str) -> int:
         """The slot with the op's result; nothing is added if the plan has it already."""
-        key = key_of(op, tuple(inputs), attributes)
+        inputs = tuple(inputs)
+        key = key_of(op, inputs, attributes)
         if (slot := self.known.get(key)) is None:
             specs = [self.specs[slot] for slot in inputs]
-            literals: dict[int, Literal] = {}
-            if None in specs:
-                literals = literals_of([self.constants.get(slot) for slot in inputs])
-                specs = with_literals(specs, literals)
             if op.is_primitive:
-                output = self.slot(infer(op, specs, attributes, literals))
-                self.instructions.append(Instruction(op, tuple(inputs), output, attributes, node))
+                output = self.slot(self._result(op, inputs, specs, attributes, key[2:]))
+                self.instructions.append(Instruction(op, inputs, output, attributes, node))
             else:
-                output = self._expand(op, inputs, specs, attributes, literals, node)
+                output = self._expand(op, inputs, specs, attributes, node)
             slot = self.known[key] = output
         return slot
+
+    def _result(
+        self,
+        op: Op,
+        inputs: Sequence[int],
+        specs: Sequence[TensorSpec | None],
+        attributes: Mapping[str, Any],
+        written: tuple[str, ...],
+    ) -> TensorSpec:
+        kind = (op, written, *specs)
+        if (known := self.results.get(kind)) is None:
+            if None in specs:
+                literals = self._literals(inputs)
+                return infer(op, with_literals(specs, literals), attributes, literals)
+            known = self.results[kind] = infer(op, specs, attributes, {})
+        return known
+
+    def _literals(self, inputs: Sequence[int]) -> dict[int, Literal]:
+        return literals_of([self.constants.get(slot) for slot in inputs])
 
     def _expand(
         self,
@@ -142,10 +160,10 @@ class _Builder:
         inputs: Sequence[int],
         specs: Sequence[TensorSpec | None],
         attributes: Mapping[str, Any],
-        literals: Mapping[int, Literal],
         node: str,
     ) -> int:
-        trace = trace_op(op, specs, attributes, literals)
+        literals = self._literals(inputs) if None in specs else {}
+        trace = trace_op(op, with_literals(specs, literals), attributes, literals)
         known = {name: slot for name, slot in zip(trace.inputs, inputs, strict=True) if name is not None}
 
         def apply(_: str, inner: Op, body: Node, arguments: Sequence[int]) -> int:

@@ -15,6 +15,7 @@ GROWTH = 2**16
 """The most bytes of a folded constant, unless the constants that it comes from have as many."""
 
 
+@np.errstate(all="ignore")
 def fold(plan: Plan) -> Plan:
     """Compute what is constant, bit for bit as a run would, unless that takes much more memory than what it comes
     from."""
@@ -35,8 +36,7 @@ def fold(plan: Plan) -> Plan:
         if size > max(GROWTH, sources) and op.view is None:
             return None
         try:
-            with np.errstate(all="ignore"):
-                value = op.compute(arguments, instruction.attributes)
+            value = op.compute(arguments, instruction.attributes)
             if spec is not None:
                 op.checked(value, concrete(spec), spec.dtype)
         except DataflowError:
