@@ -148,7 +148,7 @@ class Graph(NodeGraph):
         else:
             check_output(name, op.output_name)
             target = self._claim(name)
-        self.add_call(target, node, [(i, x.name) for i, x in enumerate(arguments) if isinstance(x, Value)])
+        self._add_new(target, node, [(i, x.name) for i, x in enumerate(arguments) if isinstance(x, Value)])
         value = self._values[target] = Value(self, target)
         return value
 

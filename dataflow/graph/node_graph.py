@@ -122,7 +122,7 @@ class NodeGraph(nx.MultiDiGraph):
             self._succ[name], self._pred[name], self._node[name] = {}, {}, {"node": node}
         self._forget_conversions()
 
-    def add_call(self, name: str, node: Node, arguments: Iterable[tuple[int, str]]) -> None:
+    def _add_new(self, name: str, node: Node, arguments: Iterable[tuple[int, str]]) -> None:
         """Add an op node whose name is new, with the edges of its arguments."""
         self._succ[name], self._pred[name], self._node[name] = {}, {}, {"node": node}
         self.connect_all(arguments, name)
