@@ -148,7 +148,8 @@ class Graph(NodeGraph):
         else:
             check_output(name, op.output_name)
             target = self._claim(name)
-        self._add_new(target, node, [(i, x.name) for i, x in enumerate(arguments) if isinstance(x, Value)])
+        self._succ[target], self._pred[target], self._node[target] = {}, {}, {"node": node}
+        self.connect_all([(i, x.name) for i, x in enumerate(arguments) if isinstance(x, Value)], target)
         value = self._values[target] = Value(self, target)
         return value
 

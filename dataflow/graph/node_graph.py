@@ -122,11 +122,6 @@ class NodeGraph(nx.MultiDiGraph):
             self._succ[name], self._pred[name], self._node[name] = {}, {}, {"node": node}
         self._forget_conversions()
 
-    def _add_new(self, name: str, node: Node, arguments: Iterable[tuple[int, str]]) -> None:
-        """Add an op node whose name is new, with the edges of its arguments."""
-        self._succ[name], self._pred[name], self._node[name] = {}, {}, {"node": node}
-        self.connect_all(arguments, name)
-
     def connect_all(self, arguments: Iterable[tuple[int, str]], target: str) -> None:
         """Add the edges of a node's arguments, each with its position; ``add_edge`` of networkx takes longer."""
         succ, own = self._succ, self._pred[target]
@@ -163,13 +158,8 @@ class NodeGraph(nx.MultiDiGraph):
 
     def arguments(self, name: str) -> tuple[Argument, ...]:
         """What an op node is applied to, in order: names of nodes, plain numbers, ``None`` where nothing was given."""
-        literals, sources = self.node_of(name).literals, self._pred[name]
-        if not literals and len(sources) == 1:
-            ((source, positions),) = sources.items()
-            if len(positions) == 1 and 0 in positions:
-                return (source,)
-        arguments: dict[int, Argument] = {i: source for source, positions in sources.items() for i in positions}
-        arguments.update(literals)
+        arguments: dict[int, Argument] = {i: source for source, at in self._pred[name].items() for i in at}
+        arguments.update(self.node_of(name).literals)
         try:
             return tuple(map(arguments.__getitem__, range(len(arguments))))
         except KeyError:  # one in between is left out
@@ -194,12 +184,10 @@ class NodeGraph(nx.MultiDiGraph):
                 raise GraphError("the graph has a cycle: " + " -> ".join([*cycle, cycle[0]])) from None
         if targets is None:
             return order
-        needed, kept = set(self._there(targets)), []
+        needed = set(self._there(targets))
         for name in reversed(order):
-            if name in needed:
-                needed.update(self._pred[name])
-                kept.append(name)
-        return kept[::-1]
+            needed.update(self._pred[name] if name in needed else ())
+        return [name for name in order if name in needed]
 
     @checked
     def needed_for(self, targets: Iterable[str]) -> set[str]:
