@@ -90,7 +90,7 @@ class _Builder:
         self.instructions: list[Instruction] = []
         self.known: dict[Any, int] = {}
         self.results: dict[Any, TensorSpec] = {}
-        """What a primitive op makes of arrays of these specs and these attributes."""
+        """What a primitive op makes of arrays of these specs, numbers of these types and these attributes."""
 
     def slot(self, spec: TensorSpec | None) -> int:
         self.specs.append(spec)
@@ -143,12 +143,13 @@ class _Builder:
         attributes: Mapping[str, Any],
         written: tuple[str, ...],
     ) -> TensorSpec:
-        kind = (op, written, *specs)
-        if (known := self.results.get(kind)) is None:
-            if None in specs:
-                literals = self._literals(inputs)
-                return infer(op, with_literals(specs, literals), attributes, literals)
-            known = self.results[kind] = infer(op, specs, attributes, {})
+        kinds = [spec or type(self.constants.get(slot)) for slot, spec in zip(inputs, specs, strict=True)]
+        known = self.results.get(kind := (op, written, *kinds))
+        if known is None:
+            literals = self._literals(inputs) if None in specs else {}
+            known = infer(op, with_literals(specs, literals), attributes, literals)
+            if not literals or (known.is_float and all(type(x) is float for x in literals.values())):
+                self.results[kind] = known  # whether a whole number fits into a dtype depends on the number
         return known
 
     def _literals(self, inputs: Sequence[int]) -> dict[int, Literal]:
