@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from dataflow.plan import Plan
 
 T = TypeVar("T")
+PLAN_BYTES = 2**19
+"""What is counted for a plan itself, without its arrays: machine code takes that much."""
 
 
 class PlanByShape(Generic[T]):
@@ -93,6 +95,8 @@ class Program:
     ) -> None:
         self.graph = graph
         self.outputs = list(outputs)
+        self.memory = 0
+        """About how many bytes its plans hold until they are run again."""
         needed = _needed_with_sizes(graph, outputs)
         self.arguments = [n for n in graph if n in needed and graph.node_of(n).kind in (INPUT, PARAMETER)]
         runs_on: Backend = registry.backend(backend) if isinstance(backend, str) else backend
@@ -100,6 +104,8 @@ class Program:
         def prepare(plan: Plan) -> tuple[Runner, Callable[[], int]]:
             from dataflow.plan.run_work import steps_of
 
+            self.memory += PLAN_BYTES + plan.intermediate_bytes
+            self.memory += sum(map(plan.bytes_of, (*range(len(plan.arguments)), *plan.output_slots)))
             return runs_on.prepare(plan, threads), cache(partial(steps_of, plan))
 
         self._order = [name for name in graph.schedule() if name in needed] if graph.makes_sizes else []

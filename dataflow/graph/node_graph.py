@@ -98,7 +98,7 @@ class NodeGraph(nx.MultiDiGraph):
     @property
     def state(self) -> object:
         """An object that is another one once nodes or edges have changed: what was made of the graph goes with it."""
-        return self.__networkx_cache__.setdefault("dataflow", object())
+        return self._cache.setdefault("dataflow", object())
 
     # -------------------------------------------------------------------------------------------- nodes
 
@@ -133,8 +133,17 @@ class NodeGraph(nx.MultiDiGraph):
         self._forget_conversions()
 
     def _forget_conversions(self) -> None:
-        if cache := self.__dict__.get("__networkx_cache__"):  # networkx clears it, too, with each change
+        if cache := self._cache:
             cache.clear()
+
+    @property
+    def _cache(self) -> dict[str, Any]:
+        """What networkx clears with each change: of a view, that of the graph behind it."""
+        graph: Any = self
+        while "_graph" in graph.__dict__:
+            graph = graph._graph
+        cache: dict[str, Any] = graph.__dict__.setdefault("__networkx_cache__", {})
+        return cache
 
     def change_node(self, name: str, **changes: Any) -> None:
         """Replace fields of a node, such as its block."""

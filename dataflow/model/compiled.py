@@ -11,6 +11,7 @@ from dataflow.autodiff.derivatives import zeros
 from dataflow.autodiff.reverse import gradient_graph
 from dataflow.data.source import DataSource
 from dataflow.execution.forward import missing_inputs
+from dataflow.execution.parameters import Parameters
 from dataflow.execution.program import Program
 from dataflow.graph.graph import Graph
 from dataflow.graph.node import PARAMETER
@@ -23,6 +24,8 @@ class CompiledModel(Protocol):
     graph: Graph
     data: DataSource | None
 
+    @property
+    def parameters(self) -> Parameters: ...
     def given(self, data: Any, inputs: Mapping[str, Any]) -> Mapping[str, Any] | None: ...
     def _feed(
         self, given: Mapping[str, Any] | None, parameters: Collection[str] | None
@@ -60,11 +63,19 @@ class Compiled:
         self._parameters = [name for name in self._program.arguments if whole.node_of(name).kind == PARAMETER]
         self._state = graph.state
 
+    @property
+    def memory(self) -> int:
+        """About how many bytes it holds between calls."""
+        return self._program.memory
+
     def __call__(self, data: Any = None, **inputs: Any) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         model = self._model
-        if self._state is not model.graph.state:
+        known, sizes = model._feed(model.given(data, inputs), ())
+        if self._state is not model.graph.state:  # widths that the data decide change it, too
             self._make()
-        known, sizes = model._feed(model.given(data, inputs), self._parameters)
+        for name in self._parameters:
+            if name not in known:
+                known[name] = model.parameters.current(name)
         for name in self._program.arguments:
             if name not in known:
                 graph = model.graph

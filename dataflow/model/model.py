@@ -111,8 +111,8 @@ class Model:
         self._widths = widths if widths.names else None
         """The widths that data still decide; none once the model is trained."""
         self._parameters = Parameters(graph, self.train_settings.seed)
-        self._compiled: dict[tuple[str, ...], Callable[..., Any]] = {}
-        """What ``predict`` has compiled of small inputs, by the backend and the outputs."""
+        self._compiled: dict[tuple[str, ...], Compiled] = {}
+        """What ``predict`` has compiled that is small, by the backend and the outputs."""
 
     @property
     def name(self) -> str:
@@ -328,7 +328,7 @@ class Model:
         backend: str = "numpy",
         threads: int | None = None,
         memory_limit: int | str | None = None,
-    ) -> Callable[..., tuple[dict[str, np.ndarray], dict[str, np.ndarray]]]:
+    ) -> Compiled:
         """A function ``f(x=x, y=y) -> (values, gradients)`` of the asked-for nodes and of the gradients of
         ``sum(of)`` (of the loss unless said). A plan is made for each set of shapes and kept; parameters are those
         of the model at each call.
@@ -536,11 +536,9 @@ class Model:
         """Let the data decide the widths of parameters that are still open; if that is ``final``, for good."""
         if self._widths is None:
             return
-        before = self._widths.known
-        self._widths.release()
-        self._widths.bind(feed(self.graph, data)[1], self._parameters.forget)
-        if self._widths.known != before:
-            self._derivatives = Derivatives(self.graph)
+        if not self._widths.known or not _fits(self.graph, data):
+            self._widths.release()
+            self._widths.bind(feed(self.graph, data)[1], self._parameters.forget)
         if final and self._widths.known:
             self._widths = None
 
@@ -575,3 +573,12 @@ class Model:
     def _warn(notes: Sequence[str]) -> None:
         for note in notes:
             python_warnings.warn(note, DataflowWarning, stacklevel=4)
+
+
+def _fits(graph: Graph, data: Mapping[str, Any]) -> bool:
+    """Whether the data have the shapes of the graph."""
+    try:
+        feed(graph, data)
+    except DataError:
+        return False
+    return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings as python_warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -21,13 +21,15 @@ from dataflow.metrics.predictions import Places, Predictions, read_output
 from dataflow.metrics.scores import Scores
 from dataflow.metrics.totals import Totals
 from dataflow.model.asked import Asked, about_data, asked_of, lacking
+from dataflow.model.compiled import Compiled
 from dataflow.model.train_settings import TrainSettings
 from dataflow.model.units import Units
 from dataflow.support.conversion import EntryError, first_place
 
 SMALL = 2**20
-"""What was compiled for inputs of at most this many bytes is kept for the next call: it holds the memory of its last
-run."""
+"""What was compiled for inputs of at most this many bytes is kept for the next call."""
+KEPT = 2**25
+"""Unless it holds more bytes than these: it has the memory of its last run, for each set of shapes."""
 
 
 class AskedModel(Protocol):
@@ -38,7 +40,7 @@ class AskedModel(Protocol):
     loss: str | None
     data: DataSource | None
     train_settings: TrainSettings
-    _compiled: dict[tuple[str, ...], Callable[..., Any]]
+    _compiled: dict[tuple[str, ...], Compiled]
 
     @property
     def parameters(self) -> Parameters: ...
@@ -49,7 +51,7 @@ class AskedModel(Protocol):
     def feed(
         self, given: Mapping[str, Any] | None, parameters: Collection[str] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, int]]: ...
-    def compile(self, *, values: Sequence[str], backend: str) -> Callable[..., Any]: ...
+    def compile(self, *, values: Sequence[str], backend: str) -> Compiled: ...
 
 
 def predict(
@@ -84,7 +86,7 @@ class Predictor:
         self._comparisons = by_output(graph, model.outputs, model.comparisons)
         self.needed = {name: needed_inputs(graph, [name]) for name in model.outputs}
         """The inputs of each output."""
-        self._compiled: dict[tuple[str, ...], Callable[..., Any]] = {}
+        self._compiled: dict[tuple[str, ...], Compiled] = {}
         self._finite = FiniteCheck(model)
 
     @property
@@ -107,11 +109,13 @@ class Predictor:
         outputs = self.outputs(arrays)
         is_small = sum(getattr(array, "nbytes", SMALL) for array in arrays.values()) <= SMALL
         known = self._model._compiled if is_small else self._compiled
-        compiled = known.get((self._backend, *outputs))
+        key = self._backend, *outputs
+        compiled = known.get(key)
         if compiled is None:
-            compiled = self._model.compile(values=outputs, backend=self._backend)
-            known[self._backend, *outputs] = compiled
-        found: dict[str, np.ndarray] = compiled(data=arrays)[0]
+            compiled = known[key] = self._model.compile(values=outputs, backend=self._backend)
+        found = compiled(data=arrays)[0]
+        if is_small and compiled.memory > KEPT:
+            known.pop(key, None)
         return found
 
     def __call__(self, asked: Asked) -> Predictions:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+import tracemalloc
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -97,3 +99,61 @@ def test_a_plan_that_was_made_without_limits_is_counted_within_them() -> None:
     model.predict(x=X)
     with pytest.raises(WorkLimitError), limits.allowance("predict", work=1):
         model.predict(x=X)
+
+
+@pytest.mark.parametrize("of", ["a view", "a view of a view"])
+@pytest.mark.parametrize("changed", ["the graph", "the view"])
+def test_a_view_follows_the_graph_behind_it(of: str, changed: str) -> None:
+    graph = cubic(3.0).graph
+    view = graph.subgraph(list(graph)) if of == "a view" else graph.copy(as_view=True).copy(as_view=True)
+    model = dataflow.Model(view, ["y"], "loss")
+    compiled = model.compile(values=["y"])
+    functions = [*ASKED.values(), lambda _: compiled(x=X)[0]["y"]]
+    before = [np.asarray(ask(model)) for ask in functions]
+    (graph if changed == "the graph" else view).change_node("factor", value=np.array(5.0))
+    for ask, old in zip(functions, before, strict=True):
+        np.testing.assert_allclose(ask(model), old / 3.0 * 5.0, rtol=1e-14)
+    np.testing.assert_allclose(dataflow.Model(graph, ["y"]).predict(x=X)["y"], 5 * X**3, rtol=1e-14)
+
+
+def test_a_compiled_function_follows_the_widths_that_data_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    make_plan = dataflow.plan.make_plan
+    monkeypatch.setattr(dataflow.plan, "make_plan", lambda *arguments: [made.append(1), make_plan(*arguments)][1])
+    graph = dataflow.Graph("wide")
+    x = graph.input("x", ("n", "k"))
+    y = graph.node("y", x @ graph.parameter("w", ("k", 1), init="ones"))
+    graph.node("loss", ops.sum(y))
+    model = dataflow.Model(graph, ["y"], "loss")
+    model.decide_widths({"x": np.ones((1, 2))})
+    function = model.compile(values=["y"], gradients=["w"])
+    for width in (2, 2, 3, 3, 3, 2, 5):
+        values, gradients = function(x=np.full((4, width), 2.0))
+        np.testing.assert_array_equal(values["y"], np.full((4, 1), 2.0 * width))
+        np.testing.assert_array_equal(gradients["w"], np.full((width, 1), 8.0))
+    assert len(made) == 4
+
+
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
+@pytest.mark.parametrize("rows", [[3000], range(150, 200)], ids=["one large result", "many shapes"])
+def test_predictions_of_small_inputs_leave_little_memory_behind(backend: str, rows: Sequence[int]) -> None:
+    """Of 70 MiB at least in the first case, and of 100 in the second."""
+    if backend == "llvm":
+        pytest.importorskip("llvmlite")
+    graph = dataflow.Graph("products")
+    x = graph.input("x", ("n", 2))
+    products = ops.tanh(x @ np.ones((2, 2 if len(rows) == 1 else 2000)))
+    each = ops.tanh(products @ x.T if len(rows) == 1 else ops.exp(products) @ np.ones((2000, 200)))
+    graph.node("y", ops.sum(each @ ops.tanh(each).T, axis=1))
+    model = dataflow.Model(graph, ["y"])
+    model.predict(x=np.ones((1, 2)), backend=backend)
+    tracemalloc.start()
+    try:
+        for count in rows:
+            model.predict(x=np.ones((count, 2)), backend=backend)
+        gc.collect()
+        left, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert left < 2**26
+    assert most > 2**24  # what was asked for is as large as is said
