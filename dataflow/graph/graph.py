@@ -67,7 +67,9 @@ class Graph(NodeGraph):
         self._unnamed: dict[str, int] = {}  # names made up here, with the order in which the nodes were added
         self._counts: dict[str, int] = {}
         self._widths: set[str] = set()  # names of sizes that parameters may have
-        self._calls: dict[Any, Node] = {}  # nodes of calls of one kind are one object: what is in them is found once
+        self._nodes_by_kind: dict[
+            Any, Node
+        ] = {}  # nodes of calls of one kind are one object: what is in them is found once
 
     def __repr__(self) -> str:
         return f"<graph '{self.name}': {counted(len(self), 'node')}>"
@@ -129,15 +131,15 @@ class Graph(NodeGraph):
     ) -> Value:
         """``apply`` for ops that are called, whose arguments are of the right kinds by themselves."""
         kind = self._kind_of_call(op, arguments, attributes)
-        node = self._calls.get(kind)
+        node = self._nodes_by_kind.get(kind)
         if node is None:
             bound, arguments, literals, spec = self._checked_call(op, arguments, attributes, name)
             known = self.ops.setdefault(op.name, op)
             if known is not op:
                 raise GraphError(f"two different ops are called '{op.name}' in one graph", node=name)
             node = Node(OP, spec.shape, spec.dtype, op.name, bound, literals)
-            if kind is not None and len(self._calls) < MOST_CALLS and _is_one_of_a_kind(op, kind, spec):
-                self._calls[kind] = node
+            if kind is not None and len(self._nodes_by_kind) < MOST_CALLS and _is_one_of_a_kind(op, kind, spec):
+                self._nodes_by_kind[kind] = node
         else:
             spend(10, name or op.name)
             if node.literals:
@@ -221,7 +223,7 @@ class Graph(NodeGraph):
     ) -> tuple[Any, ...] | None:
         """What calls have in common whose nodes are the same, or the same but for plain numbers that are floats;
         ``None`` for calls of which nothing is remembered."""
-        if op.graph_attributes:
+        if op.graph_attributes or (attributes and len(self._nodes_by_kind) >= MOST_CALLS):
             return None
         kind: list[Any] = [op, repr(attributes) if attributes else ""]
         computes = False
