@@ -97,20 +97,21 @@ def check_table_ending(path: Path) -> None:
             raise MissingExtraError('Parquet needs pyarrow: pip install "dataflow-autodiff[data]"') from None
 
 
-def write_table(path: Path, columns: Mapping[str, np.ndarray], arrays: Mapping[str, np.ndarray] | None = None) -> None:
+def write_table(
+    path: Path,
+    columns: Mapping[str, np.ndarray],
+    arrays: Mapping[str, np.ndarray] | None = None,
+    types: Mapping[str, np.dtype] | None = None,
+) -> None:
     """Write columns of cells, of which some may be None, which is an empty cell: as CSV, as JSON with an object for
     each row, or as Parquet. A NumPy archive holds ``arrays`` in their place, if they are given, of any number of axes.
+    ``types`` says of columns what their cells are, as far as that is known: Parquet says so of empty cells, too.
     """
     check_table_ending(path)
-    cells = {name: column.tolist() for name, column in columns.items()}
     if path.suffix.lower() == PARQUET:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        buffer = io.BytesIO()
-        pq.write_table(pa.table(cells), buffer)
-        replace_file(path, [buffer.getvalue()], sync=False)
+        write_pieces(path, [columns], types or {})
         return
+    cells = {name: column.tolist() for name, column in columns.items()}
     rows = list(zip(*cells.values(), strict=True))
     _write(
         path,

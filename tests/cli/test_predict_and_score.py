@@ -228,3 +228,17 @@ def test_a_stream_without_a_training_row_is_named(folder):
     words = ["--epochs", "1", "--stream", "--batch-size", "1", "-o", "o.toml"]
     said = call("train", "m.toml", "--data", "new.csv", *words, status=1).stderr
     assert said == "Error: new.csv: no training row is left\n"
+
+
+@pytest.mark.parametrize("rows", [["p,,0", "q,,1"], ["p,,0", "q,1,1"], ["p,1,0", "q,,1"]], ids=str)
+def test_parquet_says_what_the_cells_of_left_out_rows_would_be(folder, rows):
+    """In memory as with --stream, however many rows are left out."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    (folder / "new.csv").write_text("\n".join(["id,a,b", *rows, ""]))
+    words = ["predict", "m.toml", "--data", "new.csv", "--columns", "id"]
+    call(*words, "-o", "memory.parquet")
+    call(*words, "-o", "stream.parquet", "--stream", "--chunk-rows", "1")
+    memory, stream = parquet.read_table("memory.parquet"), parquet.read_table("stream.parquet")
+    assert [str(field.type) for field in memory.schema] == ["string", "string", "double", "double"]
+    assert memory.schema == stream.schema
+    assert memory == stream

@@ -88,9 +88,9 @@ def command(
             _predict_stream(session, model, given.file, output, carried, how)
             return
         predictions = model.predict(given.file, columns=carried, backend=backend or "numpy", **given.settings)
-        cells, arrays = predictions.columns(), predictions.arrays()
+        cells, arrays, types = predictions.columns(), predictions.arrays(), predictions.types()
     if output is not None:
-        write_table(output, cells, arrays)
+        write_table(output, cells, arrays, types)
     if session.as_json:
         session.print_json({"count": predictions.count, "rows": table_rows(cells), "warnings": session.take()})
         return
