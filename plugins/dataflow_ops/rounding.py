@@ -191,14 +191,13 @@ def round_to(
     many bits behind the point, its normal numbers begin at 2 to the power ``least``, and none is above ``largest``,
     beyond which its largest number, infinity or NaN stands. Without ``nan`` the type has no NaN, and 0 in its place.
     The derivative is taken as that of x itself; beyond the largest it is 0."""
-    apart = maximum(_power_below(x), 2.0**least) * 2.0**-mantissa
-    nearest = round_(x / apart) * apart
+    power = maximum(_power_below(x), 2.0**least)
+    nearest = round_(x / power * 2.0**mantissa) * 2.0**-mantissa * power  # never below normal numbers: some make them 0
     inside = abs_(nearest) <= largest
     limit = {"largest": largest, "infinite": math.inf, "nan": math.nan}[beyond]
     outside = where(x < 0, -limit, where(isnan(x), x, limit))
     outside = outside if nan else where(isnan(x), 0, outside)
-    step = where(inside, nearest - x, 0)
-    return where(inside, x + _constant_of(step), outside)
+    return where(inside, nearest - (_constant_of(x) - x), outside)  # in this order -0 stays
 
 
 @round_to.kink("beyond the largest number the derivative is 0, elsewhere it is taken as if nothing were rounded")

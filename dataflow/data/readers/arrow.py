@@ -152,6 +152,8 @@ def unpacked_bytes(
             path = column.path_in_schema
             if path not in names and path.partition(".")[0] not in names:
                 continue
+            if not column.num_values:  # pyarrow reads none of its pages, and writes no place of a first one
+                continue
             start, dictionary = column.data_page_offset, column.dictionary_page_offset
             start = dictionary if dictionary is not None and 0 < dictionary < start else start
             length = max(column.total_compressed_size, 0)

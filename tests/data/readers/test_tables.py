@@ -17,6 +17,7 @@ import pytest
 from later import Later
 from raw_tables import cells
 
+import dataflow
 from dataflow.data.raw_table import RawTable
 from dataflow.data.read_table import read_table
 from dataflow.data.readers import arrow as arrow_reader
@@ -365,3 +366,25 @@ def test_csv_from_standard_input(monkeypatch, pack):
     data = pack(b"\xef\xbb\xbfx;k\n1;a\n2;b\n")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
     assert cells(read("-")) == {"x": [1, 2], "k": ["a", "b"]}
+
+
+@pytest.mark.parametrize("counts", [[0], [2, 0, 1], [0, 3], [3, 0]], ids=str)
+def test_parquet_groups_of_no_rows(counts, tmp_path):
+    """As pyarrow and pandas write them: of a column that is empty the place of its first page is 0."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    path, rows = tmp_path / "t.parquet", [float(row) for row in range(sum(counts))]
+    schema = pa.schema([("a", pa.float64())])
+    with pq.ParquetWriter(path, schema) as writer:
+        for number, count in enumerate(counts):
+            start = sum(counts[:number])
+            writer.write_table(pa.table({"a": rows[start : start + count]}, schema=schema))
+    graph = dataflow.Graph("g")
+    graph.node("y", graph.input("a", ("n",)) * 2.0)
+    model = dataflow.Model(graph, ["y"])
+    for stream in (False, True):
+        if not rows:
+            with pytest.raises(DataError, match="has no rows"):
+                list(model.predict(path, stream=True)) if stream else model.predict(path)
+            continue
+        found = list(model.predict(path, stream=True)) if stream else [model.predict(path)]
+        assert [y for piece in found for y in piece["y"].tolist()] == [2 * row for row in rows]

@@ -129,3 +129,29 @@ def test_a_cast_is_saved_as_a_cast(number, attributes):
         beyond = attributes.get("saturate") == 0 and number == TensorProto.FLOAT8E4M3FN
         same = np.abs(x) <= 448 if beyond else x == x  # a little more is 448 there, against onnx
         np.testing.assert_array_equal(theirs[same], ours[same])
+
+
+@pytest.mark.parametrize("backend", ["numpy", "llvm", "jax"])
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("bfloat16", {"mantissa": 7, "least": -126, "largest": 2.0**127 * (2 - 2.0**-7), "beyond": "infinite"}),
+        ("float8_e4m3fn", {"mantissa": 3, "least": -6, "largest": 448.0, "beyond": "nan"}),
+        ("float8_e5m2", {"mantissa": 2, "least": -14, "largest": 57344.0, "beyond": "infinite"}),
+    ],
+)
+def test_rounding_keeps_signs_of_zero_and_numbers_near_the_smallest_normal_ones(name, how, backend):
+    """As ml_dtypes rounds them, to the bit; JAX makes 0 of what is below the normal numbers of float32."""
+    pytest.importorskip({"numpy": "numpy", "llvm": "llvmlite", "jax": "jax"}[backend])
+    narrow = getattr(pytest.importorskip("ml_dtypes"), name)
+    small = np.geomspace(2.0**-126, 2.0**-10, 999).astype(np.float32)
+    given = np.concatenate([small, [0.0, 1.3, 60000.0, 1e38]]).astype(np.float32)
+    given = np.concatenate([given, -given])
+    graph = dataflow.Graph("g", dtype="float32")
+    graph.node("y", dataflow.ops.round_to(graph.input("x", ("n",)), **how))
+    found = dataflow.Model(graph, ["y"]).compile(values=["y"], backend=backend)(x=given)[0]["y"]
+    with np.errstate(over="ignore"):
+        expected = given.astype(narrow).astype(np.float32)
+    np.testing.assert_array_equal(found, expected)
+    known = ~np.isnan(expected)
+    np.testing.assert_array_equal(np.signbit(found)[known], np.signbit(expected)[known])
