@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from dataflow import DtypeError, elementwise, op, sample
+from dataflow import DtypeError, OpError, elementwise, op, sample
 from dataflow.operations.engine_ops import abs_, where
 from dataflow_ops.arithmetic import maximum, minimum
 from dataflow_ops.logic import bitcast, bitwise_and, isnan
@@ -191,6 +191,8 @@ def round_to(
     many bits behind the point, its normal numbers begin at 2 to the power ``least``, and none is above ``largest``,
     beyond which its largest number, infinity or NaN stands. Without ``nan`` the type has no NaN, and 0 in its place.
     The derivative is taken as that of x itself; beyond the largest it is 0."""
+    if not (0 <= mantissa <= 52 and -1074 <= least <= 1023 and largest >= 0):
+        raise OpError("the mantissa is from 0 to 52, least from -1074 to 1023, and largest not below 0")
     power = maximum(_power_below(x), 2.0**least)
     nearest = round_(x / power * 2.0**mantissa) * 2.0**-mantissa * power  # never below normal numbers: some make them 0
     inside = abs_(nearest) <= largest

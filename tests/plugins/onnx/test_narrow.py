@@ -155,3 +155,10 @@ def test_rounding_keeps_signs_of_zero_and_numbers_near_the_smallest_normal_ones(
     np.testing.assert_array_equal(found, expected)
     known = ~np.isnan(expected)
     np.testing.assert_array_equal(np.signbit(found)[known], np.signbit(expected)[known])
+
+
+@pytest.mark.parametrize("change", [{"mantissa": -1}, {"mantissa": 53}, {"least": 5000}, {"largest": -1.0}], ids=str)
+def test_no_float_is_rounded_to_what_no_float_is(change):
+    x = dataflow.Graph("g").input("x", ("n",))
+    with pytest.raises(dataflow.DataflowError, match="the mantissa is from 0 to 52"):
+        dataflow.ops.round_to(x, **{"mantissa": 3, "least": -6, "largest": 448.0, **change})
