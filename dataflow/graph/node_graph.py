@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from typing import Any, Self, TypeAlias
@@ -13,11 +12,11 @@ import numpy as np
 from dataflow.errors import GraphError, nearest
 from dataflow.graph.class_texts import check_classes, numbers_of
 from dataflow.graph.node import Node
-from dataflow.operations.attributes import plain
+from dataflow.graph.plain_copy import plain_copy
 from dataflow.operations.op import Op
 from dataflow.operations.operands import Literal
 from dataflow.operations.outputs import several_outputs
-from dataflow.shapes import TensorSpec, format_shape, spec_of
+from dataflow.shapes import TensorSpec, spec_of
 from dataflow.support.arguments import checked, describe
 from dataflow.support.gc_pause import LARGE, collector_paused
 
@@ -243,14 +242,7 @@ class NodeGraph(nx.MultiDiGraph):
         >>> graph.to_networkx().nodes["x"]
         {'kind': 'input', 'shape': '(2, 3)', 'dtype': 'float64'}
         """
-        result = nx.MultiDiGraph(name=self.name, dtype=self.dtype.name)
-        result.graph.update({key: _text(value) for key in ("blocks", "calls", "classes") if (value := self.graph[key])})
-        for name, node in self.node_items():
-            result.add_node(name, kind=node.kind, shape=format_shape(node.shape), dtype=node.dtype.name)
-            rest = {key: getattr(node, key) for key in OPTIONAL}
-            result.nodes[name].update({key: _text(x) for key, x in rest.items() if not _is_empty(x)})
-        result.add_edges_from(self.edges(keys=True))
-        return result
+        return plain_copy(self)
 
     # -------------------------------------------------------------------------------------------- internals
 
@@ -293,17 +285,3 @@ def reachable(start: Iterable[str], neighbours: Callable[[str], Iterable[str]]) 
                 reached.add(name)
                 frontier.append(name)
     return reached
-
-
-OPTIONAL = ("op", "attributes", "literals", "init", "value", "block", "cotangent_of")
-"""The fields of a node that a plain copy has where they are not empty."""
-
-
-def _is_empty(value: Any) -> bool:
-    return not isinstance(value, np.ndarray) and not value
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, np.ndarray):
-        return np.array2string(value, threshold=100, separator=", ", floatmode="unique").replace("\n", "")
-    return value if isinstance(value, str) else json.dumps(plain(value), default=str)
