@@ -12,6 +12,7 @@ from dataflow.backends.cluster import Part, Workers
 from dataflow.errors import TrainingError
 from dataflow.model.model import Model
 from dataflow.training.minibatches.additive_loss import is_mean
+from dataflow.training.minibatches.additive_trial import check_on_examples
 from dataflow.training.minibatches.batches import ArrayMinibatches, Minibatches
 from dataflow.training.minibatches.part_work import pack_setup
 from dataflow.training.minibatches.vectors import Vectors
@@ -51,6 +52,8 @@ class SharedGradients:
                 "freeze them"
             )
         self._mean = is_mean(model.graph, str(model.loss))
+        needed = {name: batches.arrays[name] for name in inputs if name in batches.arrays}
+        check_on_examples(model, needed, batches.split, list(vectors.views), is_mean=self._mean)
         self._workers, self._batches, self._vectors = workers, batches, vectors
         self._inputs = inputs
         self._rows = np.arange(batches.count)

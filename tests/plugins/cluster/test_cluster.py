@@ -20,7 +20,16 @@ import pytest
 from checkout import MODELS
 
 import dataflow
-from dataflow import DataflowError, Graph, MissingExtraError, Model, NonFiniteError, StopTraining, TrainingError
+from dataflow import (
+    DataflowError,
+    Graph,
+    MissingExtraError,
+    Model,
+    NonFiniteError,
+    StopTraining,
+    TrainingError,
+    primitive,
+)
 from dataflow.backends.cluster import LateWorkers, Part, Shards, Task, Workers, open_workers
 from dataflow.graph.subgraph import Subgraph
 from dataflow.ops import (
@@ -247,6 +256,36 @@ def test_what_mixes_examples_is_refused(mixes: Any) -> None:
     assert is_mean(*squares(lambda x: mean(x * x) + 1))
     with pytest.raises(TrainingError, match="mixes examples"):
         is_mean(*squares(mixes))
+
+
+@primitive
+def centred(x):
+    """Each row less the mean of all: no attribute tells what it does along them."""
+    return x - x.mean(axis=0)
+
+
+@centred.shape
+def _(x):
+    return x.shape
+
+
+@centred.vjp
+def _(g, y, x):
+    return g - mean(g, axis=0)
+
+
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_what_shapes_do_not_tell_is_tried_on_examples(reduction: str, data: dict[str, np.ndarray]) -> None:
+    graph = Graph("net")
+    x, y = graph.input("x", ("n", 5)), graph.input("y", ("n", 2))
+    last = graph.parameter("W", (2, 5), init="zeros")  # the loss alone tells nothing yet
+    graph.node("loss", mse(graph.node("yhat", centred(x) @ last.T), y, reduction=reduction))
+    model = Model(graph, outputs=["yhat"], loss="loss")
+    assert is_mean(graph, "loss") == (reduction == "mean")
+    with pytest.raises(TrainingError, match="gradient of 3 examples.*mixes examples"):
+        dataflow.train(model, data, cluster=Here(2))
+    few = {name: array[:2] for name, array in data.items()}  # too few for a trial
+    dataflow.train(net("sum", 0), few, cluster=Here(2), epochs=1)
 
 
 def repeated(step: Any, h: Any) -> Any:
