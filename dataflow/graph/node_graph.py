@@ -166,8 +166,9 @@ class NodeGraph(nx.MultiDiGraph):
 
     def arguments(self, name: str) -> tuple[Argument, ...]:
         """What an op node is applied to, in order: names of nodes, plain numbers, ``None`` where nothing was given."""
+        literals = self.node_of(name).literals
         arguments: dict[int, Argument] = {i: source for source, at in self._pred[name].items() for i in at}
-        arguments.update(self.node_of(name).literals)
+        arguments.update(literals)
         try:
             return tuple(map(arguments.__getitem__, range(len(arguments))))
         except KeyError:  # one in between is left out
