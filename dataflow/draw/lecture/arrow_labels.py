@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 
@@ -16,20 +16,20 @@ from dataflow.draw.lecture.fan import LABEL
 
 FRACTIONS = (0.5, 0.35, 0.65, 0.2, 0.8, 0.1, 0.9)
 """Of a stretch, where a label is tried: first in its middle."""
-TO_LINE = 5.0
+TO_LINE = (5.0, 3.0)
+"""How far from its line a label is tried: closer where it is near others, too."""
 
 
 def candidates(lines: Lines, corners: Sequence[Point], axes: Axes) -> Iterator[list[Text]]:
     """Places beside each stretch of a line along the axes, the best ones first: those beside its longest stretch."""
     stretches = sorted(pairwise(corners), key=lambda ends: -_length(*ends))
-    for (a1, c1), (a2, c2) in stretches:
-        for fraction in FRACTIONS:
-            a, c = a1 + (a2 - a1) * fraction, c1 + (c2 - c1) * fraction
-            for side in (-1, 1) if a1 != a2 else (1, -1):
-                if a1 == a2:
-                    yield axes.aside(lines, a + (TO_LINE + 1) * side, c, side, LABEL)
-                else:
-                    yield axes.across(lines, a, c + TO_LINE * side, side, LABEL)
+    for to_line, ((a1, c1), (a2, c2)), fraction in product(TO_LINE, stretches, FRACTIONS):
+        a, c = a1 + (a2 - a1) * fraction, c1 + (c2 - c1) * fraction
+        for side in (-1, 1) if a1 != a2 else (1, -1):
+            if a1 == a2:
+                yield axes.aside(lines, a + (to_line + 1) * side, c, side, LABEL)
+            else:
+                yield axes.across(lines, a, c + to_line * side, side, LABEL)
 
 
 def best(

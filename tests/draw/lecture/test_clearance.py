@@ -85,6 +85,22 @@ def test_chains_with_skips(model, direction, values):
     assert faults(drawing.render("svg")) == []
 
 
+def test_a_label_between_two_lines_lies_closer_to_its_own():
+    graph = dataflow.Graph("between")
+    x = graph.input("x", ("n", 3))
+    W = graph.parameter("W", value=[1.0, 2.0, 3.0])
+    a = graph.node("a", W[::-1] - 0.0)
+    graph.node("softmax", ops.softmax(W))
+    graph.node("add", x + a)
+    n3 = graph.node("n3", x + W)
+    for i in (3, 4, 5):
+        graph.node(f"add_{i}", x + x)
+    n7 = graph.node("n7", n3 + a)
+    graph.node("end", ops.sum((x + n7) * 1.0))
+    drawing = dataflow.draw(dataflow.Model(graph, ["end"]), style="lecture", both=True)
+    assert faults(drawing.render("svg")) == []
+
+
 @settings(max_examples=10)
 @given(any_graph.graphs(), st.sampled_from(["right", "down"]), st.booleans())
 def test_any_graph(model, direction, both):
