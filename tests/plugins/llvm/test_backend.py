@@ -441,6 +441,7 @@ def test_random_chains_that_are_well_conditioned(data: st.DataObject, dtype: str
         step = data.draw(st.sampled_from(["tanh", "relu", "sigmoid", "softmax", "log_softmax", "sin", "exp"]))
         h = ops.linear(h, W, b)
         h = getattr(ops, step)(ops.tanh(h) if step == "exp" else h)
+        h = h / 8 if step == "log_softmax" else h  # else the next tanh is saturated to the last digit
     graph.node("loss", ops.sum(h * h) / 2)
     model = Model(graph, ["loss"], "loss")
     x = rng.normal(size=(rows, columns)).astype(dtype)
