@@ -67,9 +67,7 @@ class Graph(NodeGraph):
         self._unnamed: dict[str, int] = {}  # names made up here, with the order in which the nodes were added
         self._counts: dict[str, int] = {}
         self._widths: set[str] = set()  # names of sizes that parameters may have
-        self._nodes_by_kind: dict[
-            Any, Node
-        ] = {}  # nodes of calls of one kind are one object: what is in them is found once
+        self._nodes_by_kind: dict[Any, Node] = {}  # what is in the nodes of calls of one kind is found once
 
     def __repr__(self) -> str:
         return f"<graph '{self.name}': {counted(len(self), 'node')}>"
