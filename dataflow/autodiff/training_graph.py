@@ -29,6 +29,13 @@ class TrainingGraph:
     """The input for the number of the minibatch, one whole number, where random numbers are drawn."""
     updates: Mapping[str, str] = field(default_factory=dict)
     """For each parameter that is state, the node with its value after the minibatch."""
+    still: frozenset[str] = frozenset()
+    """The parameters that are state and stay as they are, as what belongs to them is frozen or no parameter."""
+
+    @property
+    def state(self) -> frozenset[str]:
+        """The parameters that no optimizer changes."""
+        return self.still.union(self.updates)
 
 
 def training_graph(graph: Graph, loss: str, seed: int, frozen: Collection[str] = ()) -> TrainingGraph:
@@ -47,7 +54,9 @@ def training_graph(graph: Graph, loss: str, seed: int, frozen: Collection[str] =
 
     rewrite(graph, result, replaced, apply, inner=minibatch)
     updates = {name: result.node(f"{updated}.{name}", value).name for name, value in bodies.updates.items()}
-    return TrainingGraph(result, minibatch if bodies.draws else "", updates)
+    return TrainingGraph(
+        result, minibatch if bodies.draws else "", updates, frozenset(bodies.still.difference(updates))
+    )
 
 
 class _Bodies:
@@ -57,6 +66,7 @@ class _Bodies:
     def __init__(self, minibatch: Value, seed: int, frozen: Collection[str]) -> None:
         self._minibatch, self._seed, self._frozen = minibatch, seed, frozen
         self.updates: dict[str, Value] = {}
+        self.still: set[str] = set()
         self.draws = 0
         self._made: dict[str, Value] = {}
 
@@ -73,6 +83,7 @@ class _Bodies:
         assert op.training_rule is not None
         states = [arguments[i] for i in op.state_inputs]
         if not all(map(self._is_state, states)):
+            self.still.update(state.name for state in states if self._is_state(state))
             return op(*arguments, **node.attributes)
         for i, state in zip(op.state_inputs, states, strict=True):
             arguments[i] = self.updates.get(state.name, state)  # of another node that has the same state

@@ -64,7 +64,7 @@ def step_of(model: Model, forward: bool, of: str | None, wrt: Sequence[str] | No
         return Step(model.graph, outputs)
     kept = frozen_names(model.parameters, model.train_settings.frozen)
     training = training_graph(model.graph, model.loss, model.train_settings.seed, kept)
-    wanted = [name for name in model.parameters if name not in kept and name not in training.updates]
+    wanted = [name for name in model.parameters if name not in kept and name not in training.state]
     gradient = gradient_graph(training.graph, model.loss, wanted)
     trained = [name for name in model.parameters if name in gradient.cotangents]
     gradients = [gradient.cotangents[name] for name in trained]

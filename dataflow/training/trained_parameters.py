@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from dataflow.autodiff.reverse import GradientGraph, gradient_graph
+from dataflow.autodiff.training_graph import TrainingGraph
 from dataflow.errors import DataflowWarning, TrainingError, listed, nearest
-from dataflow.graph.graph import Graph
 from dataflow.model.model import Model
 from dataflow.support.texts import matches
 
@@ -26,25 +26,24 @@ class Trained:
     """The nodes that a step needs: for the loss, its gradient and state."""
 
 
-def trained_parameters(model: Model, graph: Graph, kept: Collection[str], updates: Mapping[str, str]) -> Trained:
+def trained_parameters(model: Model, training: TrainingGraph, kept: Collection[str]) -> Trained:
     """What is trained of a model that has a loss, which is differentiated in a graph of its nodes: neither what is
-    ``kept``, because it is frozen, nor state, for whose new values ``updates`` names nodes. A warning names what else
-    is not."""
+    ``kept``, because it is frozen, nor state. A warning names what else is not."""
     loss = str(model.loss)
-    wanted = [name for name in model.parameters if name not in kept and name not in updates]
+    wanted = [name for name in model.parameters if name not in kept and name not in training.state]
     if not wanted:
         raise TrainingError("every parameter is frozen, so there is nothing to train")
-    gradient = gradient_graph(graph, loss, wanted)
+    gradient = gradient_graph(training.graph, loss, wanted)
     names = [name for name in wanted if name in gradient.cotangents]
     if not names:
         of = "" if not kept else " that is not frozen"
         raise TrainingError(f"the loss '{loss}' depends on no parameter{of}, so there is nothing to train")
     needed = frozenset(
-        gradient.graph.needed_for([loss, *(gradient.cotangents[name] for name in names), *updates.values()])
+        gradient.graph.needed_for([loss, *(gradient.cotangents[name] for name in names), *training.updates.values()])
     )
     held = [name for name in model.parameters if name in needed and name not in names]
     unused = [name for name in wanted if name not in needed]
-    undifferentiated = [name for name in held if name not in kept and name not in updates]
+    undifferentiated = [name for name in held if name not in kept and name not in training.state]
     for group, how in ((unused, ""), (undifferentiated, " by anything that has a derivative")):
         if group:
             what = f"the loss does not depend on {listed(group)}{how}; not trained"

@@ -149,7 +149,7 @@ class Trainer:
             training = replace(training, graph=weighted)
         self._training = training
         """What is differentiated."""
-        trained = trained_parameters(model, training.graph, kept, training.updates)
+        trained = trained_parameters(model, training, kept)
         for text in shape_warnings(model.graph, model.graph.schedule(), model.loss, batch_symbol(model.graph)):
             warnings.warn(text, DataflowWarning, stacklevel=2)
         self.inputs = [name for name in self.graph.names(INPUT) if name in trained.needed]

@@ -256,6 +256,25 @@ def test_frozen_statistics_are_those_of_evaluation():
     assert training_graph(model.graph, "loss", 0, {"mean"}).updates == {}
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop"])
+@pytest.mark.parametrize(("fixed", "other"), [("mean", "variance"), ("variance", "mean")])
+@pytest.mark.parametrize("how", ["frozen", "constant"])
+def test_statistics_stay_where_only_one_of_the_two_is_frozen(how, fixed, other, optimizer):
+    """They took part in evaluation's formula, which has a derivative with respect to both."""
+    moved = f"{fixed} = {{ shape = [5], init = "
+    text = NET
+    if how == "constant":
+        line = next(line for line in NET.splitlines() if line.startswith(moved))
+        value = [0.0 if fixed == "mean" else 1.0] * 5
+        text = NET.replace(line + "\n", "").replace("[nodes]", f"[constants]\n{fixed} = {{ value = {value} }}\n[nodes]")
+    model = loads_toml(text)
+    frozen = [fixed] if how == "frozen" else []
+    before = model.parameters[other].tobytes()
+    train(model, examples(), epochs=2, batch_size=8, frozen=frozen, optimizer=optimizer)
+    assert model.parameters[other].tobytes() == before
+    assert model.parameters["W"].tobytes() != loads_toml(text).parameters["W"].tobytes()
+
+
 def test_two_nodes_may_share_their_statistics():
     model = loads_toml(NET.replace("relu(h)", "relu(batch_norm(h * 2, scale, bias, mean, variance))"))
     made = training_graph(model.graph, "loss", 0)

@@ -101,7 +101,7 @@ def _nested(flat: list[str], shape: tuple[int, ...]) -> Any:
         return flat[0]
     rows: Any = flat
     for size in reversed(shape[1:]):
-        rows = [rows[i : i + size] for i in range(0, len(rows), size)] if size else [[]] * (len(rows) or shape[0])
+        rows = [rows[i : i + size] for i in range(0, len(rows), size)] if size else [[]] * math.prod(shape[:-1])
     return rows
 
 

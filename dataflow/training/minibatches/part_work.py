@@ -116,7 +116,7 @@ class PartGradients:
         training = training_graph(model.graph, str(model.loss), run["seed"], frozen := set(run["frozen"]))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DataflowWarning)  # the run itself has warned
-            trained = trained_parameters(model, training.graph, frozen, training.updates)
+            trained = trained_parameters(model, training, frozen)
         graph = trained.gradient.graph
         outputs = [trained.gradient.of, *(trained.gradient.cotangents[name] for name in run["trained"])]
         needed = graph.needed_for(outputs)

@@ -321,6 +321,14 @@ def test_empty_arrays_that_toml_has_no_way_to_write(shape: tuple[int, ...], tmp_
         dataflow.save(dataflow.Model(graph, ["y"]), tmp_path / "m.toml")
 
 
+@pytest.mark.parametrize("shape", [(0,), (2, 0), (1, 4, 0), (3, 2, 0), (1, 1, 2, 0)])
+def test_empty_rows_come_back(shape: tuple[int, ...], tmp_path: Path) -> None:
+    graph = Graph()
+    graph.node("y", graph.parameter("p", value=np.zeros(shape)) * 2)
+    dataflow.save(dataflow.Model(graph, ["y"]), tmp_path / "m.toml")
+    assert dataflow.load(tmp_path / "m.toml").run()["y"].shape == shape
+
+
 @given(arrays.arrays(st.sampled_from(["f4", "f8", "i4", "i8", "?"]), arrays.array_shapes(min_dims=0, max_side=9)))
 def test_arrays_come_back(array: np.ndarray) -> None:
     text = toml_values.array(array)
