@@ -10,7 +10,7 @@ import numpy as np
 
 from dataflow.autodiff.reverse import check_differentiable
 from dataflow.errors import MissingInputError, ShapeError, listed
-from dataflow.execution.forward import kink_warnings, non_finite_warnings
+from dataflow.execution.forward import kink_warnings, made_sizes, non_finite_warnings
 from dataflow.explain.chain import Chain, Edge
 from dataflow.explain.counts import separate_count, shared_count
 from dataflow.explain.explanation import (
@@ -141,7 +141,8 @@ def chain_of(
         if name not in result.values:
             missing = listed(result.not_computed.get(name, [])) or "nothing that it depends on"
             raise MissingInputError(f"'{name}' is not computed: {missing} is not given", node=name)
-    return Chain(model.graph, of, wrt, result.values, model.sizes_of(inputs), inner, visible)
+    sizes = made_sizes(model.graph, result.values, model.sizes_of(inputs))
+    return Chain(model.graph, of, wrt, result.values, sizes, inner, visible)
 
 
 def _explain_wrt(chain: Chain, wrt: str, rows: int, known: dict[str, NodeExplanation]) -> WrtExplanation:

@@ -115,14 +115,17 @@ def _elementwise(call: Call, position: int) -> Jacobian:
 
 
 def _selection(call: Call, position: int) -> Jacobian:
-    # The op itself moves the numbers of the argument's entries to where the entries go; 0 stands for "from elsewhere".
-    # Whole numbers and booleans beside it may say where: they stay.
+    # The op itself moves the numbers of the argument's entries to where the entries go. Whole numbers and booleans
+    # beside it stay, as they may say where; they may be moved, too, and are told apart by the entries' other numbers.
     argument = np.asarray(call.arguments[position])
-    numbers = [
-        np.arange(1, argument.size + 1, dtype=np.int64).reshape(argument.shape) if i == position else _zeros(a)
-        for i, a in enumerate(call.arguments)
-    ]
-    columns = call.op.compute(numbers, call.attributes).reshape(-1).astype(np.int64) - 1
+
+    def moved(first: int) -> np.ndarray:
+        entries = np.arange(first, first + argument.size, dtype=np.int64).reshape(argument.shape)
+        numbers = [entries if i == position else _zeros(a) for i, a in enumerate(call.arguments)]
+        return np.asarray(call.op.compute(numbers, call.attributes)).reshape(-1).astype(np.int64)
+
+    columns, others = moved(0), moved(argument.size)
+    columns[others - columns != argument.size] = -1
     return OnePerRow(np.where(columns >= 0, 1.0, 0.0), columns, argument.size, plain=True)
 
 
@@ -137,7 +140,8 @@ def _sum(call: Call, position: int) -> Jacobian:
 
 
 def _through_body(call: Call, position: int) -> Jacobian | None:
-    """Of a composite op, by the structure of its parts; ``None`` where they do not add up to one structure."""
+    """Of a composite op, by the structure of its parts; ``None`` where they do not add up to one structure, or where
+    the op's own rule says otherwise, as it may at a kink."""
     trace = _trace(call)
     values = trace.replay_all(call.arguments)
     source = trace.inputs[position]
@@ -159,7 +163,19 @@ def _through_body(call: Call, position: int) -> Jacobian | None:
         return local_jacobian(inner, at)
 
     jacobian = through(order, trace.graph.arguments, trace.output, source, call.result.size, local)
-    return None if isinstance(jacobian, (Product, Sum)) else jacobian
+    if jacobian is None:
+        return None
+    return None if isinstance(jacobian, (Product, Sum)) or not _agrees(call, position, jacobian) else jacobian
+
+
+def _agrees(call: Call, position: int, jacobian: Jacobian) -> bool:
+    """Whether the op's own derivative is this one, as a random cotangent tells."""
+    probe = np.random.default_rng(0).uniform(0.5, 1.5, call.result.shape).astype(call.result.dtype)
+    share = pullback(call.op, probe, call.result, call.arguments, call.attributes, _only(call, position))[position]
+    found = jacobian.left(np.asarray(probe, np.float64).reshape(1, -1))[0]
+    expected = np.zeros(found.shape) if share is None else np.asarray(share, np.float64).reshape(-1)
+    largest = np.abs(expected[np.isfinite(expected)]).max(initial=0)
+    return np.allclose(found, expected, rtol=1e-6, atol=np.sqrt(np.finfo(probe.dtype).eps) * largest, equal_nan=True)
 
 
 def _by_rows(call: Call, position: int) -> Jacobian:

@@ -187,12 +187,16 @@ def cotangent_term(graph: Graph, of: str, wrt: str, inside: Sequence[str], names
         raise DataflowError(f"'{of}' does not use '{wrt}'")
     known[values[of].name] = of
     gradient = gradient_graph(cut, values[of].name, [values[wrt].name])
+    if values[wrt].name not in gradient.cotangents:
+        raise DataflowError(f"the derivative of '{of}' by '{wrt}' is zero")
     start, main = gradient.cotangents[values[of].name], gradient.cotangents[values[wrt].name]
     named = name_leaf(names)
 
     def leaf(source: str, spec: Any) -> Any:
         if source == start:
             return Term(spec=spec, leaf=Leaf(COTANGENT, "δ", r"\delta"))
+        if source not in known:
+            raise DataflowError(f"the derivative of '{of}' by '{wrt}' has an array of its own")
         return named(known[source], spec)
 
     members = _between(gradient.graph, main, lambda name: name == start or name in known)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import weakref
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ from dataflow.model.composition import compose
 from dataflow.operations.jacobians import Dense, OnePerRow
 from dataflow.ops import add, relu, tanh
 from dataflow.registry import registry
-from dataflow.testing.cases import cases_of, every_op
+from dataflow.testing.cases import Case, cases_of, every_op
 
 X = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=float)
 Y = np.array([[0], [1], [1], [0]], dtype=float)
@@ -243,6 +244,56 @@ def test_every_local_jacobian_is_the_op_s(name: str, samples: int) -> None:
             np.testing.assert_allclose(found.dense(), np.array(rows).reshape(found.shape), rtol=1e-12, atol=1e-14)
             left = np.random.default_rng(0).normal(size=(2, result.size))
             np.testing.assert_allclose(found.left(left), left @ found.dense(), rtol=1e-10, atol=1e-12)
+
+
+def odd_arguments(case: Case) -> Iterator[Case]:
+    """The case at places where rules by hand may choose, and with whole numbers and booleans in place of floats."""
+    for value in (0.0, 1.0, -1.0):
+        for group in {case.floats, *((i,) for i in case.floats)}:
+            yield case.changed({i: np.full(case.arguments[i].shape, value) for i in group}, f"{group} {value}")
+    for i in case.floats:
+        for kind in ("int64", "bool"):
+            for group in {(i,), tuple(j for j in case.floats if j != i)} - {()}:
+                whole = {j: np.round(2 * np.abs(case.arguments[j])).astype(kind) for j in group}
+                yield case.changed(whole, f"{group} {kind}")
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("name", sorted(every_op()))
+def test_local_jacobians_at_kinks_and_beside_whole_numbers_are_the_op_s(name: str) -> None:
+    """What is expected is the op's own rule, which the checks of every op compare with finite differences."""
+    op = registry.lookup(name)
+    for case in odd_arguments(cases_of(op, 5)[0]):
+        try:
+            result = case.run()
+            case.infer()
+        except DataflowError:
+            continue  # nothing that it takes
+        if result.dtype.kind != "f":
+            continue
+        cotangent = np.random.default_rng(0).uniform(0.5, 1.5, result.shape)
+        try:
+            expected = case.pullback(cotangent.astype(result.dtype))
+        except DataflowError:
+            continue
+        for i in case.floats:
+            found = local_jacobian(Call(op, case.arguments, case.attributes, result), i).left(cotangent.reshape(1, -1))
+            np.testing.assert_allclose(found[0], expected[i].reshape(-1), rtol=1e-9, atol=1e-12, err_msg=case.label)
+
+
+@pytest.mark.parametrize("name", sorted(every_op()))
+def test_a_node_of_each_op_is_explained(name: str) -> None:
+    case = cases_of(registry.lookup(name), 5)[0]
+    graph, known, y = case.graph()
+    if y.dtype.kind != "f" or not case.floats:
+        return
+    model = dataflow.Model(graph, [y.name])
+    wrt = f"x{case.floats[0]}"
+    explained = explain(model, of="y", wrt=wrt, data=known)
+    product = np.array(document(explained)["product"], float)
+    gradient = model.evaluate(of="y", wrt=[wrt], data=known).gradients[wrt]
+    np.testing.assert_allclose(product.sum(axis=0), gradient.reshape(-1), atol=1e-9)
+    assert text(explained)
 
 
 def test_a_relu_over_a_batch_is_stored_as_a_diagonal() -> None:
