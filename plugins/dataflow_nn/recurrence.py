@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from dataflow import ShapeError, format_shape, op, sample
-from dataflow.operations.engine_ops import cast, index, stack, transpose
+from dataflow.operations.engine_ops import index, stack, transpose
 from dataflow_nn.activations import sigmoid
 from dataflow_ops.arithmetic import tanh
 
@@ -23,7 +23,7 @@ def rnn(x, W, R, b=None, h0=None, *, direction: Direction = "forward"):
     """
 
     def step(given, h, R, own):
-        return (tanh(given + h @ transpose(R)),)
+        return (tanh(_sum(given, _product(h, R))),)
 
     y, states = _run("rnn", step, 1, x, W, R, b, [h0], direction)
     return y, states[0]
@@ -40,15 +40,15 @@ def gru(x, W, R, b=None, h0=None, *, direction: Direction = "forward", linear_be
 
     def step(given, h, R, own):
         width = R.shape[-1]
-        gates = given[..., : 2 * width] + _product(h, R[: 2 * width], _part(own, 0, 2 * width))
+        gates = _sum(given[..., : 2 * width], _product(h, R[: 2 * width], _part(own, 0, 2 * width)))
         z, r = sigmoid(gates[..., :width]), sigmoid(gates[..., width:])
         own_n, R_n = _part(own, 2 * width, 3 * width), R[2 * width :]
         if linear_before_reset:
-            inner = r * _product(h, R_n, own_n)
+            inner = _times(r, _product(h, R_n, own_n))
         else:
-            inner = _product(r * h, R_n, own_n)
-        n = tanh(given[..., 2 * width :] + inner)
-        return ((1 - z) * n + z * h,)
+            inner = _product(_times(r, h), R_n, own_n)
+        n = tanh(_sum(given[..., 2 * width :], inner))
+        return (_sum((1 - z) * n, _times(z, h)),)
 
     y, states = _run("gru", step, 3, x, W, R, b, [h0], direction, apart=True)
     return y, states[0]
@@ -68,11 +68,12 @@ def lstm(x, W, R, b=None, h0=None, c0=None, P=None, *, direction: Direction = "f
 
     def step(given, h, c, R, own, peep=None):
         width = R.shape[-1]
-        gates = given + h @ transpose(R)
+        gates = _sum(given, _product(h, R))
         i, o, f, g = (gates[..., k * width : (k + 1) * width] for k in range(4))  # all that follows has one shape
         if peep is not None:
-            i, f = i + _part(peep, 0, width) * c, f + _part(peep, 2 * width, 3 * width) * c
-        cell = sigmoid(f) * c + sigmoid(i) * tanh(g)
+            i = _sum(i, _times(_part(peep, 0, width), c))
+            f = _sum(f, _times(_part(peep, 2 * width, 3 * width), c))
+        cell = _sum(sigmoid(i) * tanh(g), _times(sigmoid(f), c))
         if peep is not None:
             o = o + _part(peep, width, 2 * width) * cell
         return sigmoid(o) * tanh(cell), cell
@@ -85,8 +86,8 @@ def lstm(x, W, R, b=None, h0=None, c0=None, P=None, *, direction: Direction = "f
 
 def _run(name, step, gates, x, W, R, b, first, direction, apart=False, extra=None):
     """The states after each step, (steps, directions, examples, width), and the last ones. ``step`` makes the next
-    states of what W and b give it, the states, R, and R's own bias, which is added beforehand unless ``apart``; and of
-    the direction's part of ``extra``, if there is any."""
+    states of what W and b give it, the states, ``None`` for those that are 0, R, and R's own bias, which is added
+    beforehand unless ``apart``; and of the direction's part of ``extra``, if there is any."""
     count = 2 if direction == "bidirectional" else 1
     width = R.shape[-1] if R.ndim == 3 else 0
     steps, inputs = (x.shape[0], x.shape[2]) if x.ndim == 3 else (0, 0)
@@ -108,9 +109,7 @@ def _run(name, step, gates, x, W, R, b, first, direction, apart=False, extra=Non
             both = index(b, key=f"{d}, :{gates * width}")
             given = given + (both if apart else both + own)
         more = [] if extra is None else [index(extra, key=f"{d}")]
-        like = index(given, key=f"0, :, :{width}")
-        zero = cast(like < like, dtype=given.dtype.name)  # which has no derivative
-        states = [zero if h is None else index(h, key=f"{d}") for h in first]
+        states = [None if h is None else index(h, key=f"{d}") for h in first]
         backward = direction == "reverse" or d == 1
         each = []
         for t in reversed(range(steps)) if backward else range(steps):
@@ -122,9 +121,17 @@ def _run(name, step, gates, x, W, R, b, first, direction, apart=False, extra=Non
     return y, [stack(*(states[i] for states in lasts)) for i in range(len(first))]
 
 
-def _product(h, R, own):
+def _product(h, R, own=None):
     """R h + b."""
-    return h @ transpose(R) if own is None else h @ transpose(R) + own
+    return own if h is None else _sum(h @ transpose(R), own)
+
+
+def _sum(a, b):
+    return a if b is None else a + b
+
+
+def _times(a, b):
+    return None if b is None else a * b
 
 
 def _part(array, start, stop):

@@ -8,15 +8,19 @@ infinities, signed zeros and (exp, log) numbers below the smallest normal one.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 
 from dataflow_llvm.kernels.assembly import I32, Lanes, Operand, function
 
 LN2 = Fraction("0.69314718055994530941723212145817656807550013436025525412068")
 HALF_PI = Fraction("1.57079632679489661923132169163975144209858469968755291048747")
+EXPONENTIAL = [Fraction(1, math.factorial(n)) for n in range(14)]
+"""The series of eʳ, from the lowest power up."""
 FAR = float(2**20)
 """Beyond this the argument of sine and cosine is not reduced here: the C library's functions do that."""
 
@@ -28,8 +32,7 @@ def exp(lanes: Lanes, x: Operand) -> Operand:
     x = lanes.select(lanes.compare("<", x, lanes.number(least)), lanes.number(least), x)
     x = lanes.select(lanes.compare(">", x, lanes.number(most)), lanes.number(most), x)
     k, whole, r = _reduced_by_ln2(lanes, x)
-    terms = 14 if double else 8
-    value = lanes.polynomial(r, [1 / math.factorial(n) for n in reversed(range(terms))])
+    value = lanes.polynomial(r, _economized(EXPONENTIAL[: 14 if double else 8], 2 if double else 1))
     if lanes.can_scale:
         return lanes.scale(value, k)
     # in two factors, since 2ᵏ may be below the smallest normal number
@@ -56,8 +59,7 @@ def expm1(lanes: Lanes, x: Operand) -> Operand:
 
 def _exp_less_one(lanes: Lanes, x: Operand) -> Operand:
     _, whole, r = _reduced_by_ln2(lanes, x)
-    terms = 14 if lanes.dtype == "float64" else 8
-    series = lanes.polynomial(r, [1 / math.factorial(n) for n in reversed(range(2, terms))])
+    series = lanes.polynomial(r, _economized(EXPONENTIAL[2 : 14 if lanes.dtype == "float64" else 8], 1))
     less_one = lanes.fma(lanes.multiply(r, r), series, r)
     scale = _power_of_two(lanes, whole)
     return lanes.fma(scale, less_one, lanes.subtract(scale, lanes.number(1.0)))
@@ -179,6 +181,19 @@ def _reduced_by_ln2(lanes: Lanes, x: Operand) -> tuple[Operand, Operand, Operand
     r = lanes.fma(k, lanes.number(-low), lanes.fma(k, lanes.number(-high), x))
     whole = lanes.builder.sub(lanes.to_bits(moved), lanes.to_bits(lanes.number(shift)))
     return k, whole, r
+
+
+def _economized(series: Sequence[Fraction], count: int) -> list[float]:
+    """A series for |r| ≤ ½ ln 2 without so many of its highest powers, from the highest left down: each makes way for
+    the lower powers that come nearest to it, those of the Chebyshev polynomial of its degree (Lanczos, 1938)."""
+    left = list(series)
+    for _ in range(count):
+        highest = left.pop()
+        degree = len(left)
+        chebyshev = np.polynomial.chebyshev.cheb2poly([0] * degree + [1])
+        for power, whole in enumerate(chebyshev[:-1]):
+            left[power] -= highest * (LN2 / 2) ** (degree - power) * Fraction(round(whole), 2 ** (degree - 1))
+    return [float(coefficient) for coefficient in reversed(left)]
 
 
 def _power_of_two(lanes: Lanes, whole: Operand) -> Operand:

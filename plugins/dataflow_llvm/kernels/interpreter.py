@@ -47,7 +47,7 @@ from dataflow_llvm.kernels.windows import ARGUMENTS as WINDOW_ARGUMENTS
 from dataflow_llvm.kernels.windows import KINDS, write_windows
 from dataflow_llvm.kernels.work_sharing import PERFORM, write_team
 
-REGION, SHORT_REGION, SUM, MAX, COPY, ZERO, PRODUCT, DOTS, UPDATE, TOTAL, RANDOM, WINDOWS, GATHERING = range(13)
+REGION, SHORT_REGION, SUM, MAX, COPY, ZERO, PRODUCT, DOTS, UPDATE, TOTAL, RANDOM, WINDOWS, GATHERING, TURN = range(14)
 FIRST_OPERAND = 3
 KEPT_TOGETHER = 2048
 """Elements of a vector that are copied together before they are updated, where what was there before is kept."""
@@ -55,6 +55,8 @@ FLOAT_NAMES = tuple(FLOATS)
 BY_ROWS, BY_COLUMNS, BY_BATCH = range(3)
 """How threads share a product."""
 COPY_SIZES = (1, 4, 8)
+TURNED_SIZES = {size: dtype for dtype, size in SIZES.items()}
+"""The entries that can be transposed in squares, and the floats that they are moved as."""
 PLUS_ZERO = {size: -size for size in SIZES.values()}
 """How a copy of floats of that size makes 0 of −0."""
 
@@ -125,6 +127,7 @@ class _Perform:
             RANDOM: self._random,
             WINDOWS: self._windows,
             GATHERING: self._gathering,
+            TURN: self._turn,
         }
         end = builder.append_basic_block("end")
         switch = builder.switch(load(builder, self.instruction, 0, I64), end)
@@ -171,6 +174,22 @@ class _Perform:
             place = element(builder, self.walks, walk, I64)
             arguments = [place, self.bases, start, builder.sub(stop, start)]
             self._one_of(names, size, [POINTER, POINTER, I64, I64], arguments)
+
+    def _turn(self) -> None:
+        """Size of an entry, how many matrices, the steps from one to the next in source and target, rows, columns,
+        source, its stride, target, its stride: each matrix transposed."""
+        size, count, step, target_step, rows, columns, a, a_offset, by_row, b, b_offset, by_column = self._operands(12)
+        builder = self.builder
+        start, stop = self._share(rows, i64(16))
+        for length, name in TURNED_SIZES.items():
+            kind, is_it = FLOATS[name], builder.icmp_signed("==", size, i64(length))
+            with builder.if_then(is_it), loop(builder, i64(0), count) as k:
+                first = builder.add(builder.mul(k, step), builder.mul(start, by_row))
+                source = element(builder, self._address(a, a_offset), first, kind)
+                place = builder.add(builder.mul(k, target_step), start)
+                target = element(builder, self._address(b, b_offset), place, kind)
+                made = self.module.globals[f"turn_{name}"]
+                builder.call(made, [builder.sub(stop, start), columns, source, by_row, target, by_column])
 
     def _zero(self) -> None:
         """Place, bytes."""

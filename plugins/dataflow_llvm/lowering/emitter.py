@@ -6,12 +6,15 @@ import numpy as np
 
 from dataflow.plan import Plan
 from dataflow_llvm.kernels.copies import MOST_AXES
-from dataflow_llvm.kernels.interpreter import COPY, COPY_SIZES, FIRST_OPERAND, FLOAT_NAMES, ZERO
+from dataflow_llvm.kernels.interpreter import COPY, COPY_SIZES, FIRST_OPERAND, FLOAT_NAMES, TURN, TURNED_SIZES, ZERO
 from dataflow_llvm.lowering.places import MEMORY, Place, Places, merged
 from dataflow_llvm.lowering.program import Program
 
 SHARED_WORK = 100_000
 """Elements (of a copy or a region's instructions) or tens of multiplications above which threads share the work."""
+
+LEAST_TURNED = 8
+"""Rows and columns from which a matrix is transposed in squares."""
 
 
 class Emitter:
@@ -38,9 +41,24 @@ class Emitter:
         if source.size == 0 or (how is None and at(source) == at(target)):  # which is there by now
             return True
         sizes, (steps, target_steps) = merged(source.shape, source.strides, target.strides)
+        if how is None and self._turn(source, target, sizes, steps, target_steps):
+            return True
         walk = len(self.program.walks)
         self.program.walks += [*at(source), *at(target), len(sizes), *sizes, *steps, *target_steps]
         self.emit(COPY, source.size > SHARED_WORK, how or source.dtype.itemsize, walk, source.size)
+        return True
+
+    def _turn(self, source: Place, target: Place, sizes: list[int], steps: list[int], target_steps: list[int]) -> bool:
+        """Copy one matrix to its transpose, or each of a stack; false where that is not what a copy does."""
+        if len(sizes) not in (2, 3) or source.dtype.itemsize not in TURNED_SIZES or min(sizes[-2:]) < LEAST_TURNED:
+            return False
+        rows, columns = (-1, -2) if steps[-2] == target_steps[-1] == 1 else (-2, -1)
+        if not steps[columns] == target_steps[rows] == 1:
+            return False
+        count, *batch_steps = (1, 0, 0) if len(sizes) == 2 else (sizes[0], steps[0], target_steps[0])
+        matrices = (*at(source), steps[rows], *at(target), target_steps[columns])
+        operands = (source.dtype.itemsize, count, *batch_steps, sizes[rows], sizes[columns], *matrices)
+        self.emit(TURN, source.size > SHARED_WORK, *operands)
         return True
 
     def copies(self, pairs: list[tuple[Place, Place]]) -> bool:

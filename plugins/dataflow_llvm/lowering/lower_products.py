@@ -21,6 +21,8 @@ VECTOR_BYTES = 64
 """The longest vectors: two of them side by side are a panel's row."""
 MOST_STACKS = 64
 """The most instructions for one stack of products, whose axes cannot be joined to one."""
+CROWDED_BYTES = 1024
+"""Rows as many bytes apart, or a multiple, meet in few sets of the first cache."""
 MANY_ROWS = 256
 """Rows of the left factor beside which copying panels takes no time."""
 PANEL_ROWS = 48
@@ -161,9 +163,13 @@ class Products:
         self.emitter.emit(DOTS, shared, dtype_number(target.dtype), rows, length, *ends)
 
     def _turned_once(self, slot: int, matrix: Place) -> Place:
-        """A transposed right factor of several products, or of a stack of them, copied to row-major order for all."""
+        """A transposed right factor of several products, or of a stack of them, copied for all, row by row; with a gap
+        between rows that would crowd each other out of the cache."""
         if (slot, matrix) not in self._turned:
-            target = self.emitter.places.temporary(matrix.shape, matrix.dtype)
+            *ahead, row = matrix.shape
+            gap = 0 if row * matrix.dtype.itemsize % CROWDED_BYTES else VECTOR_BYTES // matrix.dtype.itemsize
+            wide = self.emitter.places.temporary((*ahead, row + gap), matrix.dtype)
+            target = wide.window(0, matrix.shape, wide.strides)
             if not self.emitter.copy(matrix, target):
                 return matrix
             self._turned[slot, matrix] = target

@@ -3,6 +3,7 @@ compiled loop."""
 
 from __future__ import annotations
 
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,19 @@ def test_padding_that_takes_entries_away() -> None:
     graph.node("out", ops.pad(graph.input("x", (3, 4)), padding=((-1, 1), (1, -2)), value=7.0))
     expected = [[7, 4, 5], [7, 8, 9], [7, 7, 7]]
     np.testing.assert_array_equal(run_inside(graph, {"x": x}), expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "int64", "bool"])
+@pytest.mark.parametrize("shape", [(8, 8), (16, 16), (7, 40), (33, 17), (256, 64), (3, 40, 21), (2, 3, 20, 9)])
+def test_arrays_with_their_axes_in_another_order(shape: tuple[int, ...], dtype: str) -> None:
+    """Expected is what numpy.transpose makes, of bits of any kind: NaN's, too."""
+    x = np.random.default_rng(0).integers(0, 256, size=(*shape, 8), dtype=np.uint8)
+    x = x[..., : np.dtype(dtype).itemsize].copy().view(dtype)[..., 0] if dtype != "bool" else x[..., 0] > 127
+    for axes in permutations(range(len(shape))):
+        graph = Graph("g", dtype="float32")
+        graph.node("out", ops.transpose(graph.input("x", shape, dtype), axes=axes))
+        found, expected = run_inside(graph, {"x": x}), np.ascontiguousarray(x.transpose(axes))
+        np.testing.assert_array_equal(found.view(np.uint8), expected.view(np.uint8))
 
 
 @pytest.mark.parametrize("indices", [[[1, 0], [-1, -3], [2, 1]], [[0], [-1]], [[2, 2]]])

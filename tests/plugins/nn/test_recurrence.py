@@ -67,6 +67,41 @@ def test_values_and_gradients_are_those_of_torch(name: str, count: int) -> None:
         np.testing.assert_allclose(compiled[key], gradient, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("name", ["rnn", "gru", "gru before reset", "lstm", "lstm from a cell", "lstm with peepholes"])
+def test_a_state_that_is_left_out_is_zero(name: str, biased: bool, direction: str) -> None:
+    """Expected is what states of zeros give, in values and gradients."""
+    kind, count = name[:4].strip(), 2 if direction == "bidirectional" else 1
+    gates = len(ORDER[kind])
+    shapes = {"x": (STEPS, EXAMPLES, INPUTS), "W": (count, gates * WIDTH, INPUTS), "R": (count, gates * WIDTH, WIDTH)}
+    if biased:
+        shapes["b"] = (count, 2 * gates * WIDTH)
+    if name == "lstm from a cell":
+        shapes["c0"] = (count, EXAMPLES, WIDTH)
+    if name == "lstm with peepholes":
+        shapes["P"] = (count, 3 * WIDTH)
+    arrays = {key: RNG.normal(size=shape) for key, shape in shapes.items()}
+    zeros = {key: np.zeros((count, EXAMPLES, WIDTH)) for key in ("h0", *["c0"] * (kind == "lstm")) if key not in arrays}
+
+    def run(states: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        graph = Graph("g")
+        values = {key: graph.input(key, array.shape) for key, array in (arrays | states).items()}
+        attributes = {"direction": direction} | ({"linear_before_reset": True} if name == "gru before reset" else {})
+        order = ["x", "W", "R", "b", "h0", "c0", "P"][: 7 if kind == "lstm" else 5]
+        outputs = getattr(ops, kind)(*(values.get(key) for key in order), **attributes)
+        graph.node("r", outputs)
+        graph.node("f", sum(ops.sum(output * output) for output in outputs))
+        model = Model(graph, ["f"])
+        gradients = model.gradients(of="f", wrt=list(arrays), **arrays, **states)
+        run = model.run(**arrays, **states)
+        return {key: run[key] for key in run if key.startswith("r:")} | gradients
+
+    found, expected = run({}), run(zeros)
+    for key, array in expected.items():
+        np.testing.assert_allclose(found[key], array, rtol=1e-13, atol=1e-13, err_msg=key)
+
+
 def test_the_reverse_direction_reads_from_the_end_and_the_gru_of_onnx_resets_first() -> None:
     x = RNG.normal(size=(STEPS, EXAMPLES, INPUTS))
     W, R = RNG.normal(size=(1, 3 * WIDTH, INPUTS)), RNG.normal(size=(1, 3 * WIDTH, WIDTH))
