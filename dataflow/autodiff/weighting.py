@@ -11,15 +11,17 @@ from typing import Any
 
 import numpy as np
 
+from dataflow.autodiff.examples_apart import example_axes, mixes_examples
 from dataflow.autodiff.rewrite_ops import body_of, free_name, rewrite, rewrite_body
 from dataflow.errors import TrainingError
 from dataflow.execution.inputs import batch_symbol
-from dataflow.graph.graph import Graph
+from dataflow.graph.graph import Graph, infer
 from dataflow.graph.node import INPUT, OP, Node
 from dataflow.graph.value import Value
 from dataflow.operations.engine_ops import cast, matmul, reshape, sum_to, where
 from dataflow.operations.op import Op
-from dataflow.shapes import Shape, Size, format_shape, normalize_axes
+from dataflow.operations.operands import literals_of, with_literals
+from dataflow.shapes import Shape, TensorSpec, format_shape, normalize_axes
 
 
 def weighted_graph(graph: Graph, loss: str, more: Sequence[str] = ()) -> tuple[Graph, str]:
@@ -62,16 +64,17 @@ class _Weighing:
     def _of_primitive(
         self, op: Op, arguments: Sequence[Any], attributes: Mapping[str, Any], shapes: Sequence[Shape]
     ) -> Any:
-        first = arguments[0]
+        first, literals = arguments[0], literals_of(arguments)
+        specs = [TensorSpec(x.shape, x.dtype) if hasattr(x, "shape") else None for x in arguments]
+        made = infer(op, with_literals(specs, literals), attributes, literals).shape
+        if self._refuses(op, shapes, attributes, made):
+            found = ", ".join(map(format_shape, shapes))
+            raise TrainingError(
+                f"{op.name} of {found} puts examples together in a way that takes no weights; sums, means, matrix "
+                "products and losses made of these do"
+            )
         if not (axes := self._meeting(op, shapes, attributes)):
-            result = op(*arguments, **attributes)
-            if not op.shape_only and self._loses(shapes, result.shape):
-                found = ", ".join(map(format_shape, shapes))
-                raise TrainingError(
-                    f"{op.name} of {found} puts examples together in a way that takes no weights; sums, means, matrix "
-                    "products and losses made of these do"
-                )
-            return result
+            return op(*arguments, **attributes)
         if op is matmul:
             return matmul(self._weighed(first, axes), arguments[1])
         if not op.shape_only:
@@ -106,16 +109,23 @@ class _Weighing:
             if not op.is_primitive:
                 if self._meet_in(body_of(op, operands, node.attributes).graph):
                     return True
-            elif self._meeting(op, shapes, node.attributes) or (not op.shape_only and self._loses(shapes, node.shape)):
+            elif self._meeting(op, shapes, node.attributes) or self._refuses(op, shapes, node.attributes, node.shape):
                 return True
         return False
+
+    def _refuses(self, op: Op, shapes: Sequence[Shape], attributes: Mapping[str, Any], made: Shape) -> bool:
+        """Whether a primitive op puts examples together, and takes no weights."""
+        if mixes_examples(op, attributes, shapes[0], made, self._batch):
+            return True
+        meet = self._meeting(op, shapes, attributes)
+        return not meet and not op.shape_only and self._loses(shapes, made)
 
     def _loses(self, shapes: Sequence[Shape], result: Shape) -> bool:
         return max(len(self._axes(shape)) for shape in shapes) > len(self._axes(result))
 
     def _axes(self, shape: Shape) -> list[int]:
         """The axes of a shape that are the examples."""
-        axes = [axis for axis, size in enumerate(shape) if isinstance(size, Size) and self._batch in size.names]
+        axes = example_axes(shape, self._batch)
         if any(str(shape[axis]) != self._batch for axis in axes):
             raise TrainingError(
                 f"{format_shape(shape)} has examples in a part of an axis, or several in one, where they take no "

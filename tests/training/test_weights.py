@@ -11,11 +11,24 @@ import numpy as np
 import pytest
 from nets import bits, line
 
-from dataflow import DataError, Graph, Model, NonFiniteError, StopTraining, Trainer, TrainingError, Value, train
+from dataflow import (
+    DataError,
+    DataflowError,
+    Graph,
+    Model,
+    NonFiniteError,
+    StopTraining,
+    Trainer,
+    TrainingError,
+    Value,
+    train,
+)
 from dataflow.autodiff.weighting import weighted_graph
+from dataflow.execution.program import Program
 from dataflow.ops import (
     cast,
     cross_entropy,
+    cumsum,
     expand_dims,
     hinge,
     huber,
@@ -30,12 +43,14 @@ from dataflow.ops import (
     smooth_l1,
     softmax,
     softmax_cross_entropy,
+    sort,
     tanh,
     transpose,
 )
 from dataflow.ops import max as max_
 from dataflow.ops import sum as sum_
 from dataflow.registry import registry
+from dataflow.testing.cases import cases_of, every_op
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(12, 3))
@@ -268,12 +283,50 @@ def loss_of_stacked(p: Value, y: Value) -> Value:
         ),
         (lambda p, y: mse(softmax(p, axis=0), y), r"node 'loss.softmax': max of \(n, 2\) puts examples together"),
         (lambda p, y: mse(p, y) + p[0, 0], r"index of \(n, 2\) puts examples together"),
+        (lambda p, y: mse(cumsum(p, axis=0), y), r"cumsum of \(n, 2\) puts examples together"),
+        (lambda p, y: mse(sort(p, axis=0), y), r"sort of \(n, 2\) puts examples together"),
+        (lambda p, y: mse(p[::-1], y), r"index of \(n, 2\) puts examples together"),
         (loss_of_stacked, r"\(2\*n,\) has examples in a part of an axis, or several in one"),
     ],
 )
 def test_losses_that_take_no_weights(loss: Loss, message: str) -> None:
     with pytest.raises(TrainingError, match=message):
         Trainer(net(loss, Y), {"x": X, "y": Y}, weights=WEIGHTS)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_each_op_takes_weights_as_rows_that_repeat_or_refuses_them() -> None:
+    """Its sum over arguments that have the examples along their first axis, one alone and all of one length together,
+    against arrays in which rows are repeated."""
+    taken = set()
+    for name in sorted(every_op()):
+        for case in cases_of(registry.lookup(name), 5):
+            if case.attributes.get("least", 0) > 1:
+                continue  # so many examples at least, whatever they weigh
+            by_length: dict[int, list[int]] = {}
+            for i in case.arrays:
+                if case.arguments[i].shape[:1] > (1,):
+                    by_length.setdefault(len(case.arguments[i]), []).append(i)
+            for group in {(*group,) for group in by_length.values()} | {(i,) for g in by_length.values() for i in g}:
+                try:
+                    graph, known, y = case.graph({i: ("n", *case.arguments[i].shape[1:]) for i in group})
+                    graph.node("loss", sum_(y))
+                    weighted, weights = weighted_graph(graph, "loss")
+                except DataflowError:
+                    continue
+                counts = np.arange(len(case.arguments[group[0]])) % 3 + 1
+                repeated = {f"x{i}": np.repeat(case.arguments[i], counts, axis=0) for i in group}
+                dtype = weighted.node_of(weights).dtype
+                try:
+                    expected = Program(graph, ["loss"]).run({**known, **repeated})[0]
+                    found = Program(weighted, ["loss"]).run({**known, weights: counts.astype(dtype)})[0]
+                except DataflowError:
+                    continue
+                np.testing.assert_allclose(
+                    found, expected, rtol=1e-9, atol=1e-12, err_msg=f"{name}, {case.label}, {group}"
+                )
+                taken.add(name)
+    assert {"linear", "softmax", "sum", "mean", "cumsum", "mse", "layer_norm", "conv", "sort"} <= taken
 
 
 def test_weights_need_examples() -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
 
 import numpy as np
 
+from dataflow.autodiff.examples_apart import example_axes, mixes_examples
 from dataflow.autodiff.rewrite_ops import body_of
 from dataflow.errors import TrainingError
 from dataflow.execution.inputs import batch_symbol
@@ -16,9 +16,8 @@ from dataflow.graph.graph import Graph
 from dataflow.graph.node import OP
 from dataflow.graph.subgraph import Subgraph
 from dataflow.operations import engine_ops
-from dataflow.operations.indexing import parse_key
 from dataflow.operations.op import Op
-from dataflow.shapes import Shape, Size, format_shape, normalize_axes
+from dataflow.shapes import Shape, format_shape, normalize_axes
 
 
 class Kind(Enum):
@@ -116,27 +115,17 @@ class _Kinds:
             isinstance(value, Subgraph) for value in attributes.values()
         ):  # of if, loop, scan; it is not looked into
             raise self._mixed(op, operands, place)
-        if op is engine_ops.index and not _takes_all(parse_key(attributes["key"]), along):
-            raise self._mixed(op, operands, place)
-        if along and not _keeps_apart(op, attributes, shape, along[0], result, self._axes(result)):
+        if mixes_examples(op, attributes, shape, result, self._batch):
             raise self._mixed(op, operands, place)
         if op is engine_ops.matmul:
             if not keeps and along == [len(shape) - 1]:
                 return Kind.TOTAL
         elif op is engine_ops.sum_to and not keeps:
             return Kind.TOTAL
-        elif "axis" in attributes and not op.elementwise:
-            if len(result) > len(shape):  # a new axis, which is counted in the result
-                chosen, along = normalize_axes(attributes["axis"], len(result)), self._axes(result)
-            else:
-                chosen = normalize_axes(attributes["axis"], len(shape))
-            if any(axis in chosen for axis in along):
-                if op.shape_only and not keeps:
-                    return Kind.COUNT
-                if op.reduces is np.add:
-                    return Kind.TOTAL
-                raise self._mixed(op, operands, place)
-            if op.shape_only and not keeps:
+        elif "axis" in attributes and not op.elementwise and not keeps:
+            if any(axis in normalize_axes(attributes["axis"], len(shape)) for axis in along):
+                return Kind.COUNT if op.shape_only else Kind.TOTAL
+            if op.shape_only:
                 return Kind.COMMON
         if not keeps:
             raise self._mixed(op, operands, place)
@@ -170,37 +159,4 @@ class _Kinds:
         )
 
     def _axes(self, shape: Shape) -> list[int]:
-        return [axis for axis, size in enumerate(shape) if isinstance(size, Size) and self._batch in size.names]
-
-
-def _keeps_apart(
-    op: Op, attributes: Mapping[str, Any], shape: Shape, axis: int, result: Shape, axes: Sequence[int]
-) -> bool:
-    """Whether an op whose attributes name no axis reads the examples, at an axis of its first operand, one by one."""
-    if op is engine_ops.reshape:  # what stands before the examples stays before them
-        return all(_entries(shape[:axis]) == _entries(result[:own]) for own in axes)
-    if "batch_dims" in attributes:  # entries at places that are computed
-        return axis < int(attributes["batch_dims"])
-    if "strides" in attributes:  # windows, along all axes but those of examples and channels
-        return axis == 0
-    if "padding" in attributes and "axes" in attributes:
-        padding, padded = attributes["padding"], attributes["axes"]
-        chosen = normalize_axes(padded if padded is not None else tuple(range(len(shape))), len(shape))
-        pairs = padding if isinstance(padding, tuple) else (padding,) * len(chosen)
-        return axis not in chosen or not np.any(pairs[list(chosen).index(axis)])
-    return True
-
-
-def _entries(shape: Shape) -> list[Any]:
-    """The sizes, but those that are whole numbers as their product."""
-    whole = math.prod(size for size in shape if isinstance(size, int))
-    return [whole, *(size for size in shape if not isinstance(size, int))]
-
-
-def _takes_all(entries: Sequence[Any], axes: Sequence[int]) -> bool:
-    """Whether an index leaves these axes as they are: a whole slice, and nothing before it that moves axes."""
-    return all(
-        axis >= len(entries)
-        or (entries[axis] == slice(None) and all(isinstance(entry, slice) for entry in entries[:axis]))
-        for axis in axes
-    )
+        return example_axes(shape, self._batch)
