@@ -301,7 +301,7 @@ def test_each_op_takes_weights_as_rows_that_repeat_or_refuses_them() -> None:
     taken = set()
     for name in sorted(every_op()):
         for case in cases_of(registry.lookup(name), 5):
-            if case.attributes.get("least", 0) > 1:
+            if name == "size" and case.attributes["least"] > 1:
                 continue  # so many examples at least, whatever they weigh
             by_length: dict[int, list[int]] = {}
             for i in case.arrays:
