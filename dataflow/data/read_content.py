@@ -50,6 +50,8 @@ class Wanted:
     """The columns that hold names, whatever they look like."""
     strict: bool
     """Whether what is declared has to be there."""
+    carried: Collection[str] = ()
+    """Those of the further columns that are handed on, as they are written where that says more than a number."""
     plain: Collection[str] = ()
     """The inputs that are their columns as they are, in float64."""
     needed: Collection[str] | None = None
@@ -58,7 +60,7 @@ class Wanted:
     @property
     def kinds(self) -> dict[str, str]:
         """What readers of tables are told of columns."""
-        return dict.fromkeys(self.texts, "text")
+        return dict.fromkeys(self.carried, "written") | dict.fromkeys(self.texts, "text")
 
 
 class Choice:
@@ -67,16 +69,21 @@ class Choice:
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
         self.chosen: dict[str, list[str]] = {}
+        self.kinds = wanted.kinds
+        """What readers of tables are told of columns: nothing of those of inputs, but which hold names."""
 
     def __call__(self, header: Sequence[str]) -> set[str]:
         wanted = self._wanted
         self.chosen.update(
             chosen_columns(header, wanted.inputs, wanted.columns, wanted.strict, wanted.also, wanted.needed)
         )
+        used = {column for columns in self.chosen.values() for column in columns}
+        for column in used - {*wanted.texts}:
+            self.kinds.pop(column, None)
         for column in wanted.also:
             if column not in header and column not in wanted.optional:
                 raise DataError(f"unknown column '{shorten(column)}'{nearest(column, header)}")
-        return {column for columns in self.chosen.values() for column in columns} | {*wanted.also}
+        return used | {*wanted.also}
 
     def together(self) -> list[Sequence[str]]:
         """The columns of each input that is made of them as they are."""
@@ -85,8 +92,8 @@ class Choice:
 
 def read_content(origin: Any, wanted: Wanted, dialect: Dialect) -> Content:
     """What a file, standard input ("-"), a DataFrame or rows of Python hold of what is wanted."""
-    choose, kinds = Choice(wanted), wanted.kinds
-    chosen = choose.chosen
+    choose = Choice(wanted)
+    kinds, chosen = choose.kinds, choose.chosen
     if not isinstance(origin, str | PathLike | Origin):
         table = read_table(origin, columns=choose, kinds=kinds)
         return Content(table.source, table, chosen, {})

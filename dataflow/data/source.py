@@ -274,7 +274,8 @@ class DataSource:
         names = graph.names(INPUT)
         changed = {*self.one_hot, *self.standardize, *self.scale}
         plain = {name for name in names if name not in changed and graph.node_of(name).dtype == np.float64}
-        return Wanted(names, self.columns, more, optional, self._columns_of_names(), strict, plain)
+        carried = [name for name in also if name not in weights]
+        return Wanted(names, self.columns, more, optional, self._columns_of_names(), strict, carried, plain)
 
     def check_columns(self, columns: Columns, name: str | None, also: Collection[str] = ()) -> None:
         """A ``DataError`` where something is declared of a column that no input has in the declared table."""

@@ -57,6 +57,41 @@ def test_predictions_as_csv(folder):
     assert rows[2] == ["v", "", "", ""]
 
 
+CODES = ["00501", "02139", "10001", "94105"]
+
+
+@pytest.mark.parametrize("stream", [(), ("--stream", "--chunk-rows", "2")], ids=["in memory", "stream"])
+@pytest.mark.parametrize("ending", ["csv", "tsv", "json", "jsonl", "parquet"])
+def test_what_is_carried_over_stays_as_it_is_written(ending, stream, folder):
+    """Zeros in front, and digits that no number has; but for columns of inputs, which are numbers."""
+    columns = {"zip": CODES, "account": [f"{i}2345678901234567890123" for i in range(1, 5)], "n": [1, 2, 3, 4]}
+    columns |= {"a": [1, 2, 3, 4], "b": ["007", "1", "2", "3"] if ending in ("csv", "tsv") else [7, 1, 2, 3]}
+    rows = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+    path = folder / f"new.{ending}"
+    if ending == "json":
+        path.write_text(json.dumps(rows))
+    elif ending == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    elif ending == "parquet":
+        pq = pytest.importorskip("pyarrow.parquet")
+        pq.write_table(pytest.importorskip("pyarrow").table(columns), path)
+    else:
+        separator = "," if ending == "csv" else "\t"
+        path.write_text(
+            "".join(separator.join(map(str, row)) + "\n" for row in [columns, *(row.values() for row in rows)])
+        )
+    if ending == "json" and stream:
+        pytest.skip("a JSON document is not read piece by piece")
+    call("predict", "m.toml", "--data", path.name, "-o", "p.json", "--columns", "zip,account,n,b", *stream)
+    found = json.loads((folder / "p.json").read_text())
+    for name in ("zip", "account", "n"):
+        assert [row[name] for row in found] == columns[name]
+    assert [row["b"] for row in found] == [7, 1, 2, 3]
+    call("predict", "m.toml", "--data", path.name, "-o", "p.csv", "--columns", "zip,account", *stream)
+    with open("p.csv", newline="") as file:
+        assert [row["zip"] for row in csv.DictReader(file)] == CODES
+
+
 def test_predictions_in_other_files(folder):
     for ending in ("json", "npz", "parquet"):
         call("predict", "m.toml", "-o", f"p.{ending}", "--columns", "id,kind")

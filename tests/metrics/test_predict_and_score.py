@@ -86,6 +86,14 @@ def test_predictions_are_in_the_unit_of_the_table(houses):
     assert predictions.carried["id"].tolist() == ["x", "y"]
 
 
+@pytest.mark.parametrize("kind", ["rows", "frame"])
+def test_texts_that_are_carried_over_stay_texts(kind, houses):
+    rows = [{"kind": "b", "area": "50", "id": "007"}, {"kind": "a", "area": "90.5", "id": "8"}]
+    data = rows if kind == "rows" else pytest.importorskip("pandas").DataFrame(rows)
+    assert houses[0].predict(data, columns=["id"]).carried["id"].tolist() == ["007", "8"]
+    assert houses[0].predict(data, columns=["area"]).carried["area"].tolist() == [50, 90.5]  # of an input
+
+
 def test_rows_that_are_left_out_are_empty(houses):
     model, folder, rows = houses
     new = table(folder / "new.csv", [("x", 50, "b"), ("y", "", "a"), ("z", 90.5, "a")], header=("id", "area", "kind"))

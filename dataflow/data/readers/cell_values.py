@@ -105,11 +105,14 @@ def array_column(values: np.ndarray, missing: np.ndarray | None) -> RawColumn:
 
 def value_column(values: Sequence[Any], kind: str | None) -> RawColumn:
     """A column of what JSON or Python holds: numbers, truths, texts, None. A ``ValueError`` with the number of the
-    cell and a message where one is anything else. Texts are read as in a CSV file."""
+    cell and a message where one is anything else. Texts are read as in a CSV file, if they are not just carried over.
+    """
     kinds = set(map(type, values))
     plain = kinds <= {int, float, bool, str, type(None)}
     cells = list(values) if plain else [_plain(cell, row) for row, cell in enumerate(values)]
     kinds = kinds if plain else set(map(type, cells))
+    if kind == "written" and str in kinds:
+        kind = "text"
     if (kind != "text" and kinds <= {int, bool, type(None)}) or (kind != "text" and kinds <= {float, int, type(None)}):
         return _numbers(cells, kinds)
     if kind != "text":

@@ -62,9 +62,9 @@ def read_csv(
     columns are chosen, those that are best read into one array.
     """
     check_dialect(dialect)
-    known = dict(kinds)
+    known: dict[str, str] = {}
     while True:
-        table = _Table(origin, choose, known, dialect, lenient=skipped is not None)
+        table = _Table(origin, choose, kinds, known, dialect, lenient=skipped is not None)
         try:
             table.read(together)
         except csv.Error as error:
@@ -84,10 +84,19 @@ class _Table:
     """One reading of a table."""
 
     def __init__(
-        self, origin: Origin, choose: Choose, kinds: Mapping[str, str], dialect: Dialect, lenient: bool
+        self,
+        origin: Origin,
+        choose: Choose,
+        kinds: Mapping[str, str],
+        known: Mapping[str, str],
+        dialect: Dialect,
+        lenient: bool,
     ) -> None:
         self.lines = TextLines(origin, line_limit=LINE_LIMIT, limit=CSV_LIMIT, instead="the most for CSV; use .npz")
-        self.origin, self.choose, self.kinds, self.lenient = origin, choose, kinds, lenient
+        self.origin, self.choose, self.lenient = origin, choose, lenient
+        self._kinds, self._known = kinds, known
+        self.kinds: dict[str, str] = {}
+        """What columns hold, as it is said once they are chosen, or known from an earlier reading."""
         self.dialect = dialect
         self.line = 1 + origin.before
         self.arrow = self.only_numbers = False
@@ -178,6 +187,7 @@ class _Table:
         header = self.header
         try:
             chosen = set(self.choose(header))
+            self.kinds = {**self._kinds, **self._known}
         except DataError as error:
             if all(is_number(cell) for cell in header):
                 error.message += " (the first row should name the columns; it holds numbers)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from math import isfinite
 from typing import Protocol
@@ -21,8 +22,11 @@ from dataflow.data.readers.cell_values import (
 from dataflow.data.readers.decimals import Numbers, PlainCells
 from dataflow.support.arrays import address
 
-TEXT, EXACT = "text", "exact"
-"""What a column holds that is read once more: texts, or whole numbers beyond those that float64 holds."""
+TEXT, EXACT, WRITTEN = "text", "exact", "written"
+"""What a column holds that is read once more, texts, or whole numbers beyond those that float64 holds; and one that is
+only carried over, texts where a cell says more than its number."""
+_CODE = re.compile(r"\s*[-+]?(0\d|\d{20})")
+"""A number of a parcel, a place, an account: 0 stands in front, or there are more digits than whole numbers have."""
 
 
 class Cells(Protocol):
@@ -87,7 +91,7 @@ class GrowingColumn:
     @property
     def holds_numbers(self) -> bool:
         """Whether it does so far."""
-        return self.kind not in (TEXT, EXACT)
+        return self.kind not in (TEXT, EXACT, WRITTEN)
 
     def add(self, cells: Cells, numbers: Numbers | None, style: NumberStyle) -> None:
         """Add the cells of more rows. A column that began with numbers and has a cell that is none is one of texts, and
@@ -126,6 +130,8 @@ class GrowingColumn:
             return TEXT if self.again else text_column(self.texts, found=found)
         if self.kind == EXACT:
             return _exact_column(self.texts, style)
+        if self.kind == WRITTEN:
+            return _written_column(self.texts, style)
         values = self.values.take()
         if found and has_large_integers(values):
             return EXACT
@@ -142,6 +148,18 @@ def _exact_column(texts: Sequence[str], style: NumberStyle) -> RawColumn:
     numbers = [read_number(text, style) for text in texts]
     missing = np.array([number is None for number in numbers])
     return RawColumn(numbers_of_texts(texts, numbers, style), missing if missing.any() else None)
+
+
+def _written_column(texts: Sequence[str], style: NumberStyle) -> RawColumn:
+    """A column that is carried over."""
+    if any(map(_CODE.match, texts)):
+        return text_column(texts, found=False)
+    column, rows = GrowingColumn(0, None), CutRows([[text] for text in texts], style.decimal)
+    column.add(rows, rows.numbers([0])[0], style)
+    found = column.finished(style, True) if column.holds_numbers else TEXT
+    if isinstance(found, RawColumn):
+        return found
+    return _exact_column(texts, style) if found == EXACT else text_column(texts)
 
 
 class CutRows:

@@ -145,5 +145,5 @@ def _read_piece(path: Path, lines: int, piece: _Piece, wanted: Wanted, dialect: 
 
 def _read(origin: Origin, wanted: Wanted, dialect: Dialect, skip: bool) -> Content:
     choice, skipped = Choice(wanted), list[int]()
-    table = read_csv(origin, choice, wanted.kinds, dialect, skipped if skip else None)
+    table = read_csv(origin, choice, choice.kinds, dialect, skipped if skip else None)
     return Content(origin.name, table, choice.chosen, {}, skipped)

@@ -75,5 +75,5 @@ def _read_piece(path: Path, piece: _Rows, wanted: Wanted, header: Sequence[str],
 
 def _read(origin: Origin, wanted: Wanted, header: Sequence[str], skip: bool) -> Content:
     choice, skipped = Choice(wanted), list[int]()
-    table = read_json_lines(origin, choice, wanted.kinds, header, skipped if skip else None)
+    table = read_json_lines(origin, choice, choice.kinds, header, skipped if skip else None)
     return Content(origin.name, table, choice.chosen, {}, skipped)
