@@ -87,10 +87,13 @@ def arrow_column(pa: Any, column: Any, kind: str | None) -> RawColumn:
         return _of_dictionary(pa, column, kind)
     if types.is_null(column.type):
         return RawColumn(np.zeros(len(column)), np.ones(len(column), np.bool_))
-    if types.is_temporal(column.type) or types.is_decimal(column.type):
-        column = column.cast(pa.string() if types.is_temporal(column.type) else pa.float64())
-        if types.is_string(column.type):
-            return arrow_column(pa, column, kind)
+    if types.is_temporal(column.type):
+        return arrow_column(pa, column.cast(pa.string()), kind)
+    if types.is_decimal(column.type):
+        if column.type.scale == 0 and column.type.precision <= 18:
+            column = column.cast(pa.int64())
+        else:  # as texts, because pyarrow's own way to floats is off by a last bit now and then
+            column = column.cast(pa.string()).cast(pa.float64())
     if not (types.is_integer(column.type) or types.is_floating(column.type) or types.is_boolean(column.type)):
         raise ValueError(f"a column of numbers or texts is expected, {shorten(str(column.type))} found")
     if kind == "text":

@@ -235,6 +235,30 @@ def test_files_that_are_damaged(tmp_path, reading):
             assert "\n" not in str(error)
 
 
+@pytest.mark.parametrize("writes", ["parquet", "arrow"])
+def test_decimals_are_the_nearest_floats(tmp_path, writes):
+    """As Python's own ``float(Decimal)`` rounds; 283289.269 is one that pyarrow's cast gives another last bit."""
+    rng = np.random.default_rng(0)
+    numbers = [
+        Decimal("283289.269"),
+        None,
+        *(Decimal(int(n)).scaleb(-6) for n in rng.integers(-(10**17), 10**17, 2000)),
+    ]
+    whole = [Decimal(2**53 + 1), None, *(Decimal(int(n)) for n in rng.integers(-(10**17), 10**17, 2000))]
+    table = pa.table({"x": pa.array(numbers), "n": pa.array(whole, pa.decimal128(18, 0))})
+    path = tmp_path / f"a.{writes}"
+    if writes == "parquet":
+        pq.write_table(table, path, row_group_size=700)
+    else:
+        with pa.ipc.new_file(path, table.schema) as writer:
+            writer.write_table(table, max_chunksize=700)
+    columns = read(path).columns
+    assert columns["x"].cells.tolist()[2:] == [float(n) for n in numbers[2:]]
+    assert columns["x"].cells[0] == 283289.269
+    assert [int(n) for n in columns["n"].cells[2:]] == [int(n) for n in whole[2:]]
+    assert int(columns["n"].cells[0]) == 2**53 + 1
+
+
 def test_parquet_that_unpacks_to_very_much(tmp_path):
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"x": np.zeros(5_000_000, np.int64)}), path)
