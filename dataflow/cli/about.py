@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -19,7 +20,9 @@ def about(path: Path) -> Iterator[None]:
         yield
     except DataflowError as error:
         if isinstance(error, MissingInputError):
-            error.at(file=_given_table())
+            table = _given_table()
+            error.at(file=table)
+            error.message += "" if table else _ways_to_give()
         error.at(file=path)
         if isinstance(error, UndeclaredError) and path.suffix.lower() == ".msgpack":
             target = path.with_suffix(".toml")
@@ -31,6 +34,16 @@ def about(path: Path) -> Iterator[None]:
 
 def _given_table() -> str | None:
     """What the data of ``--data`` is called; nothing where there is none."""
-    context = click.get_current_context(silent=True)
-    file = None if context is None else context.params.get("data_file")
+    file = _parameters().get("data_file")
     return "standard input" if str(file) == STANDARD_INPUT else file and str(file)
+
+
+def _ways_to_give() -> str:
+    """Which options of this command give an input."""
+    ways = [option for name, option in (("data_file", "--data"), ("settings", "--set")) if name in _parameters()]
+    return f"; give it with {' or '.join(ways)}" if ways else ""
+
+
+def _parameters() -> dict[str, Any]:
+    context = click.get_current_context(silent=True)
+    return {} if context is None else context.params

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from dataflow.errors import DataError, nearest
+from dataflow.errors import DataError, MissingInputError, nearest
 from dataflow.graph.graph import Graph
 from dataflow.graph.node import INPUT, OP
-from dataflow.shapes import Size, bind, format_shape
+from dataflow.shapes import Shape, Size, bind, format_shape
 from dataflow.support.conversion import EntryError, convert
 
 
@@ -28,12 +28,21 @@ def feed(
             raise DataError(f"unknown input '{name}'{nearest(str(name), feedable)}")
         known[name] = as_input(graph, name, value, texts=texts)
         shape = graph.node_of(name).shape
+        before = dict(sizes)
         problem = bind(shape, known[name].shape, sizes)
         if problem is not None:
-            alone = known[name].ndim == len(shape) - 1 and isinstance(shape[0], Size)
-            hint = "; one example is a batch of one: put it in brackets" if alone else ""
+            hint = _missing_brackets(shape, known[name].shape, before)
             raise DataError(f"{graph.node_of(name).kind} '{name}': {problem}{hint}", node=name)
     return known, sizes
+
+
+def _missing_brackets(shape: Shape, found: tuple[int, ...], sizes: dict[str, int]) -> str:
+    """What to do where an array would fit with one more axis, given the sizes that are known; else nothing."""
+    if shape and isinstance(shape[0], Size) and bind(shape, (1, *found), {**sizes}) is None:
+        return "; one example is a batch of one: put it in brackets"
+    if bind(shape, (*found, 1), {**sizes}) is None:
+        return "; put each entry in brackets of its own: a column is [[1], [2]]"
+    return ""
 
 
 def as_input(graph: Graph, name: str, value: Any, *, texts: bool = False) -> np.ndarray:
@@ -96,6 +105,8 @@ def one_example(graph: Graph, given: Mapping[str, Any], number: int) -> dict[str
         raise DataError('the model has no batch: none of its inputs has a symbolic first size such as "n"')
     known, sizes = feed(graph, given)
     count = sizes.get(batch, 0)
+    if not sizes:
+        raise MissingInputError(f"there is no example {number}, as no data is given")
     if not 0 <= number < count:
         raise DataError(f"there is no example {number}; the batch has {count}, counted from 0")
     cut = {}

@@ -9,7 +9,7 @@ from functools import reduce
 import numpy as np
 
 from dataflow.autodiff.reverse import check_differentiable
-from dataflow.errors import MissingInputError, ShapeError, listed
+from dataflow.errors import ShapeError
 from dataflow.execution.forward import kink_warnings, made_sizes, non_finite_warnings
 from dataflow.explain.chain import Chain, Edge
 from dataflow.explain.counts import separate_count, shared_count
@@ -23,6 +23,7 @@ from dataflow.explain.explanation import (
     WrtExplanation,
 )
 from dataflow.explain.order_search import accumulate, cheapest, orders, price
+from dataflow.model.asked import lacking
 from dataflow.model.model import Model
 from dataflow.notation.names import Names
 from dataflow.operations.jacobians import DENSE_LIMIT, Jacobian
@@ -139,8 +140,7 @@ def chain_of(
         result = model.evaluate(data=inputs)  # a wrt that `of` does not need
     for name in (of, *wrt):
         if name not in result.values:
-            missing = listed(result.not_computed.get(name, [])) or "nothing that it depends on"
-            raise MissingInputError(f"'{name}' is not computed: {missing} is not given", node=name)
+            raise lacking(model.data, name, result.not_computed[name])
     sizes = made_sizes(model.graph, result.values, model.sizes_of(inputs))
     return Chain(model.graph, of, wrt, result.values, sizes, inner, visible)
 

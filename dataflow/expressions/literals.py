@@ -115,7 +115,7 @@ def _read_value(cursor: Cursor, depth: int) -> Any:
         return cursor.constants[cursor.advance().text]
     if token.kind == "name" and token.text in _WORDS:
         return _WORDS[cursor.advance().text]
-    hint = "; write it in quotes, or give it as an input" if token.kind == "name" else ""
+    hint = "; text stands in quotes, and inputs go by their place, not by keyword" if token.kind == "name" else ""
     return cursor.fail(token, "a constant (a number, a string, true, false, None or a list)", hint)
 
 

@@ -59,7 +59,8 @@ def lacking(source: DataSource | None, name: str, missing: Sequence[str]) -> Mis
     """The error where a node needs inputs that are not given, with the columns that hold them."""
     columns = [] if source is None else source.columns_of(missing)
     where = f"; a table has {'it' if len(missing) == 1 else 'them'} as {listed(columns, 12)}" if columns else ""
-    return MissingInputError(f"'{name}' needs {missing_text(missing)}, which is not given{where}", node=name)
+    lacks = f"which {'is' if len(missing) == 1 else 'are'} not given"
+    return MissingInputError(f"'{name}' needs {missing_text(missing)}, {lacks}{where}", node=name)
 
 
 def check_no_row(source: DataSource | None, graph: Graph, given: Mapping[str, Any]) -> None:

@@ -17,7 +17,7 @@ from dataflow.data.source import DataSource
 from dataflow.data.split import share_from_end
 from dataflow.data.streams.standard_input import kept_input
 from dataflow.data.streams.stream import Stream
-from dataflow.errors import DataError, DataflowWarning
+from dataflow.errors import DataError, DataflowWarning, MissingInputError
 from dataflow.execution.inputs import example_axis
 from dataflow.metrics.predictions import Predictions
 from dataflow.metrics.scores import Scores
@@ -263,7 +263,7 @@ def _predicted(
 def _source_of(model: AskedModel, data: Any) -> Iterator[DataSource]:
     """The declared data, or other data under its rules; what comes from standard input is kept in a file meanwhile."""
     if data is None and model.data is None:
-        raise DataError("there is no data: the model's file declares none, and none is given")
+        raise MissingInputError("there is no data: the model's file declares none, and none is given")
     if isinstance(data, Mapping):
         raise DataError("arrays by input are in memory already; leave out stream")
     declared = model.data or DataSource()

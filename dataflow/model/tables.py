@@ -11,7 +11,7 @@ import numpy as np
 
 from dataflow.autodiff.weighting import weighted_graph
 from dataflow.data.source import DataSource
-from dataflow.errors import DataError, DataflowWarning, GraphError
+from dataflow.errors import DataError, DataflowWarning, GraphError, MissingInputError
 from dataflow.execution.inputs import batch_symbol, example_axis, needed_inputs
 from dataflow.execution.parameters import Parameters
 from dataflow.graph.graph import Graph
@@ -265,7 +265,7 @@ def _ask(
             raise DataError("columns are carried over from a table, and the data is arrays by input")
         return Asked({**(data or {}), **inputs}, Units(model.data))
     if data is None and model.data is None:
-        raise DataError("there is no data: the model's file declares none, and none is given")
+        raise MissingInputError("there is no data: the model's file declares none, and none is given")
     source = model.data if data is None else (model.data or DataSource()).at(data)
     source = source or DataSource()
     source.table(model.graph, columns, names)  # with all columns at once: standard input is read a single time

@@ -209,9 +209,9 @@ NEEDING = {
     "train --epochs 1 -o o.toml --stream --batch-size 1": f"the loss needs the input 'y', {LACKS}",
     "gradients --wrt W": f"'loss' needs the input 'y', {LACKING}",
     "jacobian --of loss --wrt W": f"'loss' needs the input 'y', {LACKING}",
-    "check --of loss": "'loss' is not computed: needs the input 'y'; give it with --data or --set",
-    "check --of loss --stream": "'loss' is not computed: needs the input 'y'; give it with --data or --set",
-    "explain --of loss --wrt W": "'loss' is not computed: 'y' is not given",
+    "check --of loss": f"'loss' needs the input 'y', {LACKING}",
+    "check --of loss --stream": f"'loss' needs the input 'y', {LACKING}",
+    "explain --of loss --wrt W": f"'loss' needs the input 'y', {LACKING}",
     "profile": "a step needs the input 'y', which the data lacks",
 }
 
@@ -221,6 +221,28 @@ def test_a_table_that_lacks_a_column_is_named(folder, words):
     (folder / "new.csv").write_text("a,b\n1,0\n")
     command, *more = words.split()
     assert call(command, "m.toml", "--data", "new.csv", *more, status=1).stderr == f"Error: new.csv: {NEEDING[words]}\n"
+
+
+GIVE = "give it with --data or --set"
+ALONE = {
+    "run --output o.json": f"'z' needs the input 'x', which is not given; {GIVE}",
+    "check --of z": f"'z' needs the input 'x', which is not given; {GIVE}",
+    "explain --wrt W": f"'loss' needs the inputs 'x', 'y', which are not given; {GIVE}",
+    "jacobian --of z --wrt W": f"'z' needs the input 'x', which is not given; {GIVE}",
+    "gradients --mode hessian --wrt W": f"'loss' needs the inputs 'x', 'y', which are not given; {GIVE}",
+    "score": f"there is no data: the model's file declares none, and none is given; {GIVE}",
+    "score --stream": f"there is no data: the model's file declares none, and none is given; {GIVE}",
+    "draw --both --values -o o.svg": f"there is no example 0, as no data is given; {GIVE}",
+    "run --example 2": f"there is no example 2, as no data is given; {GIVE}",
+}
+
+
+@pytest.mark.parametrize("words", ALONE)
+def test_a_model_without_data_says_how_it_is_given(folder, words):
+    """Where no table is given, each command names those of its own options that give one."""
+    (folder / "m.toml").write_text(MODEL.partition("[data]")[0].replace("dataflow = 2", "dataflow = 1"))
+    command, *more = words.split()
+    assert call(command, "m.toml", *more, status=1).stderr.endswith(f"Error: m.toml: {ALONE[words]}\n")
 
 
 def test_standard_input_that_lacks_a_column_is_named(folder):

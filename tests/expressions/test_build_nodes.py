@@ -443,6 +443,7 @@ REFUSED = [
     ("f(x, a='\\q')", 8, "unknown escape"),
     ("f(x, a='\\ud800')", 8, "there is no character"),
     ("f(x, a=y)", 8, "expected a constant (a number, a string, true, false, None or a list), found 'y'"),
+    ("f(x=x)", 5, "text stands in quotes, and inputs go by their place, not by keyword"),
     ("f(x, a=)", 8, "expected a constant"),
     ("f(x, a=1/3)", 9, "an attribute's value is a constant"),
     ("f(x, a=-y)", 9, "expected a number, found 'y'"),

@@ -39,10 +39,11 @@ from dataflow.cli.provenance_text import provenance, provenance_lines
 from dataflow.cli.stream_options import check_stream_options, checked_stream, first_inputs, stream_options
 from dataflow.cli.terminal_text import clean, left_out, missing_text, table
 from dataflow.data.preparation.learned import Preparation
-from dataflow.errors import DataError, DataflowError, MissingInputError, counted
+from dataflow.errors import DataError, DataflowError, counted
 from dataflow.execution.forward import missing_inputs
 from dataflow.files.msgpack.container import Report, verify_container
 from dataflow.graph.node import INPUT
+from dataflow.model.asked import lacking
 from dataflow.model.digests import graph_digest, parameter_digest
 from dataflow.model.model import Model
 from dataflow.shapes import format_shape, substitute
@@ -227,7 +228,7 @@ def _questions(
     for target in asked:
         missing = missing_inputs(graph, graph.schedule([target]), values).get(target, [])
         if missing and of is not None:
-            raise MissingInputError(f"'{target}' is {missing_text(missing)}; give it with --data or --set", node=target)
+            raise lacking(model.data, target, missing)
         if missing:
             session.warn(f"the gradient of '{target}' was not checked: '{target}' is {missing_text(missing)}")
         elif names:

@@ -69,6 +69,7 @@ def command(
         for name in (of, *wrt):
             model.graph.value(name)
         inputs = gather(session, model, given)
+        notes = model.evaluate(of=of, wrt=wrt, data=inputs, kinks=True).warnings  # first, as it names a missing input
         shapes = _shapes(model, inputs, (of, *wrt))
         rows, columns = math.prod(shapes[of]), sum(math.prod(shapes[name]) for name in wrt)
         size = rows * columns * model.graph.node_of(of).dtype.itemsize
@@ -77,7 +78,7 @@ def command(
                 f"the Jacobian of '{of}' is {rows} x {columns}, which takes {size / 2**30:.0f} GiB; ask for one "
                 "example with --example, or for fewer names with --wrt"
             )
-        session.warn(*model.evaluate(of=of, wrt=wrt, data=inputs, kinks=True).warnings)
+        session.warn(*notes)
         matrix = model.jacobian(of=of, wrt=wrt, data=inputs)
     document = {"of": of, "wrt": wrt, "shape": [rows, columns]}
     down, across = labels(of, shapes[of]), [label for name in wrt for label in labels(name, shapes[name])]

@@ -18,9 +18,10 @@ from dataflow.cli.group import Session
 from dataflow.cli.parameters_option import parameters_option
 from dataflow.cli.terminal_text import array_text, clean, left_out, missing_text, named_text, room, table
 from dataflow.data.write_results import check_ending, plain_numbers, write_outputs
-from dataflow.errors import DataError, MissingInputError, counted, listed
+from dataflow.errors import DataError, counted, listed
 from dataflow.execution.forward import missing_inputs, non_finite_warnings
 from dataflow.graph.node import CONSTANT, INPUT, OP, PARAMETER
+from dataflow.model.asked import lacking
 from dataflow.model.model import Evaluation, Model
 from dataflow.shapes import format_shape
 
@@ -136,8 +137,9 @@ def _write(model: Model, result: Evaluation, output: Path) -> int:
         raise DataError('the model declares no outputs to write; name some, as outputs = ["NODE"] under [model]')
     for name in model.outputs:
         if name not in result.values:
-            missing = missing_inputs(model.graph, model.graph.schedule([name]), result.values)[name]
-            raise MissingInputError(f"output '{name}' is {missing_text(missing)}", node=name)
+            raise lacking(
+                model.data, name, missing_inputs(model.graph, model.graph.schedule([name]), result.values)[name]
+            )
     return write_outputs(output, {name: result.values[name] for name in model.outputs}, model.graph)
 
 

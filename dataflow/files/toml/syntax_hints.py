@@ -16,8 +16,11 @@ def advise(message: str, line: str, at: int) -> str:
         return "; no comma stands before the }"
     if message.startswith("Invalid statement"):
         return "; a comment begins with #" if rest.startswith(("//", "/*", ";")) else ""
-    if not message.startswith(("Invalid value", "Expected newline", "Unclosed array")):
+    if not message.startswith(("Invalid value", "Expected newline", "Unclosed")):
         return ""
+    if within := re.match(r"""(["'])(?:\1|[^\s,\]}#"']).*\1""", line[at - 1 :] if at else ""):
+        holds, stands = ("double", "single") if within[1] == '"' else ("single", "double")
+        return f"; a text with {holds} quotes in it stands in {stands} quotes"
     invalid = message.startswith("Invalid value")
     begun = re.search(r"[^\s,=\[\]{}]*$", before)[0]  # type: ignore[index]
     if begun or invalid:

@@ -587,6 +587,12 @@ SLIPS = [
     ("value == 3", "between a key and its value stands one ="),
     ("value => 3", "between a key and its value stands one ="),
     ("value = {x = 1,}", "no comma stands before the }"),
+    ('value = "mse(p, y, reduction="mean")"', "a text with double quotes in it stands in single quotes"),
+    ('value = "sum(p, axis="0")"', "a text with double quotes in it stands in single quotes"),
+    ('value = "f(p, mode="")"', "a text with double quotes in it stands in single quotes"),
+    ("value = 'mse(p, y, reduction='mean')'", "a text with single quotes in it stands in double quotes"),
+    ('value = { p = "mse(p, y, reduction="mean")" }', "a text with double quotes in it stands in single quotes"),
+    ('value = ["a" "b"]', "a list has commas between its entries"),
 ]
 
 
