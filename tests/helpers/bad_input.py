@@ -356,7 +356,7 @@ SETTINGS = [
     (X + "[data]\nxx = [[1, 2]]", FileFormatError, 5, 1, "unknown input 'xx', which [data] gives"),
     (X + "[data]\nx = [[1, 2], [3]]", DataError, 5, 14, "this has 1 entry, the first has 2 entries"),
     (X + "[data]\nx = [[1, 2],\n [3, 'b']]", DataError, 6, 7, "a number is expected, 'b' found"),
-    (X + "[data]\nx = [1, 2]", DataError, 5, 5, "2 axes (n, 2) are expected, 1 found (2,); one example is a batch of one"),
+    (X + "[data]\nx = [1, 2]", DataError, 5, 5, "1 found (2,); one example is a batch of one"),
     (
         X.replace("2", "1") + "[data]\nx = [1, 2]",
         DataError,
