@@ -72,7 +72,8 @@ def directional_map(graph: Graph, of: str, wrt: Sequence[str], order: int) -> Li
         last = linear.results[of]
         following = jvp_map(linear.graph, [last], wrt, linear.directions)
         results = {of: following.results[last]} if last in following.results else {}
-        linear = LinearMap(following.graph, linear.directions, results)
+        unused = (*linear.unused, *following.unused)
+        linear = LinearMap(following.graph, linear.directions, results, unused)
     return linear
 
 

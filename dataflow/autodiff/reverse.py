@@ -141,7 +141,11 @@ def pull_at(
         attributes = node.attributes if sizes is None else concrete_attributes(op, node, sizes)
         arguments = op.complete([values[x] if isinstance(x, str) else x for x in graph.arguments(name)])
         if isinstance(g, dict):
-            g = {graph.op_of(output).output_name: cotangent for output, cotangent in g.items()}
+            by_output: dict[str | None, Any] = {}
+            for output, cotangent in g.items():  # several nodes may be the same output
+                key = graph.op_of(output).output_name
+                by_output[key] = by_output[key] + cotangent if key in by_output else cotangent
+            g = by_output
         if isinstance(values[name], np.ndarray):
             spend_call(4, name, op, arguments, attributes, 2)
         else:

@@ -11,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dataflow
-from dataflow import Graph, Model, ops
+from dataflow import DataflowError, Graph, Model, ops
 from dataflow.autodiff.reverse import gradient_graph
 from dataflow.execution.program import Program
 from dataflow.files.toml.read import loads_toml
+from dataflow.registry import registry
+from dataflow.testing.cases import cases_of, every_op
 
 UNARY = [ops.tanh, ops.sin, ops.exp, ops.sigmoid, ops.negative]
 BINARY = [ops.add, ops.subtract, ops.multiply, lambda a, b: a / (1 + b * b)]
@@ -62,6 +64,33 @@ def test_gradients_to_third_order_against_finite_differences(seed: int) -> None:
         for order in range(3):
             found = (at[-2][order] - 8 * at[-1][order] + 8 * at[1][order] - at[2][order]) / (12 * step)
             assert found == pytest.approx(exact[order][i], rel=1e-6, abs=1e-6), (order + 1, i)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", sorted(every_op()))
+def test_derivatives_of_each_op_along_a_direction_to_third_order(name: str) -> None:
+    """Each against a central difference of the order below, where two steps of it agree."""
+    case = cases_of(registry.lookup(name), 5)[0]
+    graph, known, y = case.graph()
+    if y.dtype.kind != "f" or not case.floats:
+        return
+    model, wrt = Model(graph, ["y"]), [f"x{i}" for i in case.floats]
+    rng = np.random.default_rng(0)
+    tangents = {name: rng.normal(size=known[name].shape) for name in wrt}
+
+    def derivative(order: int, step: float = 0.0) -> np.ndarray:
+        moved = {name: known[name] + step * tangents[name] for name in wrt}
+        return model.jvp(of="y", wrt=wrt, tangents=tangents, order=order, data={**known, **moved})
+
+    try:
+        found = [derivative(order) for order in (1, 2, 3)]
+    except DataflowError:
+        return  # no derivative, or a size that only values tell
+    for order in (2, 3):
+        coarse, fine = ((derivative(order - 1, h) - derivative(order - 1, -h)) / (2 * h) for h in (2e-5, 1e-5))
+        size = 1 + np.abs(fine) + np.abs(found[order - 2])
+        smooth = np.abs(coarse - fine) < 1e-5 * size
+        np.testing.assert_array_less(np.abs(found[order - 1] - fine)[smooth], (1e-3 * size)[smooth])
 
 
 @pytest.mark.parametrize("ending", [".toml", ".msgpack"])

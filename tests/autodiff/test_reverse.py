@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+
 import mpmath
 import numpy as np
 import pytest
 from later import Later
 
 import dataflow
-from dataflow import Graph, op, primitive
+from dataflow import Graph, Model, op, primitive
 from dataflow.autodiff.reverse import GradientGraph, backward, gradient_graph, pullback
 from dataflow.errors import DtypeError, GraphError, RuleError
 from dataflow.graph.walk import replay
@@ -34,6 +36,7 @@ from dataflow.ops import (
 )
 from dataflow.ops import sum as sum_
 from dataflow.registry import registry
+from dataflow.testing.cases import cases_of, every_op
 
 sympy = Later("sympy")
 
@@ -429,3 +432,24 @@ def test_the_power_of_small_whole_numbers_has_a_derivative() -> None:
     gradient = dataflow.Model(graph, ["y"]).evaluate(of="y", wrt=["x"], data={"x": x}).gradients["x"]
     assert gradient.dtype == np.float32
     np.testing.assert_allclose(gradient, [2 * np.log(2), 0, 2 * np.log(4)], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(name for name, known in every_op().items() if known.family is not None))
+def test_an_output_that_stands_in_several_nodes_has_the_gradient_of_all(name: str) -> None:
+    """Of the same call in three nodes, the gradient of y + 2 y + 2 y is five times that of y."""
+    found = registry.lookup(name)
+    case = cases_of(found, 5)[0]
+    graph, known, first = case.graph()
+    if first.dtype.kind != "f" or not case.floats:
+        return
+    operands = [graph.value(f"x{i}") if i in case.arrays else x for i, x in enumerate(case.arguments)]
+    second, third = (graph.apply(found, operands, case.attributes, name=f"again{i}") for i in range(2))
+    graph.node("once", sum_(first))
+    graph.node("loss", sum_(first) + 2 * sum_(second) + 2 * sum_(third))
+    wrt = [f"x{i}" for i in case.floats]
+    model = Model(graph)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        once, whole = (model.gradients(of=of, wrt=wrt, data=known) for of in ("once", "loss"))
+    for key in wrt:
+        np.testing.assert_allclose(whole[key], 5 * once[key], rtol=1e-12)
