@@ -17,6 +17,7 @@ from dataflow.errors import TrainingError
 from dataflow.execution.inputs import batch_symbol
 from dataflow.graph.graph import Graph, infer
 from dataflow.graph.node import INPUT, OP, Node
+from dataflow.graph.subgraph import Subgraph
 from dataflow.graph.value import Value
 from dataflow.operations.engine_ops import cast, matmul, reshape, sum_to, where
 from dataflow.operations.op import Op
@@ -67,8 +68,12 @@ class _Weighing:
         first, literals = arguments[0], literals_of(arguments)
         specs = [TensorSpec(x.shape, x.dtype) if hasattr(x, "shape") else None for x in arguments]
         made = infer(op, with_literals(specs, literals), attributes, literals).shape
+        found = ", ".join(map(format_shape, shapes))
+        if _holds_graphs(attributes):
+            raise TrainingError(
+                f"{op.name} of {found} runs a graph of its own, which is not looked into, so that it takes no weights"
+            )
         if self._refuses(op, shapes, attributes, made):
-            found = ", ".join(map(format_shape, shapes))
             raise TrainingError(
                 f"{op.name} of {found} puts examples together in a way that takes no weights; sums, means, matrix "
                 "products and losses made of these do"
@@ -115,7 +120,7 @@ class _Weighing:
 
     def _refuses(self, op: Op, shapes: Sequence[Shape], attributes: Mapping[str, Any], made: Shape) -> bool:
         """Whether a primitive op puts examples together, and takes no weights."""
-        if mixes_examples(op, attributes, shapes[0], made, self._batch):
+        if _holds_graphs(attributes) or mixes_examples(op, attributes, shapes[0], made, self._batch):
             return True
         meet = self._meeting(op, shapes, attributes)
         return not meet and not op.shape_only and self._loses(shapes, made)
@@ -141,6 +146,10 @@ class _Weighing:
             shape = (1,) * axis + (self._batch,) + (1,) * (value.ndim - axis - 1)
             value = value * (weights if value.ndim == 1 else reshape(weights, shape=shape))
         return value
+
+
+def _holds_graphs(attributes: Mapping[str, Any]) -> bool:
+    return any(isinstance(value, Subgraph) for value in attributes.values())
 
 
 def _shape(argument: Any) -> Shape:

@@ -25,6 +25,7 @@ from dataflow import (
 )
 from dataflow.autodiff.weighting import weighted_graph
 from dataflow.execution.program import Program
+from dataflow.graph.subgraph import Subgraph
 from dataflow.ops import (
     cast,
     cross_entropy,
@@ -50,6 +51,7 @@ from dataflow.ops import (
 from dataflow.ops import max as max_
 from dataflow.ops import sum as sum_
 from dataflow.registry import registry
+from dataflow.shapes import TensorSpec, parse_shape
 from dataflow.testing.cases import cases_of, every_op
 
 RNG = np.random.default_rng(0)
@@ -327,6 +329,17 @@ def test_each_op_takes_weights_as_rows_that_repeat_or_refuses_them() -> None:
                 )
                 taken.add(name)
     assert {"linear", "softmax", "sum", "mean", "cumsum", "mse", "layer_norm", "conv", "sort"} <= taken
+
+
+def test_a_choice_of_graphs_is_not_looked_into() -> None:
+    specs = {"p": TensorSpec(parse_shape(["n", 2]), np.dtype("float64"))}
+    less = Subgraph.traced(lambda p: [p - mean(p)], specs, ["z"])
+
+    def loss(p: Value, y: Value) -> Value:
+        return mse(registry.lookup("if:z")(sum_(y) > 0, p, then=less, orelse=less), y)
+
+    with pytest.raises(TrainingError, match=r"if:z of .*\(n, 2\) runs a graph of its own"):
+        Trainer(net(loss, Y), {"x": X, "y": Y}, weights=WEIGHTS)
 
 
 def test_weights_need_examples() -> None:
