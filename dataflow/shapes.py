@@ -379,6 +379,11 @@ def renamed(shape: Shape, names: Mapping[str, Dim]) -> Shape:
     return tuple(size.substitute(names) if isinstance(size, Size) else size for size in shape)
 
 
+def axes_with(shape: Sequence[Dim], name: str) -> list[int]:
+    """The axes whose size depends on what a name stands for."""
+    return [axis for axis, size in enumerate(shape) if isinstance(size, Size) and name in size.names]
+
+
 def element_count(shape: Sequence[Dim]) -> Dim:
     """How many elements an array of that shape has."""
     count: Dim = 1

@@ -57,8 +57,7 @@ class Interpretation:
         arguments = [a if isinstance(a, plain) else float(a) for a in arguments]
         stand_ins = [np.zeros(a.shape, _dtype_of(a)) if isinstance(a, np.ndarray) else a for a in arguments]
         trace = trace_op(op, specs_of(stand_ins), attributes, literals_of(arguments))
-        known = {name: a for name, a in zip(trace.inputs, arguments, strict=True) if name is not None}
-        return self.values(trace.graph, trace.graph.schedule([trace.output]), known)[trace.output]
+        return self.values(trace.graph, trace.order, trace.by_input(arguments))[trace.output]
 
     def values(
         self,

@@ -11,18 +11,13 @@ import numpy as np
 from dataflow.operations import engine_ops
 from dataflow.operations.indexing import parse_key
 from dataflow.operations.op import Op
-from dataflow.shapes import Shape, Size, normalize_axes
-
-
-def example_axes(shape: Shape, batch: str) -> list[int]:
-    """The axes of a shape whose size the number of examples decides."""
-    return [axis for axis, size in enumerate(shape) if isinstance(size, Size) and batch in size.names]
+from dataflow.shapes import Shape, axes_with, normalize_axes
 
 
 def mixes_examples(op: Op, attributes: Mapping[str, Any], shape: Shape, result: Shape, batch: str) -> bool:
     """Whether a primitive op makes an entry of its result of several examples of its first operand, of this shape,
     other than by a sum over them, a product of matrices or their number. What its graphs do is not looked into."""
-    along, kept = example_axes(shape, batch), example_axes(result, batch)
+    along, kept = axes_with(shape, batch), axes_with(result, batch)
     if op is engine_ops.index and not _takes_all(parse_key(attributes["key"]), along):
         return True
     if along and not _keeps_apart(op, attributes, shape, along, result, kept):

@@ -14,6 +14,7 @@ from dataflow.graph.node import Node
 from dataflow.graph.value import Value
 from dataflow.graph.walk import walk
 from dataflow.operations.op import Op
+from dataflow.operations.operands import literals_of
 from dataflow.shapes import TensorSpec
 
 Apply: TypeAlias = Callable[[str, Op, Node, list[Any]], Any]
@@ -53,7 +54,7 @@ def rewrite(graph: Graph, result: Graph, names: Collection[str], apply: Apply, i
 
 def body_of(op: Op, arguments: Sequence[Any], attributes: Mapping[str, Any]) -> Trace:
     """The body of a composite op, traced for these arguments: values, arrays, plain numbers and ``None``."""
-    literals = {i: x for i, x in enumerate(arguments) if type(x) in (int, float, bool)}
+    literals = literals_of(arguments)
     beside = [x.dtype for x in arguments if hasattr(x, "dtype")]
     specs = [
         None
@@ -68,5 +69,4 @@ def body_of(op: Op, arguments: Sequence[Any], attributes: Mapping[str, Any]) -> 
 
 def rewrite_body(trace: Trace, arguments: Sequence[Any], apply: Apply) -> Any:
     """The result of a traced body for these arguments, each of its ops as ``apply`` says."""
-    known = {name: x for name, x in zip(trace.inputs, arguments, strict=True) if name is not None}
-    return walk(trace.graph, trace.graph.schedule([trace.output]), known, apply)[trace.output]
+    return walk(trace.graph, trace.order, trace.by_input(arguments), apply)[trace.output]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dataflow.autodiff.examples_apart import example_axes, mixes_examples
+from dataflow.autodiff.examples_apart import mixes_examples
 from dataflow.autodiff.rewrite_ops import body_of, free_name, rewrite, rewrite_body
 from dataflow.errors import TrainingError
 from dataflow.execution.inputs import batch_symbol
@@ -22,7 +22,7 @@ from dataflow.graph.value import Value
 from dataflow.operations.engine_ops import cast, matmul, reshape, sum_to, where
 from dataflow.operations.op import Op
 from dataflow.operations.operands import literals_of, with_literals
-from dataflow.shapes import Shape, TensorSpec, format_shape, normalize_axes
+from dataflow.shapes import Shape, TensorSpec, axes_with, format_shape, normalize_axes
 
 
 def weighted_graph(graph: Graph, loss: str, more: Sequence[str] = ()) -> tuple[Graph, str]:
@@ -130,7 +130,7 @@ class _Weighing:
 
     def _axes(self, shape: Shape) -> list[int]:
         """The axes of a shape that are the examples."""
-        axes = example_axes(shape, self._batch)
+        axes = axes_with(shape, self._batch)
         if any(str(shape[axis]) != self._batch for axis in axes):
             raise TrainingError(
                 f"{format_shape(shape)} has examples in a part of an axis, or several in one, where they take no "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -88,6 +88,16 @@ class Choice:
     def together(self) -> list[Sequence[str]]:
         """The columns of each input that is made of them as they are."""
         return [columns for name, columns in self.chosen.items() if name in self._wanted.plain]
+
+
+def read_lines(
+    read: Callable[..., RawTable], origin: Origin, wanted: Wanted, told: Dialect | Sequence[str], skip: bool
+) -> Content:
+    """What ``read`` finds in text of what is wanted, without what is no row if ``skip`` is true; ``told`` is what it is
+    told of the text."""
+    choice, skipped = Choice(wanted), list[int]()
+    table = read(origin, choice, choice.kinds, told, skipped if skip else None)
+    return Content(origin.name, table, choice.chosen, {}, skipped)
 
 
 def read_content(origin: Any, wanted: Wanted, dialect: Dialect) -> Content:

@@ -17,7 +17,7 @@ from dataflow.graph.walk import walk
 from dataflow.limits import hold, is_limited, spend
 from dataflow.operations.engine_ops import subtract
 from dataflow.operations.op import Op
-from dataflow.shapes import Shape, Size, bind, format_shape, made_names, substitute
+from dataflow.shapes import Shape, axes_with, bind, format_shape, made_names, substitute
 from dataflow.support.byte_sizes import no_room
 
 
@@ -189,9 +189,7 @@ def _differ(shapes: Sequence[Shape], batch: str) -> bool:
 def _aligned(few: Shape, many: Shape, batch: str) -> Shape | None:
     """The shape in which the batch of ``few``, which has fewer axes, would meet that of ``many``; ``None`` where it
     does, or where one has no batch, or examples in two axes."""
-    own, other = (
-        [i for i, size in enumerate(shape) if isinstance(size, Size) and batch in size.names] for shape in (few, many)
-    )
+    own, other = axes_with(few, batch), axes_with(many, batch)
     missing = len(many) - len(few)
     if missing < 1 or len(own) != 1 or len(other) != 1 or own[0] + missing == other[0]:
         return None

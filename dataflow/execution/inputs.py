@@ -11,7 +11,7 @@ import numpy as np
 from dataflow.errors import DataError, MissingInputError, nearest
 from dataflow.graph.graph import Graph
 from dataflow.graph.node import INPUT, OP
-from dataflow.shapes import Shape, Size, bind, format_shape
+from dataflow.shapes import Shape, Size, axes_with, bind, format_shape
 from dataflow.support.conversion import EntryError, convert
 
 
@@ -80,7 +80,7 @@ def is_by_example(graph: Graph, name: str, batch: str | None) -> bool:
 def batch_axis(graph: Graph, name: str, batch: str) -> int | None:
     """Along which axis a node's value is split into examples, if it is; a ``DataError`` where examples are mixed."""
     shape = graph.node_of(name).shape
-    axes = [i for i, size in enumerate(shape) if isinstance(size, Size) and batch in size.names]
+    axes = axes_with(shape, batch)
     if not axes:
         return None
     if len(axes) > 1 or str(shape[axes[0]]) != batch:

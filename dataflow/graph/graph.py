@@ -447,14 +447,17 @@ class Trace:
         """The schedule of what the output needs."""
         return sorted(self.graph.needed_for([self.output]), key=self.position.__getitem__)
 
+    def by_input(self, arguments: Sequence[Any]) -> dict[str, Any]:
+        """The arguments that are arrays, by the names of the graph's inputs."""
+        return {name: argument for name, argument in zip(self.inputs, arguments, strict=True) if name is not None}
+
     def replay(self, arguments: Sequence[Any]) -> Any:
         """The output for other arguments: arrays, or values of another graph, to which the body's nodes are added."""
         return self.replay_all(arguments)[self.output]
 
     def replay_all(self, arguments: Sequence[Any]) -> dict[str, Any]:
         """The output and all values in between."""
-        known = {name: argument for name, argument in zip(self.inputs, arguments, strict=True) if name is not None}
-        return replay(self.graph, known, [self.output], order=self.order)
+        return replay(self.graph, self.by_input(arguments), [self.output], order=self.order)
 
 
 def infer(
@@ -502,11 +505,6 @@ def _traces(op: Op, specs: tuple[TensorSpec | None, ...], attributes: Any, liter
     nodes = {output: _value_in(graph, op, value).name for output, value in results.items()}
     position = {name: i for i, name in enumerate(graph.schedule())}
     return {output: Trace(graph, tuple(names), node, position) for output, node in nodes.items()}
-
-
-def trace_body(op: Op, graph: Graph, body: Callable[..., Any], arguments: Sequence[Any], attributes: Any) -> Value:
-    """Call a rule with values of ``graph``, for the one value that it gives."""
-    return _value_in(graph, op, call_rule(op, body, arguments, attributes))
 
 
 def _value_in(graph: Graph, op: Op, result: Any) -> Value:

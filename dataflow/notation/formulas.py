@@ -20,6 +20,7 @@ from dataflow.notation.rewrite_rules import simplify
 from dataflow.notation.terms import Leaf, Term, apply
 from dataflow.notation.write_formula import Writer
 from dataflow.shapes import TensorSpec
+from dataflow.support.conversion import without_point
 
 MOST_NODES = 40
 """A formula of more nodes than this is not written out."""
@@ -109,17 +110,13 @@ def term_of(graph: Graph, main: str, members: Iterable[str], leaf: Callable[[str
     for name in members:
         node = graph.node_of(name)
         if node.kind == CONSTANT and node.value is not None and node.value.ndim == 0:
-            terms[name] = _round(node.value.item())
+            terms[name] = without_point(node.value.item())
         elif node.kind != OP:
             argument(name)
         else:
             op = graph.op_of(name)
             terms[name] = apply(op, [argument(source) for source in graph.arguments(name)], node.attributes)
     return simplify(terms[main])
-
-
-def _round(number: Any) -> Any:
-    return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
 def written(term: Any, names: Names) -> Formula:

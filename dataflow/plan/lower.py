@@ -165,9 +165,8 @@ class _Builder:
     ) -> int:
         literals = self._literals(inputs) if None in specs else {}
         trace = trace_op(op, with_literals(specs, literals), attributes, literals)
-        known = {name: slot for name, slot in zip(trace.inputs, inputs, strict=True) if name is not None}
 
         def apply(_: str, inner: Op, body: Node, arguments: Sequence[int]) -> int:
             return self.emit(inner, arguments, body.attributes, node)
 
-        return self.walk(trace.graph, trace.order, known, apply)[trace.output]
+        return self.walk(trace.graph, trace.order, trace.by_input(inputs), apply)[trace.output]

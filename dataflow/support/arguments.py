@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from dataflow.errors import ArgumentError
+from dataflow.support.conversion import is_real
 from dataflow.support.texts import quoted
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -200,7 +201,7 @@ _SIMPLE: dict[Any, _Kind | None] = {
     ),
     float: _Kind(
         "a number",
-        lambda value: isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool),
+        is_real,
         frozenset({int, float}),
     ),
 }

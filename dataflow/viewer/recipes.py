@@ -80,7 +80,7 @@ class _Writer:
         if op.is_primitive:
             raise _NoRecipe
         trace = trace_op(op, specs, attributes, literals)
-        inputs = {name: recipe for name, recipe in zip(trace.inputs, arguments, strict=True) if name is not None}
+        inputs = trace.by_input(arguments)
         if trace.output in inputs:
             return inputs[trace.output]
         if len(inputs) == 1 and all(trace.graph.op_of(name).elementwise for name in trace.graph.names(OP)):

@@ -13,6 +13,7 @@ from dataflow.errors import FileFormatError
 from dataflow.graph.graph import Graph
 from dataflow.graph.value import Value
 from dataflow.shapes import TRAINED, Dim
+from dataflow.support.conversion import without_point
 
 
 class UnknownValueError(FileFormatError):
@@ -127,7 +128,7 @@ class Call:
 
     def numbers(self, i: int, what: str) -> tuple[Any, ...]:
         """An input of whole numbers, or sizes, that must be known."""
-        return tuple(_plain(item) for item in self.array(i, what).ravel().tolist())
+        return tuple(without_point(item) for item in self.array(i, what).ravel().tolist())
 
     def number(self, i: int, what: str) -> Any:
         """An input of one number that must be known."""
@@ -193,10 +194,6 @@ class Call:
             steps = self.numbers(4, "the steps") if self.has(4) else None
         count = len(starts)
         return starts, ends, tuple(range(count)) if axes is None else axes, (1,) * count if steps is None else steps
-
-
-def _plain(item: Any) -> Any:
-    return int(item) if isinstance(item, float) and item.is_integer() else item
 
 
 Translation = Callable[[Call], Any]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dataflow.data.read_content import Choice, Content, Wanted
+from dataflow.data.read_content import Content, Wanted, read_lines
 from dataflow.data.readers.csv import CSV_LIMIT, LINE_LIMIT, read_csv
 from dataflow.data.readers.csv_beginning import Beginning, enough_lines, read_beginning
 from dataflow.data.readers.dialect import Dialect, check_dialect
@@ -32,7 +32,7 @@ def csv_chunks(files: list[Path], wanted: Wanted, dialect: Dialect, most: int) -
     chunks = []
     for path in files:
         if path.name.lower().endswith(".gz"):
-            chunks.append(Chunk(str(path), None, partial(_read, Origin(path), wanted, dialect)))
+            chunks.append(Chunk(str(path), None, partial(read_lines, read_csv, Origin(path), wanted, dialect)))
             continue
         begin = _beginning(path, dialect)
         written = replace(dialect, separator=begin.separator, decimal=begin.style.decimal)
@@ -140,10 +140,4 @@ def _read_piece(path: Path, lines: int, piece: _Piece, wanted: Wanted, dialect: 
         header = file.read(piece.header)
         file.seek(piece.start)
         data = file.read(piece.stop - piece.start)
-    return _read(Piece(None, header + data, piece.line - 1 - lines, str(path)), wanted, dialect, skip)
-
-
-def _read(origin: Origin, wanted: Wanted, dialect: Dialect, skip: bool) -> Content:
-    choice, skipped = Choice(wanted), list[int]()
-    table = read_csv(origin, choice, choice.kinds, dialect, skipped if skip else None)
-    return Content(origin.name, table, choice.chosen, {}, skipped)
+    return read_lines(read_csv, Piece(None, header + data, piece.line - 1 - lines, str(path)), wanted, dialect, skip)

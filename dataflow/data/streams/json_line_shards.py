@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from dataflow.data.read_content import Choice, Content, Wanted
+from dataflow.data.read_content import Content, Wanted, read_lines
 from dataflow.data.readers.opening import Origin, Piece, opened
 from dataflow.data.readers.rows import LINE_LIMIT, first_names, read_json_lines
 from dataflow.data.streams.file_lines import file_lines
@@ -23,7 +23,7 @@ def json_line_chunks(files: list[Path], wanted: Wanted, most: int) -> list[Chunk
     chunks = []
     for path in files:
         if path.name.lower().endswith(".gz"):
-            chunks.append(Chunk(str(path), None, partial(_read, Origin(path), wanted, header)))
+            chunks.append(Chunk(str(path), None, partial(read_lines, read_json_lines, Origin(path), wanted, header)))
             continue
         chunks += [
             Chunk(str(path), piece.rows, partial(_read_piece, path, piece, wanted, header))
@@ -70,10 +70,4 @@ def _read_piece(path: Path, piece: _Rows, wanted: Wanted, header: Sequence[str],
     with opened(path) as file:
         file.seek(piece.start)
         data = file.read(piece.stop - piece.start)
-    return _read(Piece(None, data, piece.line - 1, str(path)), wanted, header, skip)
-
-
-def _read(origin: Origin, wanted: Wanted, header: Sequence[str], skip: bool) -> Content:
-    choice, skipped = Choice(wanted), list[int]()
-    table = read_json_lines(origin, choice, choice.kinds, header, skipped if skip else None)
-    return Content(origin.name, table, choice.chosen, {}, skipped)
+    return read_lines(read_json_lines, Piece(None, data, piece.line - 1, str(path)), wanted, header, skip)

@@ -80,7 +80,7 @@ class _Finder:
             self.calls[name] = _Call(op, tuple(arguments), attributes, spec)
             return
         trace = self.trace(op, arguments, attributes)
-        names = {inner: argument for inner, argument in zip(trace.inputs, arguments, strict=True) if inner is not None}
+        names = trace.by_input(arguments)
         for inner in trace.graph.schedule([trace.output]):
             node = trace.graph.node_of(inner)
             if node.kind == INPUT:

@@ -21,6 +21,7 @@ from dataflow.graph.node import CONSTANT, OP
 from dataflow.notation.letters import plain
 from dataflow.notation.names import Names, own_name
 from dataflow.operations.attributes import changed
+from dataflow.support.conversion import without_point
 from dataflow.support.number_texts import number_text, without_negligible
 
 WIDTH = 34
@@ -188,7 +189,6 @@ def _cells(row: np.ndarray) -> list[str]:
 
 def _constant(value: np.ndarray) -> Piece:
     if value.ndim == 0:
-        number = value.item()
-        return piece_of_number(int(number) if isinstance(number, float) and number.is_integer() else number)
+        return piece_of_number(without_point(value.item()))
     text = _row(value) if value.ndim == 1 else f"[{'×'.join(map(str, value.shape))} numbers]"
     return Piece(text, POSTFIX)

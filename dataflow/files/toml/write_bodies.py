@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from itertools import count
 from typing import TypeAlias
 
 import numpy as np
 
+from dataflow.autodiff.rewrite_ops import free_word
 from dataflow.errors import ExpressionError
 from dataflow.expressions.render import piece_of_name
 from dataflow.files.toml.folding import Line, fold
@@ -39,7 +39,7 @@ def _renamed(graph: Graph, names: dict[Subgraph, Subgraph], taken: set[str], dec
             base = "".join(c if c.isalnum() or c == "_" else "_" for c in body.name)
             name = body.name
             if name not in declared:
-                name = next(word for i in count(1) if (word := base if i == 1 else f"{base}_{i}") not in taken)
+                name = free_word(base, taken)
                 piece_of_name(name)
             taken.add(name)
             outputs = dict(zip(body.outputs, body.nodes, strict=True))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dataflow.autodiff.examples_apart import example_axes, mixes_examples
+from dataflow.autodiff.examples_apart import mixes_examples
 from dataflow.autodiff.rewrite_ops import body_of
 from dataflow.errors import TrainingError
 from dataflow.execution.inputs import batch_symbol
@@ -17,7 +17,7 @@ from dataflow.graph.node import OP
 from dataflow.graph.subgraph import Subgraph
 from dataflow.operations import engine_ops
 from dataflow.operations.op import Op
-from dataflow.shapes import Shape, format_shape, normalize_axes
+from dataflow.shapes import Shape, axes_with, format_shape, normalize_axes
 
 
 class Kind(Enum):
@@ -159,4 +159,4 @@ class _Kinds:
         )
 
     def _axes(self, shape: Shape) -> list[int]:
-        return example_axes(shape, self._batch)
+        return axes_with(shape, self._batch)

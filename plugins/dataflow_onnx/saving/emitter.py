@@ -191,14 +191,6 @@ def linear_along(out: Emitter, value: str, ndim: int, axis: int, weights: Any, d
     return out.add("Transpose", product, perm=[order.index(i) for i in range(ndim)])
 
 
-def count_of(shape: Shape) -> Dim:
-    """How many entries, as a size."""
-    total: Dim = 1
-    for size in shape:
-        total = total * size
-    return total
-
-
 def is_whole(shape: Shape) -> bool:
     """Whether all sizes are numbers, of no more entries than a constant should have."""
     return all(isinstance(size, int) for size in shape) and math.prod(int(str(size)) for size in shape) <= 2**24

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dataflow.shapes import normalize_axes, normalize_axis
+from dataflow.shapes import element_count, normalize_axes, normalize_axis
 from dataflow_onnx.saving.calls import SavedCall, UnwritableError, writes
-from dataflow_onnx.saving.emitter import count_of
 from dataflow_onnx.saving.written.elementwise import computed_in
 
 
@@ -86,7 +85,7 @@ def _cumprod(call: SavedCall) -> str:
 def _size(call: SavedCall) -> str:
     shape = call.spec().shape
     axes = normalize_axes(call["axis"], len(shape))
-    total = call.out.scalar(count_of(tuple(shape[axis] for axis in axes)))
+    total = call.out.scalar(element_count([shape[axis] for axis in axes]))
     if call["least"] > 0:
         total = call.out.add("Max", total, call.out.constant(call["least"], np.int64))
     return call.out.cast(total, call.result.dtype)

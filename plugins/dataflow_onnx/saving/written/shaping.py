@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from dataflow.shapes import Size, normalize_axis
@@ -123,8 +126,7 @@ def _space_to_depth(call: SavedCall) -> str:
 def _pad(call: SavedCall) -> str:
     out, shape, dtype = call.out, call.spec().shape, call.result.dtype
     value = call.x(0, dtype)
-    axes = range(len(shape)) if call["axes"] is None else [normalize_axis(axis, len(shape)) for axis in call["axes"]]
-    padding = (call["padding"],) * len(axes) if isinstance(call["padding"], int) else call["padding"]
+    axes, padding = _padded_axes(call, len(shape))
     pairs = [(pair, pair) if isinstance(pair, int) else pair for pair in padding]
     mode = call["mode"]
     far = [
@@ -146,12 +148,17 @@ def _pad(call: SavedCall) -> str:
     return out.add("Pad", value, out.numbers(numbers), filled, out.numbers([axes[i] for i in near]), mode=mode)
 
 
+def _padded_axes(call: SavedCall, ndim: int) -> tuple[Sequence[int], Sequence[Any]]:
+    """The axes that are padded, and how much each."""
+    axes = range(ndim) if call["axes"] is None else [normalize_axis(axis, ndim) for axis in call["axes"]]
+    return axes, (call["padding"],) * len(axes) if isinstance(call["padding"], int) else call["padding"]
+
+
 @writes("pad_transpose")
 def _pad_transpose(call: SavedCall) -> str:
     """Along each axis a product with what becomes of each entry alone."""
     shape, value = list(call.spec().shape), call.x()
-    axes = range(len(shape)) if call["axes"] is None else [normalize_axis(axis, len(shape)) for axis in call["axes"]]
-    padding = (call["padding"],) * len(axes) if isinstance(call["padding"], int) else call["padding"]
+    axes, padding = _padded_axes(call, len(shape))
     for axis, pair in zip(axes, padding, strict=True):
         size = shape[axis]
         if not isinstance(size, int) or not isinstance(call["size"][axis], int):
