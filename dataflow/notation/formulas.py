@@ -20,7 +20,7 @@ from dataflow.notation.rewrite_rules import simplify
 from dataflow.notation.terms import Leaf, Term, apply
 from dataflow.notation.write_formula import Writer
 from dataflow.shapes import TensorSpec
-from dataflow.support.conversion import without_point
+from dataflow.support.number_texts import without_point
 
 MOST_NODES = 40
 """A formula of more nodes than this is not written out."""

@@ -166,11 +166,6 @@ def is_real(value: object) -> bool:
     return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
-def without_point(number: Any) -> Any:
-    """A whole number that is a float as an integer; anything else as it is."""
-    return int(number) if isinstance(number, float) and number.is_integer() else number
-
-
 def check_nested(value: Any, *, texts: bool = False) -> None:
     """An ``EntryError`` for the first entry of nested lists that is no number, and where rows differ in length."""
     _nested_shape(value, (), texts)

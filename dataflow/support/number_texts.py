@@ -72,6 +72,11 @@ def number_text(value: Any, digits: int | None = 6) -> str:
     return repr(number) if digits is None else f"{number:.{digits}g}"
 
 
+def without_point(number: Any) -> Any:
+    """A whole number that is a float as an integer; anything else as it is."""
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
 def without_negligible(array: np.ndarray) -> np.ndarray:
     """The array with 0 for what is below 1e-12 of its largest number, unless the user wants numbers as they are."""
     form = current_format()

@@ -13,7 +13,7 @@ from dataflow.errors import FileFormatError
 from dataflow.graph.graph import Graph
 from dataflow.graph.value import Value
 from dataflow.shapes import TRAINED, Dim
-from dataflow.support.conversion import without_point
+from dataflow.support.number_texts import without_point
 
 
 class UnknownValueError(FileFormatError):

@@ -21,8 +21,7 @@ from dataflow.graph.node import CONSTANT, OP
 from dataflow.notation.letters import plain
 from dataflow.notation.names import Names, own_name
 from dataflow.operations.attributes import changed
-from dataflow.support.conversion import without_point
-from dataflow.support.number_texts import number_text, without_negligible
+from dataflow.support.number_texts import number_text, without_negligible, without_point
 
 WIDTH = 34
 WIDEST = 48
