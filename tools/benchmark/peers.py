@@ -29,6 +29,8 @@ class Peer:
     """Whether it is ready for another size within a second or so."""
     only: tuple[str, ...] = ()
     """The workloads that it is measured on, with one thread; all, unless given."""
+    by_chance: tuple[str, ...] = ()
+    """Workloads that are compiled in another way from process to process, with times that are several times apart."""
     limit: bool = False
     """Whether it is no way to train, but what no way can be faster than."""
 
@@ -73,7 +75,7 @@ PEERS = {
             Peer(f"dataflow {backend} step()", "benchmark.ours:ByStep", backend, needs, only=SMALL, grows=False)
             for backend, needs in (("numpy", ()), ("llvm", ("llvmlite",)))
         ),
-        Peer("dataflow jax", "benchmark.ours:Ours", "jax", ("jax",)),
+        Peer("dataflow jax", "benchmark.ours:Ours", "jax", ("jax",), by_chance=("f",)),
         Peer("numpy by hand", "benchmark.by_hand:Numpy", layers=False),
         Peer("torch", "benchmark.frameworks:Torch", needs=("torch",)),
         Peer(
@@ -84,7 +86,7 @@ PEERS = {
             too_slow=("g",),
             grows=False,
         ),
-        Peer("jax.jit", "benchmark.frameworks:Jax", needs=("jax",)),
+        Peer("jax.jit", "benchmark.frameworks:Jax", needs=("jax",), by_chance=("f",)),
         Peer("jax loop", "benchmark.frameworks:JaxLoop", needs=("jax",), only_models=True),
         Peer("products alone", "benchmark.products:Products", only=("c256", "d"), limit=True, grows=False),
     )

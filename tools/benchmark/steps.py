@@ -15,6 +15,8 @@ from benchmark.workloads import WORKLOADS, Layers, Net
 
 AGREE = 1e-3
 """How far the results may differ in norm, as a share of what the steps changed."""
+BUILDS = 4
+"""Of a peer that is compiled by chance, the fastest of so many processes is measured."""
 Progress = Callable[[str], None]
 
 
@@ -39,10 +41,8 @@ def measure(
             measured[key] = {"error": reason}
             continue
         progress(f"{workload}: building {key}")
-        child = _start(peer, workload, count, folder)
-        measured[key] = child.ready(patience)
+        child, measured[key] = _built(peer, workload, count, folder, patience)
         if child.failed is None:
-            child.pause()
             running[key] = child
         else:
             measured[key] = {"error": child.failed}
@@ -90,6 +90,27 @@ def disagreements(workload: str, measured: dict[str, Any], folder: Path) -> list
                 f"{workload}: after the same steps, {key} differs from {first} by {distance:.2g} of the change"
             )
     return lines
+
+
+def _built(peer: str, workload: str, threads: int, folder: Path, patience: float) -> tuple[Child, dict[str, Any]]:
+    """The peer at work, but stopped, and what it said; the fastest of several where chance decides how it is
+    compiled."""
+    best: tuple[float, Child, dict[str, Any]] | None = None
+    for _ in range(BUILDS if workload in PEERS[peer].by_chance else 1):
+        child = _start(peer, workload, threads, folder)
+        said = child.ready(patience)
+        if child.failed is not None:
+            return child, said
+        seconds = min(child.time(1) for _ in range(5))
+        child.pause()
+        if best is not None and best[0] <= seconds:
+            child.end()
+            continue
+        if best is not None:
+            best[1].end()
+        best = seconds, child, said
+    assert best is not None
+    return best[1:]
 
 
 def _start(peer: str, workload: str, threads: int, folder: Path) -> Child:
