@@ -1,8 +1,10 @@
-"""A plan bound to the arrays of its last run, for the next one: binding takes longer than many a model takes to run."""
+"""A plan bound to the arrays of its last runs, for the next: binding takes longer than many a model takes to run."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -15,9 +17,43 @@ SMALL = 2**16
 long as each run is given the same array."""
 LARGE = 2**26
 """Larger arguments than this, in bytes, are never copied: for another array the plan is bound again. Outputs of more
-bytes together are handed out rather than copied."""
+bytes together are handed out, and their memory is not used again."""
+HANDED_OUT = 2**20
+"""Outputs of fewer bytes together are copied for the caller. Others are handed out, and their memory is used again when
+nobody else has them: that of one run while the caller still has what came of the run before."""
+KEPT = 2
+"""The most bindings that are kept."""
 
 Bind = Callable[[Sequence[np.ndarray], Sequence[np.ndarray]], Step]
+
+
+@dataclass(eq=False)
+class _Binding:
+    """A plan bound to arrays; ``own`` are the numbers of the arguments that are copied to where it reads them."""
+
+    places: list[np.ndarray]
+    own: set[int]
+    outputs: list[np.ndarray]
+    step: Step
+    references: list[int] = field(default_factory=list)
+    """To each output while the caller has none; nothing where the outputs were never handed out."""
+
+    def counted(self) -> list[int]:
+        """References to each output."""
+        return [sys.getrefcount(self.outputs[i]) for i in range(len(self.outputs))]
+
+    def is_free(self) -> bool:
+        """Whether nobody else has the outputs, or a view of one."""
+        return not self.references or self.counted() == self.references
+
+    def takes(self, arguments: Sequence[np.ndarray]) -> bool:
+        """Whether it reads these arguments, which are copied to it where they have to be."""
+        others = [i for i, place in enumerate(self.places) if arguments[i] is not place]
+        if not self.own.issuperset(others):
+            return False
+        for i in others:
+            self.places[i][...] = arguments[i]
+        return True
 
 
 class LastBinding:
@@ -25,39 +61,44 @@ class LastBinding:
 
     def __init__(self, plan: Plan, bind: Bind) -> None:
         self._plan, self._bind = plan, bind
-        self._places: list[np.ndarray] = []
-        self._outputs: list[np.ndarray] = []
-        self._step: Step | None = None
-        self._copied: set[int] = set()
-        """The arguments that were another array in one run than in the run before."""
+        self._bindings: list[_Binding] = []
+        self._changing: set[int] = set()
+        """The arguments that were another array in one run than in a run before."""
 
     def run(self, arguments: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The outputs, which belong to the caller."""
-        step = self._fitting(arguments)
-        step()
-        if sum(array.nbytes for array in self._outputs) > LARGE:
-            self._step = None
-            return self._outputs
-        return [array.copy() for array in self._outputs]
+        binding = self._fitting(arguments)
+        binding.step()
+        size = sum(array.nbytes for array in binding.outputs)
+        if size > LARGE:
+            return binding.outputs
+        self._bindings.append(binding)
+        if size < HANDED_OUT:
+            return [array.copy() for array in binding.outputs]
+        binding.references = binding.references or binding.counted()
+        return [*binding.outputs]
 
-    def _fitting(self, arguments: Sequence[np.ndarray]) -> Step:
-        """The last run's function, with the arguments in place, if it can be used again; else one bound anew."""
-        if self._step is not None:
-            others = [i for i, place in enumerate(self._places) if arguments[i] is not place]
-            elsewhere = {i for i in others if not self._is_copied(i, arguments[i])}
-            if not elsewhere:
-                for i in others:
-                    self._places[i][...] = arguments[i]
-                return self._step
-            self._copied |= {i for i in elsewhere if arguments[i].nbytes <= LARGE}
-        self._step = None  # an interrupt from here on leads to a new binding
-        self._places = [
-            array.copy() if self._is_copied(i, array) or not array.flags.c_contiguous else array
-            for i, array in enumerate(map(np.asarray, arguments))
-        ]
-        self._outputs = [empty(self._plan.spec(slot)) for slot in self._plan.output_slots]
-        self._step = self._bind(self._places, self._outputs)
-        return self._step
-
-    def _is_copied(self, number: int, array: np.ndarray) -> bool:
-        return array.nbytes <= SMALL or number in self._copied
+    def _fitting(self, arguments: Sequence[np.ndarray]) -> _Binding:
+        """One of the last bindings, with the arguments in place, if it can be used again; else a new one. It is not
+        kept until it has run: an interrupt leads to a new one."""
+        for number, binding in enumerate(self._bindings):
+            if binding.is_free():
+                del self._bindings[number]
+                if binding.takes(arguments):
+                    return binding
+                self._changing |= {
+                    i
+                    for i, place in enumerate(binding.places)
+                    if arguments[i] is not place and i not in binding.own and arguments[i].nbytes <= LARGE
+                }
+                break
+        del self._bindings[: len(self._bindings) + 1 - KEPT]
+        arrays = [*map(np.asarray, arguments)]
+        own = {
+            i
+            for i, array in enumerate(arrays)
+            if array.nbytes <= SMALL or i in self._changing or not array.flags.c_contiguous
+        }
+        places = [array.copy() if i in own else array for i, array in enumerate(arrays)]
+        outputs = [empty(self._plan.spec(slot)) for slot in self._plan.output_slots]
+        return _Binding(places, own, outputs, self._bind(places, outputs))

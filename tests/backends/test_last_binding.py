@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -48,3 +50,60 @@ def test_the_largest_are_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     second, _ = step(x=np.ones(500))
     np.testing.assert_array_equal(first["out"], np.ones(500))
     np.testing.assert_array_equal(second["out"], np.full(500, 2.0))
+
+
+@pytest.mark.parametrize("name", ["numpy", "llvm"])
+def test_what_is_handed_out_stays_and_its_memory_is_used_again(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Expected is what numpy makes of the same arrays. No copy is made: the results of one call lie in the memory of
+    those of the last but one, unless somebody still has those, or a view of one."""
+    if name == "llvm":
+        pytest.importorskip("llvmlite")
+    monkeypatch.setattr(last_binding, "HANDED_OUT", 1)
+    size = 40_000
+    graph = Graph("g", dtype="float64")
+    x = graph.input("x", (size,))
+    graph.node("out", x * 2 + 1)
+    graph.node("more", ops.reshape(ops.tanh(x), shape=(200, 200)))
+    runner = backend(name).prepare(make_plan(graph, ["out", "more"], {"x": graph.spec("x")}), 1)
+    bound = []
+    original = runner._last._bind
+    runner._last._bind = lambda *arrays: bound.append(1) or original(*arrays)
+    rng = np.random.default_rng(0)
+    given = [rng.normal(size=size) for _ in range(12)]
+    expected = [array.copy() for array in given]
+    places: list[int] = []
+    for array, before in zip(given, expected, strict=True):
+        out, more = runner.run([array])  # while the last ones are still there
+        np.testing.assert_array_equal(out, before * 2 + 1)
+        np.testing.assert_allclose(more.ravel(), np.tanh(before), rtol=1e-14)
+        places.append(out.ctypes.data)
+    assert len(set(places[4:])) == 2
+    assert len(bound) <= 4  # the second time that another array comes, it is copied
+    held = []
+    for i, array in enumerate(given):
+        out, more = runner.run([array])
+        held.append([out, more[i, ::-1], (memoryview(out), more)][i % 3])
+    del out, more
+    for i, (before, kept) in enumerate(zip(expected, held, strict=True)):
+        if i % 3 == 0:
+            np.testing.assert_array_equal(kept, before * 2 + 1)
+        elif i % 3 == 1:
+            np.testing.assert_allclose(kept, np.tanh(before.reshape(200, 200)[i, ::-1]), rtol=1e-14)
+        else:
+            np.testing.assert_array_equal(np.asarray(kept[0]), before * 2 + 1)
+        np.testing.assert_array_equal(given[i], before)
+
+
+def test_no_result_is_lost_where_calls_come_from_several_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(last_binding, "HANDED_OUT", 1)
+    model = Model(graph := Graph("g", dtype="float64"))
+    graph.node("out", graph.input("x", (20_000,)) + 1)
+    step = model.compile(values=["out"])
+
+    def results(number: int) -> list[np.ndarray]:
+        return [step(x=np.full(20_000, 100.0 * number + i))[0]["out"] for i in range(20)]
+
+    with ThreadPoolExecutor(4) as pool:
+        for number, kept in enumerate(pool.map(results, range(4))):
+            for i, array in enumerate(kept):
+                np.testing.assert_array_equal(array, np.full(20_000, 100.0 * number + i + 1))

@@ -58,7 +58,8 @@ def expm1(lanes: Lanes, x: Operand) -> Operand:
 
 
 def _exp_less_one(lanes: Lanes, x: Operand) -> Operand:
-    _, whole, r = _reduced_by_ln2(lanes, x)
+    """For |x| up to 20, or what is so large that the error of ln 2 does not count."""
+    _, whole, r = _reduced_by_ln2(lanes, x, parts=2 if lanes.dtype == "float64" else 1)
     series = lanes.polynomial(r, _economized(EXPONENTIAL[2 : 14 if lanes.dtype == "float64" else 8], 1))
     less_one = lanes.fma(lanes.multiply(r, r), series, r)
     scale = _power_of_two(lanes, whole)
@@ -170,15 +171,16 @@ def _of_c_library(lanes: Lanes, name: str, *operands: Operand) -> Operand:
     return result
 
 
-def _reduced_by_ln2(lanes: Lanes, x: Operand) -> tuple[Operand, Operand, Operand]:
+def _reduced_by_ln2(lanes: Lanes, x: Operand, parts: int = 2) -> tuple[Operand, Operand, Operand]:
     """k, k again, and r with x = k·ln 2 + r: k is the whole number nearest to x / ln 2, first as a float, then as a
-    whole number of as many bits."""
+    whole number of as many bits. In one part ln 2 is 1.9e-9 too large in float32."""
     # Adding 1.5·2^52 (2^23) rounds to a whole number, which then stands in the lowest bits.
     shift = 1.5 * 2.0 ** (52 if lanes.dtype == "float64" else 23)
     moved = lanes.fma(x, lanes.number(float(1 / LN2)), lanes.number(shift))
     k = lanes.subtract(moved, lanes.number(shift))
-    high, low = _split(LN2, 53 if lanes.dtype == "float64" else 24)
-    r = lanes.fma(k, lanes.number(-low), lanes.fma(k, lanes.number(-high), x))
+    r = x
+    for part in _split(LN2, 53 if lanes.dtype == "float64" else 24)[:parts]:
+        r = lanes.fma(k, lanes.number(-part), r)
     whole = lanes.builder.sub(lanes.to_bits(moved), lanes.to_bits(lanes.number(shift)))
     return k, whole, r
 
