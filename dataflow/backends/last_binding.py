@@ -76,7 +76,7 @@ class LastBinding:
         if size < HANDED_OUT:
             return [array.copy() for array in binding.outputs]
         binding.references = binding.references or binding.counted()
-        return [*binding.outputs]
+        return [array.view() for array in binding.outputs]  # of which the caller may change shape, dtype and flags
 
     def _fitting(self, arguments: Sequence[np.ndarray]) -> _Binding:
         """One of the last bindings, with the arguments in place, if it can be used again; else a new one. It is not

@@ -77,6 +77,7 @@ def test_what_is_handed_out_stays_and_its_memory_is_used_again(name: str, monkey
         np.testing.assert_array_equal(out, before * 2 + 1)
         np.testing.assert_allclose(more.ravel(), np.tanh(before), rtol=1e-14)
         places.append(out.ctypes.data)
+        out.flags.writeable, more.shape = False, (400, 100)  # which the next ones do not take over
     assert len(set(places[4:])) == 2
     assert len(bound) <= 4  # the second time that another array comes, it is copied
     held = []
