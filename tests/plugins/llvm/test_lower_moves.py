@@ -47,7 +47,7 @@ def test_padding_that_takes_entries_away() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "int64", "bool"])
-@pytest.mark.parametrize("shape", [(8, 8), (16, 16), (7, 40), (33, 17), (256, 64), (3, 40, 21), (2, 3, 20, 9)])
+@pytest.mark.parametrize("shape", [(8, 8), (7, 40), (33, 17), (256, 64), (400, 300), (3, 40, 21), (2, 3, 20, 9)])
 def test_arrays_with_their_axes_in_another_order(shape: tuple[int, ...], dtype: str) -> None:
     """Expected is what numpy.transpose makes, of bits of any kind: NaN's, too."""
     x = np.random.default_rng(0).integers(0, 256, size=(*shape, 8), dtype=np.uint8)
