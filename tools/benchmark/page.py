@@ -142,8 +142,8 @@ _METHOD = """
 Every peer is a process of its own, pinned to as many processors as it has threads; they run in turn, {rounds} rounds of
 about {slice} s each, and whoever has not its turn is stopped. Numbers are medians over the rounds. A ratio is one of
 medians, with the interval that holds it with 95 % (rounds drawn again, 4,000 times). After ten steps all peers had the
-same parameters or gradients to a thousandth of what the steps changed, or this page would not be here. JAX compiles f in
-another way from process to process: of four, the fastest is measured.
+same parameters or gradients to a thousandth of what the steps changed, or this page would not be here. JAX compiles f
+in another way from process to process: of four, the fastest is measured.
 """
 _TABLES = """
 All that [the benchmark](performance.md) measured: that page says what is compared and how. [The
