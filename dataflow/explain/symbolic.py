@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from dataflow.analysis.interpret import Interpretation, array_of
-from dataflow.errors import MissingExtraError, RuleError, ShapeError, WorkLimitError, counted
+from dataflow.errors import GraphError, MissingExtraError, RuleError, ShapeError, WorkLimitError, counted
 from dataflow.explain.chain import Chain, Edge
 from dataflow.explain.explainer import chain_of
 from dataflow.graph.node import OP
@@ -142,6 +142,8 @@ def _simplified(sympy: Any, matrix: Any) -> Any:
 
 def _derived(sympy: Any, chain: Chain, target: str, wrt: str, names: Names) -> Derivation:
     """Multiply the factors; the result is neither simplified nor compared yet."""
+    if not chain.path_count(wrt):
+        raise GraphError(f"no path leads from '{target}' back to '{wrt}': the derivative is zero", node=wrt)
     shapes = {name: _shape(chain, name) for name in _neighbours(chain)}
     symbols = {name: _symbols(sympy, name, shape, names) for name, shape in shapes.items()}
     definitions = {
@@ -186,6 +188,8 @@ def _shape(chain: Chain, name: str) -> tuple[int, ...]:
 
 def _symbols(sympy: Any, name: str, shape: tuple[int, ...], names: Names) -> Any:
     size = math.prod(shape)
+    if not size:
+        raise ShapeError(f"'{name}' has no entries, so that there is nothing to write in symbols", node=name)
     if size > LARGEST:
         raise ShapeError(
             f"'{name}' has {counted(size, 'entry')}; symbols are written for up to {LARGEST}. Explain it in "

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dataflow import Graph, ops
+from dataflow import Graph, Model, ops
 from dataflow.autodiff.batching import batched_graph
 from dataflow.autodiff.reverse import backward, gradient_graph
 from dataflow.graph.subgraph import Subgraph
@@ -55,6 +55,21 @@ def test_gradients_of_every_op_in_float64_within_float32() -> None:
                 if case.floats and y.dtype.kind == "f":
                     compared += check_gradients(graph, y, known, [f"x{i}" for i in case.floats])
     assert compared > 300
+
+
+@pytest.mark.parametrize("narrow", ["a", "b"])
+def test_a_power_of_two_dtypes_is_differentiated_in_the_wider_one(narrow: str) -> None:
+    rng = np.random.default_rng(0)
+    known = {"a": rng.uniform(0.5, 2, size=9), "b": rng.normal(size=9)}
+    known[narrow] = known[narrow].astype("float32")
+    graph = Graph("g")
+    a, b = (graph.input(name, (9,), array.dtype) for name, array in known.items())
+    graph.node("y", a**b)
+    wide = {name: array.astype(np.float64) for name, array in known.items()}
+    expected = {"a": wide["b"] * wide["a"] ** (wide["b"] - 1), "b": wide["a"] ** wide["b"] * np.log(wide["a"])}
+    found = Model(graph, ["y"]).gradients(of="y", wrt=["a", "b"], data=known)
+    for name, gradient in found.items():
+        np.testing.assert_allclose(gradient, expected[name], rtol=1e-6 if name == narrow else 1e-13)
 
 
 def test_the_constants_of_a_subgraph_keep_their_dtype() -> None:

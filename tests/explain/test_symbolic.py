@@ -105,6 +105,19 @@ def test_what_cannot_be_written_in_symbols() -> None:
         derive(dataflow.load(MODELS / "jacobian.toml"), of="f", wrt="xx")
 
 
+def test_no_path_and_no_entries_are_said() -> None:
+    graph = dataflow.Graph("g")
+    x, empty = graph.input("x", ()), graph.input("empty", (0,))
+    graph.node("y", dataflow.ops.sin(x) + dataflow.ops.sum(empty))
+    graph.node("z", x * 2)
+    model = dataflow.Model(graph, ["y", "z"])
+    known = {"x": 1.0, "empty": np.zeros(0)}
+    with pytest.raises(dataflow.GraphError, match="no path leads from 'z' back to 'empty': the derivative is zero"):
+        dataflow.derive(model, of="z", wrt="empty", data=known)
+    with pytest.raises(dataflow.ShapeError, match="'empty' has no entries"):
+        dataflow.derive(model, of="y", wrt="empty", data=known)
+
+
 def test_without_sympy_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "sympy", None)
     with pytest.raises(MissingExtraError, match=r"dataflow-autodiff\[symbolic\]"):

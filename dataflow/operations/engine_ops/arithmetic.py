@@ -56,14 +56,16 @@ def power(a, b):
 def _(g, y, a, b):
     if isinstance(b, (int, float)):
         return None if b == 0 else g if b == 1 else g * (b * a) if b == 2 else g * (b * a ** (b - 1))
+    if b.dtype.kind == "f" and b.dtype != y.dtype:
+        b = cast(b, dtype=y.dtype.name)  # b - 1 is rounded in its own dtype, which may be the narrower one
     return g * where(b == 0, 0, b * a ** where(b == 0, 1, b - 1))
 
 
 @power.vjp(wrt="b")
 def _(g, y, a, b):
-    # not y, which is infinite at 0 to a negative power; and of whole numbers of 8 bits numpy's logarithm is a float16
-    whole = not isinstance(a, (int, float)) and a.dtype.kind != "f"
-    return g * where(a == 0, 0, y) * log(where(a == 0, 1, cast(a, dtype=y.dtype.name) if whole else a))
+    # not y, which is infinite at 0 to a negative power; the logarithm is that of the wider dtype
+    base = a if isinstance(a, (int, float)) or a.dtype == y.dtype else cast(a, dtype=y.dtype.name)
+    return g * where(a == 0, 0, y) * log(where(a == 0, 1, base))
 
 
 @power.kink("at 0 to a power below 1 the derivative is infinite; 0 to the power 0 is 1, its derivatives are taken as 0")
