@@ -117,6 +117,14 @@ class DataError(DataflowError):
     """Data of the wrong shape or dtype, with missing cells, or not given at all."""
 
 
+class UnknownInputError(DataError):
+    """An input is given that the model does not have."""
+
+    def __init__(self, name: str, available: list[str]) -> None:
+        super().__init__(f"unknown input '{name}'{nearest(str(name), available)}")
+        self.name = name
+
+
 class MissingInputError(DataError):
     """An input is needed that the data lacks."""
 

@@ -35,7 +35,7 @@ from dataflow.data.read_content import Content, Wanted, read_content
 from dataflow.data.readers.dialect import Dialect, check_dialect
 from dataflow.data.readers.frames import is_frame
 from dataflow.data.readers.opening import STANDARD_INPUT, Origin
-from dataflow.errors import ArgumentError, DataError, nearest
+from dataflow.errors import ArgumentError, DataError, UnknownInputError, nearest
 from dataflow.execution.inputs import feed
 from dataflow.graph.graph import Graph
 from dataflow.graph.node import INPUT
@@ -209,7 +209,7 @@ class DataSource:
         for table in (self.arrays or {}, self.columns, self.one_hot, self.scale, self.standardize, learned):
             for name in table:
                 if name not in inputs:
-                    raise DataError(f"unknown input '{name}'{nearest(str(name), inputs)}")
+                    raise UnknownInputError(name, sorted(inputs))
         for name, classes in self.one_hot.items():
             _check_rule(f"one_hot of '{name}'", read_one_hot, classes)
             shape = graph.node_of(name).shape

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dataflow.errors import DataError, MissingInputError, nearest
+from dataflow.errors import DataError, MissingInputError, UnknownInputError
 from dataflow.graph.graph import Graph
 from dataflow.graph.node import INPUT, OP
 from dataflow.shapes import Shape, Size, axes_with, bind, format_shape
@@ -24,8 +24,7 @@ def feed(
     sizes: dict[str, int] = {}
     for name, value in given.items():
         if name not in graph or graph.node_of(name).kind == OP:
-            feedable = [n for n, node in graph.node_items() if node.kind != OP]
-            raise DataError(f"unknown input '{name}'{nearest(str(name), feedable)}")
+            raise UnknownInputError(name, [n for n, node in graph.node_items() if node.kind != OP])
         known[name] = as_input(graph, name, value, texts=texts)
         shape = graph.node_of(name).shape
         before = dict(sizes)

@@ -228,7 +228,8 @@ class Op(Rules):
         except (ValueError, TypeError, IndexError, ArithmeticError, AttributeError) as error:
             if self.is_primitive and not self.has_outputs:
                 self.infer(specs_of(arguments), attributes, literals_of(arguments))
-            raise RuleError(f"op '{self.name}' failed on arrays: {error}") from error
+            hint = "" if self.is_primitive else _instead_of_python(error)
+            raise RuleError(f"op '{self.name}' failed on arrays: {error}{hint}") from error
 
     def checked(self, result: Any, shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
         """Check what the body gave against the declared shape and dtype; a ``RuleError`` where it differs."""
@@ -382,3 +383,14 @@ def _checked_outputs(op: str, outputs: Sequence[str] | Rule, attributes: Mapping
     if not names or not all(map(is_output_name, names)) or len(set(names)) < len(names):
         raise RuleError(f"op '{op}': its outputs have names, each another, not {names}")
     return names
+
+
+def _instead_of_python(error: Exception) -> str:
+    """What to write where the body of a composite op asks Python for what an op gives."""
+    if "truth value" in str(error):
+        return "; a choice entry by entry is where(condition, a, b)"
+    return (
+        "; its body calls ops, such as dataflow.ops.exp, not functions of one number"
+        if isinstance(error, TypeError)
+        else ""
+    )

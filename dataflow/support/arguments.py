@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from dataflow.errors import ArgumentError
+from dataflow.errors import ArgumentError, UnknownInputError, closest
 from dataflow.support.conversion import is_real
 from dataflow.support.texts import quoted
 
@@ -68,7 +68,12 @@ def checked(function: F) -> F:
             named = kinds.get(name)
             if named is not None and type(value) not in named.quick and not named.allows(value):
                 raise ArgumentError(_message(function, name, named, value))
-        return function(*arguments, **keywords)
+        try:
+            return function(*arguments, **keywords)
+        except UnknownInputError as error:  # inputs go by keyword, too
+            if error.name in keywords and (meant := closest(error.name, [*inspect.signature(function).parameters])):
+                error.message += f"; or is it the argument '{meant[0]}'?"
+            raise
 
     return typing.cast(F, at_the_door)
 

@@ -143,6 +143,9 @@ def test_every_odd_argument(label: str, tmp_path: Path, monkeypatch: pytest.Monk
         (lambda: small_model().run(x=Refusing()), "'x': a Refusing cannot be read as an array: Can't call numpy()"),
         (lambda: dataflow.ops.relu(Refusing()), "a Refusing cannot be read as an array: Can't call numpy()"),
         (lambda: dataflow.ops.relu([[1.0], [1.0, 2.0]]), "rows have one length"),
+        (lambda: dataflow.draw(small_model(), backwards=True), "unknown input 'backwards'; available: "),
+        (lambda: dataflow.draw(small_model(), backwards=True), "; or is it the argument 'backward'?"),
+        (lambda: small_model().gradients(wtr=["W"]), "; or is it the argument 'wrt'?"),
     ],
 )
 def test_messages_name_the_argument(ask: Any, message: str) -> None:

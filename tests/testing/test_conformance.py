@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -233,3 +234,20 @@ def test_a_numpy_jacobian_computes_but_cannot_be_traced_with_symbolic_sizes() ->
     findings = check_op(jacobian_alone())
     assert {finding.check for finding in findings} <= {"symbolic sizes"}
     assert all("to be traced" in finding.message for finding in findings)
+
+
+@pytest.mark.parametrize(
+    ("body", "advice"),
+    [
+        (lambda x: x if x > 0 else -x, "a choice entry by entry is where(condition, a, b)"),
+        (lambda x: math.exp(x), "its body calls ops, such as dataflow.ops.exp, not functions of one number"),
+    ],
+)
+def test_a_body_that_asks_python_is_told_what_to_write(body: Callable[..., object], advice: str) -> None:
+    def asking(x: object) -> object:
+        """What Python's own functions make of x."""
+        return body(x)
+
+    with pytest.raises(PluginError) as caught:
+        assert_op(op(asking))
+    assert advice in str(caught.value)

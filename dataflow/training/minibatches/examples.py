@@ -14,7 +14,16 @@ import numpy as np
 from dataflow.data.preparation.apply import Prepared
 from dataflow.data.source import DataSource
 from dataflow.data.split import Rows, split_rows, split_source, stated_keys
-from dataflow.errors import DataError, MissingInputError, TrainingError, counted, listed, nearest, plural
+from dataflow.errors import (
+    DataError,
+    MissingInputError,
+    TrainingError,
+    UnknownInputError,
+    counted,
+    listed,
+    nearest,
+    plural,
+)
 from dataflow.execution.inputs import feed, needed_inputs
 from dataflow.graph.graph import Graph
 from dataflow.graph.node import INPUT
@@ -146,7 +155,7 @@ def checked_arrays(
     inputs = dict.fromkeys(graph.names(INPUT))
     for given in data:
         if given not in inputs:
-            raise DataError(f"unknown input '{given}'{nearest(str(given), inputs)}")
+            raise UnknownInputError(given, sorted(inputs))
     arrays, _ = feed(graph, data)
     missing = [x for x in needed if x not in arrays]
     if missing:
