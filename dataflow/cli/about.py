@@ -20,9 +20,8 @@ def about(path: Path) -> Iterator[None]:
         yield
     except DataflowError as error:
         if isinstance(error, MissingInputError):
-            table = _given_table()
-            error.at(file=table)
-            error.message += "" if table else _ways_to_give()
+            error.at(file=_given_table())
+            error.message += "" if error.file else _ways_to_give()
         error.at(file=path)
         if isinstance(error, UndeclaredError) and path.suffix.lower() == ".msgpack":
             target = path.with_suffix(".toml")
