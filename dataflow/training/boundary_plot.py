@@ -13,7 +13,7 @@ from dataflow.model.model import Model
 from dataflow.notation.names import Names
 from dataflow.support.figures import written_figure
 from dataflow.support.texts import shorten
-from dataflow.training.plane import Regions, find_plane, find_regions
+from dataflow.training.plane import Regions, find_plane, find_regions, in_units, target_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +41,8 @@ def plot_boundary(model: Model, inputs: Mapping[str, Any], path: str | Path, *, 
     with written_figure(path, DRAWING, (5.6, 4.8)) as figure:
         axes = figure.add_subplot()
         if regions.classes is None:
-            _draw_numbers(axes, regions, shorten(Names(model.graph).text(plane.output), 40))
+            output = shorten(Names(model.graph).text(plane.output), 40)
+            _draw_numbers(axes, regions, in_units(model, target_of(model, plane), output))
         else:
             _draw_classes(axes, regions, regions.classes)
         _draw_points(axes, regions)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dataflow.execution.inputs import batch_symbol, needed_inputs
-from dataflow.graph.graph import Graph
 from dataflow.model.model import Model
 from dataflow.notation.names import Names
 from dataflow.shapes import format_shape
@@ -73,7 +72,7 @@ def find_plane(model: Model) -> Plane | str:
         if shapes == [(batch, "2")]:
             return _of_one(model, output, inputs[0])
         if len(shapes) == 2 and all(shape in ((batch,), (batch, "1")) for shape in shapes):
-            return _of_two(graph, output, inputs, [len(shape) == 2 for shape in shapes])
+            return _of_two(model, output, inputs, [len(shape) == 2 for shape in shapes])
     needs = ", ".join(f"'{name}' of shape {format_shape(graph.node_of(name).shape)}" for name in inputs[:4])
     return f"'{output}' needs {needs or 'no input'}{' and more' * (len(inputs) > 4)}, not two floats for each example"
 
@@ -84,10 +83,16 @@ def _of_one(model: Model, output: str, name: str) -> Plane:
     columns = [part.strip() for part in declared.split(":")] if isinstance(declared, str) else list(declared)
     if len(columns) != 2 or any(":" in column or "*" in column for column in columns):
         columns = [names.entry(name, (place,)) for place in (0, 1)]
-    return Plane(output, (name,), (columns[0], columns[1]), lambda a, b: {name: np.stack([a, b], axis=1)})
+    across, up = (in_units(model, name, column) for column in columns)
+    return Plane(output, (name,), (across, up), lambda a, b: {name: np.stack([a, b], axis=1)})
 
 
-def _of_two(graph: Graph, output: str, inputs: Sequence[str], columns: Sequence[bool]) -> Plane:
+def in_units(model: Model, name: str | None, text: str) -> str:
+    """What an axis is called for an input's numbers: with a word on it where the model sees them standardized."""
+    return f"{text} (standardized)" if model.data is not None and name in model.data.standardize else text
+
+
+def _of_two(model: Model, output: str, inputs: Sequence[str], columns: Sequence[bool]) -> Plane:
     first, second = inputs
 
     def feed(a: np.ndarray, b: np.ndarray) -> dict[str, np.ndarray]:
@@ -96,8 +101,9 @@ def _of_two(graph: Graph, output: str, inputs: Sequence[str], columns: Sequence[
             for name, values, column in zip((first, second), (a, b), columns, strict=True)
         }
 
-    names = Names(graph)
-    return Plane(output, (first, second), (names.text(first), names.text(second)), feed)
+    names = Names(model.graph)
+    across, up = (in_units(model, name, names.text(name)) for name in inputs)
+    return Plane(output, (first, second), (across, up), feed)
 
 
 def find_regions(
@@ -155,14 +161,19 @@ def _fields(
     return fields
 
 
+def target_of(model: Model, plane: Plane) -> str | None:
+    """The input that the loss needs besides those of the plane, where that is one."""
+    needed = [] if model.loss is None else needed_inputs(model.graph, [model.loss])
+    others = [name for name in needed if name not in plane.inputs]
+    return others[0] if len(others) == 1 else None
+
+
 def _labels(model: Model, plane: Plane, inputs: Mapping[str, np.ndarray], count: int) -> np.ndarray | None:
     """A number for each example: the other input of the loss, or which of its columns is the largest."""
-    if model.loss is None:
+    target = target_of(model, plane)
+    if target is None or target not in inputs:
         return None
-    others = [name for name in needed_inputs(model.graph, [model.loss]) if name not in plane.inputs]
-    if len(others) != 1 or others[0] not in inputs:
-        return None
-    labels = np.asarray(inputs[others[0]], dtype=np.float64)
+    labels = np.asarray(inputs[target], dtype=np.float64)
     if labels.ndim not in (1, 2) or len(labels) != count:
         return None
     return labels if labels.ndim == 1 else labels[:, 0] if labels.shape[1] == 1 else labels.argmax(axis=1).astype(float)

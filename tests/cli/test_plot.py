@@ -149,3 +149,25 @@ def test_wrong_use_is_told(words: list[str], status: int, text: str) -> None:
 def test_a_folder_without_checkpoints(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="has no checkpoints; dataflow train MODEL --checkpoint DIR makes them"):
         newest_state(tmp_path)
+
+
+@pytest.mark.parametrize("standardized", [["x"], ["x", "y"], []])
+def test_axes_say_where_numbers_are_standardized(
+    standardized: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the model sees is drawn, under the columns' names: a width of −1.2 is none."""
+    pytest.importorskip("matplotlib")
+    (tmp_path / "t.csv").write_text("width,height,price\n1,2,10\n2,1,20\n4,5,40\n5,5,60\n6,1,70\n9,2,90\n12,7,99\n")
+    (tmp_path / "m.toml").write_text(
+        'dataflow = 2\ninputs = { x = { shape = ["n", 2] }, y = { shape = ["n", 1] } }\n'
+        'parameters.w = { value = [[0.5], [0.1]] }\nnodes = { p = "x @ w", loss = "mse(p, y)" }\n'
+        'model = { outputs = ["p"], loss = "loss" }\n[data]\nfile = "t.csv"\n'
+        f'columns = {{ x = ["width", "height"], y = "price" }}\nstandardize = {standardized}\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, ["plot", "m.toml", "--train", "--boundary", "-o", "b.svg"])
+    assert result.exit_code == 0, result.output
+    drawn = (tmp_path / "b.svg").read_text()
+    for name, text in (("x", "width"), ("x", "height"), ("y", "p")):
+        assert (f">{text} (standardized)<" in drawn) == (name in standardized)
+        assert (f">{text}<" in drawn) == (name not in standardized)
