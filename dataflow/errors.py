@@ -120,9 +120,14 @@ class DataError(DataflowError):
 class UnknownInputError(DataError):
     """An input is given that the model does not have."""
 
-    def __init__(self, name: str, available: list[str]) -> None:
-        super().__init__(f"unknown input '{name}'{nearest(str(name), available)}")
-        self.name = name
+    name = ""
+
+    @classmethod
+    def of(cls, name: str, available: Iterable[str]) -> Self:
+        """The error about this name."""
+        error = cls(f"unknown input '{name}'{nearest(str(name), list(available))}")
+        error.name = name
+        return error
 
 
 class MissingInputError(DataError):

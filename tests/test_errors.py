@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import copy
+import pickle
 import re
 from pathlib import Path
 
@@ -75,3 +77,16 @@ def test_what_len_counts_in_an_error_is_not_given_a_noun_by_hand() -> None:
                         found.append(f"{path}:{text.lineno}: {ast.unparse(value.value)}{after.value}")
     assert SOURCES
     assert not found, "use dataflow.errors.counted"
+
+
+def every_error(kind: type[DataflowError] = DataflowError) -> list[type[DataflowError]]:
+    """The class and all that are derived from it."""
+    return [kind, *(error for below in kind.__subclasses__() for error in every_error(below))]
+
+
+@pytest.mark.parametrize("kind", every_error(), ids=lambda kind: kind.__name__)
+def test_errors_travel_between_processes(kind: type[DataflowError]) -> None:
+    error = kind("what is wrong").at(file="m.toml", line=3, node="h")
+    for copied in (pickle.loads(pickle.dumps(error)), copy.deepcopy(error)):
+        assert type(copied) is kind
+        assert (str(copied), copied.node) == (str(error), "h")

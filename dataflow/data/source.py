@@ -209,7 +209,7 @@ class DataSource:
         for table in (self.arrays or {}, self.columns, self.one_hot, self.scale, self.standardize, learned):
             for name in table:
                 if name not in inputs:
-                    raise UnknownInputError(name, sorted(inputs))
+                    raise UnknownInputError.of(name, sorted(inputs))
         for name, classes in self.one_hot.items():
             _check_rule(f"one_hot of '{name}'", read_one_hot, classes)
             shape = graph.node_of(name).shape

@@ -24,7 +24,7 @@ def feed(
     sizes: dict[str, int] = {}
     for name, value in given.items():
         if name not in graph or graph.node_of(name).kind == OP:
-            raise UnknownInputError(name, [n for n, node in graph.node_items() if node.kind != OP])
+            raise UnknownInputError.of(name, (n for n, node in graph.node_items() if node.kind != OP))
         known[name] = as_input(graph, name, value, texts=texts)
         shape = graph.node_of(name).shape
         before = dict(sizes)

@@ -155,7 +155,7 @@ def checked_arrays(
     inputs = dict.fromkeys(graph.names(INPUT))
     for given in data:
         if given not in inputs:
-            raise UnknownInputError(given, sorted(inputs))
+            raise UnknownInputError.of(given, sorted(inputs))
     arrays, _ = feed(graph, data)
     missing = [x for x in needed if x not in arrays]
     if missing:
