@@ -83,7 +83,9 @@ def given_examples(model: Model, data: Any, weights: Any, settings: Settings, *,
 def own_or_given(model: Model, data: Any) -> Any:
     """The data that is given, else the model's own."""
     if data is None and model.data is None:
-        raise TrainingError("there is no data to train on: the model's file declares none, and none is given")
+        raise TrainingError(
+            "there is no data to train on: the model's file declares none, and none is given with data= or --data"
+        )
     return model.data if data is None else data
 
 
