@@ -22,19 +22,23 @@ HANDED_OUT = 2**20
 """Outputs of fewer bytes together are copied for the caller. Others are handed out, and their memory is used again when
 nobody else has them: that of one run while the caller still has what came of the run before."""
 KEPT = 2
-"""The most bindings that are kept."""
+"""The most bindings that hand out. Where the caller has the outputs of them all, those of one more are copied: to copy
+takes less time than to bind anew."""
 
 Bind = Callable[[Sequence[np.ndarray], Sequence[np.ndarray]], Step]
 
 
 @dataclass(eq=False)
 class _Binding:
-    """A plan bound to arrays; ``own`` are the numbers of the arguments that are copied to where it reads them."""
+    """A plan bound to arrays. ``own`` are the numbers of the arguments that are copied to where it reads them;
+    ``copies`` says whether outputs are copied for the caller, ``is_kept`` whether the binding is used again."""
 
     places: list[np.ndarray]
     own: set[int]
     outputs: list[np.ndarray]
     step: Step
+    copies: bool
+    is_kept: bool
     references: list[int] = field(default_factory=list)
     """To each output while the caller has none; nothing where the outputs were never handed out."""
 
@@ -69,11 +73,10 @@ class LastBinding:
         """The outputs, which belong to the caller."""
         binding = self._fitting(arguments)
         binding.step()
-        size = sum(array.nbytes for array in binding.outputs)
-        if size > LARGE:
+        if not binding.is_kept:
             return binding.outputs
         self._bindings.append(binding)
-        if size < HANDED_OUT:
+        if binding.copies:
             return [array.copy() for array in binding.outputs]
         binding.references = binding.references or binding.counted()
         return [array.view() for array in binding.outputs]  # of which the caller may change shape, dtype and flags
@@ -81,18 +84,15 @@ class LastBinding:
     def _fitting(self, arguments: Sequence[np.ndarray]) -> _Binding:
         """One of the last bindings, with the arguments in place, if it can be used again; else a new one. It is not
         kept until it has run: an interrupt leads to a new one."""
-        for number, binding in enumerate(self._bindings):
-            if binding.is_free():
-                del self._bindings[number]
-                if binding.takes(arguments):
-                    return binding
-                self._changing |= {
-                    i
-                    for i, place in enumerate(binding.places)
-                    if arguments[i] is not place and i not in binding.own and arguments[i].nbytes <= LARGE
-                }
-                break
-        del self._bindings[: len(self._bindings) + 1 - KEPT]
+        binding = self._free()
+        if binding is not None:
+            if binding.takes(arguments):
+                return binding
+            self._changing |= {
+                i
+                for i, place in enumerate(binding.places)
+                if arguments[i] is not place and i not in binding.own and arguments[i].nbytes <= LARGE
+            }
         arrays = [*map(np.asarray, arguments)]
         own = {
             i
@@ -101,4 +101,16 @@ class LastBinding:
         }
         places = [array.copy() if i in own else array for i, array in enumerate(arrays)]
         outputs = [empty(self._plan.spec(slot)) for slot in self._plan.output_slots]
-        return _Binding(places, own, outputs, self._bind(places, outputs))
+        size = sum(array.nbytes for array in outputs)
+        copies = size < HANDED_OUT or sum(not binding.copies for binding in self._bindings) >= KEPT
+        return _Binding(places, own, outputs, self._bind(places, outputs), copies, is_kept=size <= LARGE)
+
+    def _free(self) -> _Binding | None:
+        """Take a binding whose outputs nobody has, rather one that hands out."""
+        if len(self._bindings) == 1 and self._bindings[0].copies:
+            return self._bindings.pop()
+        by_use = sorted(self._bindings, key=lambda binding: binding.copies)
+        binding = next((binding for binding in by_use if binding.is_free()), None)
+        if binding is not None:
+            self._bindings.remove(binding)
+        return binding

@@ -80,11 +80,13 @@ def test_what_is_handed_out_stays_and_its_memory_is_used_again(name: str, monkey
         out.flags.writeable, more.shape = False, (400, 100)  # which the next ones do not take over
     assert len(set(places[4:])) == 2
     assert len(bound) <= 4  # the second time that another array comes, it is copied
+    bound.clear()
     held = []
     for i, array in enumerate(given):
         out, more = runner.run([array])
         held.append([out, more[i, ::-1], (memoryview(out), more)][i % 3])
     del out, more
+    assert len(bound) <= 1  # what is copied, as everything is held
     for i, (before, kept) in enumerate(zip(expected, held, strict=True)):
         if i % 3 == 0:
             np.testing.assert_array_equal(kept, before * 2 + 1)
@@ -108,3 +110,23 @@ def test_no_result_is_lost_where_calls_come_from_several_threads(monkeypatch: py
         for number, kept in enumerate(pool.map(results, range(4))):
             for i, array in enumerate(kept):
                 np.testing.assert_array_equal(array, np.full(20_000, 100.0 * number + i + 1))
+
+
+@pytest.mark.parametrize("name", ["numpy", "llvm"])
+def test_results_may_be_given_again(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Expected is what numpy makes of the same numbers, step by step."""
+    if name == "llvm":
+        pytest.importorskip("llvmlite")
+    monkeypatch.setattr(last_binding, "HANDED_OUT", 1)
+    model = Model(graph := Graph("g", dtype="float64"))
+    x = graph.input("x", (20_000,))
+    graph.node("out", ops.cumsum(x * 0.5, axis=0) / 20_000 + x)
+    step = model.compile(values=["out"], backend=name)
+    found = expected = np.linspace(-1, 1, 20_000)
+    kept = []
+    for _ in range(12):
+        found = step(x=found)[0]["out"]
+        expected = np.cumsum(expected * 0.5) / 20_000 + expected
+        kept.append((found[::100], expected[::100]))
+    for those, numbers in kept:
+        np.testing.assert_allclose(those, numbers, rtol=1e-10, atol=1e-12)
