@@ -109,4 +109,8 @@ def _through_body(op: Op, arguments: Sequence[Any], mask: Sequence[bool], attrib
     }
     leaf = constants_beside(arguments)
     values = _walk_flagged(trace.graph, [trace.output], known, lambda name, node: (leaf(name, node), False))
-    return values[trace.output][0]
+    value, is_batched = values[trace.output]
+    if is_batched:
+        return value
+    count = next(argument.shape[0] for argument, flag in zip(arguments, mask, strict=True) if flag)
+    return broadcast_to(value, shape=(count, *value.shape))  # the body makes nothing of what is batched
