@@ -85,10 +85,10 @@ def _draw_classes(axes: Axes, regions: Regions, classes: int) -> None:
 def _draw_points(axes: Axes, regions: Regions) -> None:
     points, labels = regions.points[:MOST_POINTS], regions.labels
     look: dict[str, Any] = {"s": 60 if len(points) <= 60 else 14, "edgecolors": "white", "linewidths": 0.7}
-    kinds = [] if labels is None else sorted(set(labels.tolist()))
-    if labels is None or (regions.classes is None and len(kinds) > len(COLOURS)):  # numbers, and no labels
+    if labels is None:
         axes.scatter(points[:, 0], points[:, 1], color="#444444", **look)
         return
+    kinds = sorted(set(labels.tolist()))
     for i, kind in enumerate(kinds):
         number = int(kind) if regions.classes is not None else i
         chosen = points[labels[: len(points)] == kind]

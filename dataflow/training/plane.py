@@ -14,6 +14,8 @@ from dataflow.shapes import format_shape
 
 MARGIN = 0.15
 """How far the plane reaches beyond the examples, as a share of their spread."""
+MOST_LABELS = 8
+"""Targets of more different numbers, of a model without classes, are no labels."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Regions:
     points: np.ndarray
     """The examples, (n, 2)."""
     labels: np.ndarray | None
-    """A number for each example: its target, or its class."""
+    """A number for each example: its target, or its class; nothing where targets are no labels."""
     fields: list[np.ndarray]
     classes: int | None = None
     """How many classes there are, where there are more than two outputs."""
@@ -184,13 +186,15 @@ def _described(regions: Regions) -> Regions:
     fields, labels = regions.fields, regions.labels
     if fields[0].ndim == 2 and fields[0].shape[1] > 2:
         return replace(regions, fields=[field.argmax(axis=1) for field in fields], classes=fields[0].shape[1])
+    kinds = 0 if labels is None else len(set(labels.tolist()))
     two = fields[0].ndim == 2
     numbers = [field[:, 1] - field[:, 0] if two else field for field in fields]
     threshold = 0.0 if two else None
-    if threshold is None and labels is not None and len(set(labels.tolist())) == 2:
+    if threshold is None and labels is not None and kinds == 2:
         threshold = float(labels.min() + labels.max()) / 2
     low, high = _span(numbers, threshold)
-    return replace(regions, fields=numbers, difference=two, threshold=threshold, low=low, high=high)
+    kept = None if kinds > MOST_LABELS else labels
+    return replace(regions, labels=kept, fields=numbers, difference=two, threshold=threshold, low=low, high=high)
 
 
 def _span(numbers: Sequence[np.ndarray], threshold: float | None) -> tuple[float, float]:

@@ -24,7 +24,7 @@ from hypothesis import given
 from nets import classifier, xor
 
 import dataflow
-from dataflow import DataError, FileFormatError, Graph, GraphError, Model
+from dataflow import DataError, FileFormatError, Graph, GraphError, Model, ops
 from dataflow.cli.group import main
 from dataflow.data.source import DataSource
 from dataflow.ops import cos, exp, mse, relu, sin, tanh
@@ -516,6 +516,19 @@ def test_the_plane_is_what_the_model_says() -> None:
     assert found["threshold"] == 0.5
     assert found["points"] == [[0, 0], [0, 1], [1, 0], [1, 1]]
     assert found["labels"] == [0, 1, 1, 0]
+
+
+@pytest.mark.parametrize(("count", "labelled"), [(2, True), (8, True), (9, False), (30, False)])
+def test_targets_of_many_different_numbers_are_no_labels(count: int, labelled: bool) -> None:
+    """All examples are on the plane then, in one colour."""
+    graph = Graph("numbers")
+    x, y = graph.input("x", ("n", 2)), graph.input("y", ("n", 1))
+    out = graph.node("out", x @ graph.constant("W", [[1.0], [2.0]]))
+    graph.node("loss", ops.mse(out, y))
+    given = {"x": np.arange(60.0).reshape(30, 2), "y": np.arange(30.0)[:, None] % count}
+    found = view(Model(graph, ["out"], "loss"), **given).content["training"]["plane"]
+    assert (found["labels"] is not None) == labelled
+    assert len(found["points"]) == 30
 
 
 def test_the_plane_of_two_scalar_inputs_is_the_same() -> None:

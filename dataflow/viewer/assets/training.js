@@ -228,7 +228,7 @@ function planeChart(plane, parent, width) {
   const order = plane.points.map((_, i) => i).sort((a, b) => plane.points[a][0] - plane.points[b][0]);
   const column = (kind) =>
     order.map((i) => (plane.labels === null || plane.labels[i] === kind ? plane.points[i][1] : null));
-  const few = kinds.slice(0, TINTS.length);
+  const color = (kind, i) => `rgb(${tint(plane.classes ? kind : i, plane.classes ?? kinds.length).join(" ")})`;
   const dot = order.length > 60 ? { size: 5, width: 0.7 } : { size: 9, width: 1.5 };
   parent.setAttribute("role", "img");
   parent.setAttribute("aria-label", `What ${plane.output} makes of ${plane.axes.join(" and ")}`);
@@ -243,17 +243,17 @@ function planeChart(plane, parent, width) {
       axes: [axis(plane.axes[0]), axis(plane.axes[1])],
       series: [
         { label: "label" },
-        ...few.map((kind, i) => ({
+        ...kinds.map((kind, i) => ({
           label: format(kind),
           paths: () => null,
           width: 4,
-          stroke: `rgb(${tint(i, few.length).join(" ")})`,
-          points: { show: true, ...dot, fill: `rgb(${tint(i, few.length).join(" ")})`, stroke: ink("--ink") },
+          stroke: color(kind, i),
+          points: { show: true, ...dot, fill: color(kind, i), stroke: ink("--ink") },
         })),
       ],
       hooks: { drawClear: [(chart) => drawField(chart, plane)] },
     },
-    [order.map((i) => plane.points[i][0]), ...few.map(column)],
+    [order.map((i) => plane.points[i][0]), ...kinds.map(column)],
     parent,
   );
 }
