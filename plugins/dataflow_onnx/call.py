@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -19,9 +19,14 @@ from dataflow.support.number_texts import without_point
 class UnknownValueError(FileFormatError):
     """A value is needed while the model is loaded that is known only when it runs. ``source`` is its ONNX name."""
 
-    def __init__(self, source: str, what: str) -> None:
-        super().__init__(f"{what} is computed from the model's inputs, '{source}'; it has to be a constant")
-        self.source = source
+    source = ""
+
+    @classmethod
+    def of(cls, source: str, what: str) -> Self:
+        """The error about what is computed from this value."""
+        error = cls(f"{what} is computed from the model's inputs, '{source}'; it has to be a constant")
+        error.source = source
+        return error
 
 
 class DeclinedError(FileFormatError):
@@ -60,7 +65,7 @@ class Operand:
         if self.items is not None:
             raise FileFormatError(f"'{self.name}' is a sequence; an array is expected")
         if self.array is None:
-            raise UnknownValueError(self.name, "it")
+            raise UnknownValueError.of(self.name, "it")
         if self.has_sizes:
             raise FileFormatError(f"'{self.name}' is computed from sizes that only data tell")
         if self.trained and self.array.dtype.name in TRAINED:
@@ -123,7 +128,7 @@ class Call:
         if operand is None:
             raise FileFormatError(f"{self.op} needs {what}, which is left out")
         if operand.array is None:
-            raise UnknownValueError(operand.name, what)
+            raise UnknownValueError.of(operand.name, what)
         return operand.array
 
     def numbers(self, i: int, what: str) -> tuple[Any, ...]:

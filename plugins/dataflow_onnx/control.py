@@ -54,7 +54,7 @@ class Control:
     def _if(self) -> list[Value]:
         condition = self._operands[0] if self._operands else None
         if condition is not None and gives_sequences(self._attributes):
-            raise UnknownValueError(condition.name, "the condition that chooses a sequence")
+            raise UnknownValueError.of(condition.name, "the condition that chooses a sequence")
         branches = [self._attributes[f"{word}_branch"] for word in ("then", "else")]
         captured = self._captured(*branches)
         then, orelse = (self._body(branch, [], captured) for branch in branches)

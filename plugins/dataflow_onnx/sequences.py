@@ -199,7 +199,7 @@ def _loop(call: SequenceCall) -> list[Operand | None]:
 
 def _is_true(going: Operand) -> bool:
     if not going.folds:
-        raise UnknownValueError(going.name, "whether the loop goes on")
+        raise UnknownValueError.of(going.name, "whether the loop goes on")
     assert going.array is not None
     return bool(going.array.reshape(()))
 
