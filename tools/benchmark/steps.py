@@ -95,22 +95,20 @@ def disagreements(workload: str, measured: dict[str, Any], folder: Path) -> list
 def _built(peer: str, workload: str, threads: int, folder: Path, patience: float) -> tuple[Child, dict[str, Any]]:
     """The peer at work, but stopped, and what it said; the fastest of several where chance decides how it is
     compiled."""
-    best: tuple[float, Child, dict[str, Any]] | None = None
-    for _ in range(BUILDS if workload in PEERS[peer].by_chance else 1):
+    found: list[tuple[float, Child, dict[str, Any]]] = []
+    by_chance = workload in PEERS[peer].by_chance
+    for _ in range(BUILDS if by_chance else 1):
         child = _start(peer, workload, threads, folder)
         said = child.ready(patience)
+        seconds = min(child.time(1) for _ in range(5)) if by_chance and child.failed is None else 0.0
         if child.failed is not None:
             return child, said
-        seconds = min(child.time(1) for _ in range(5))
         child.pause()
-        if best is not None and best[0] <= seconds:
-            child.end()
-            continue
-        if best is not None:
-            best[1].end()
-        best = seconds, child, said
-    assert best is not None
-    return best[1:]
+        found.append((seconds, child, said))
+    (_, child, said), *others = sorted(found, key=lambda one: one[0])
+    for _, other, _ in others:
+        other.end()
+    return child, said
 
 
 def _start(peer: str, workload: str, threads: int, folder: Path) -> Child:
